@@ -1,0 +1,129 @@
+# stoker: one non-recursive Makefile. Each folder lists its own files in files.mk.
+#
+#   make             build the three programs into build/
+#   make demo        install what is needed, build, and watch a run outlive kills
+#   make check       install what tests need, build, lint, run every test
+#   make check-asan  the same tests with AddressSanitizer and UBSan
+#   make lint fmt docs install clean
+#
+# B=dir builds elsewhere; DEV=1 (and CI) turns warnings into errors.
+
+B       ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= cc
+VERSION := $(shell cat VERSION)
+
+PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive
+CFLAGS_PACKAGES := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wvla -Wundef -Wwrite-strings -Wswitch-enum -fno-common
+ifneq ($(DEV)$(CI),)
+WARN += -Werror
+endif
+
+OPTIMIZE ?= -O2 -g
+HARDEN   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LD := -pie -Wl,-z,relro,-z,now
+ifeq ($(shell uname -m),x86_64)
+HARDEN += -fcf-protection
+endif
+ifneq ($(ASAN),)
+HARDEN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HARDEN_LD := -fsanitize=address,undefined
+OPTIMIZE := -O1 -g
+endif
+
+CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -include lib/banned.h
+CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARN) $(HARDEN) $(CFLAGS_PACKAGES)
+LDFLAGS  += $(HARDEN_LD) -Wl,--as-needed
+
+PROGRAMS := stoker-scheduler stoker-worker stoker
+LAYERS   := lib queue scheduler worker cli
+
+.PHONY: all
+all: $(PROGRAMS:%=$(B)/%)
+
+include $(LAYERS:%=%/files.mk)
+include lua/files.mk
+include tests/unit/files.mk
+
+# Each layer is one archive; a program is its main.o and the archives it may use.
+define layer
+$(1)_OBJECTS := $$($(1)_SOURCES:%.c=$(B)/%.o)
+$(B)/$(1).a: $$($(1)_OBJECTS)
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
+$(B)/queue.a: $(B)/queue/library.o
+
+LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
+LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
+LIBS_STORE := $(shell pkg-config --libs libarchive openssl 2>/dev/null)
+LIBS_CURL  := $(shell pkg-config --libs libcurl 2>/dev/null)
+
+$(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
+$(B)/stoker-worker: $(B)/worker/main.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
+$(B)/stoker: $(B)/cli/main.o $(B)/cli.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_CURL)
+
+$(B)/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The function library: prelude, the tables printed from C, then the functions.
+$(B)/gen-lua: $(B)/scripts/gen_lua.o $(B)/queue.tables.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
+$(B)/queue.tables.a: $(queue_TABLES:%.c=$(B)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/tables.lua: $(B)/gen-lua
+	$(B)/gen-lua > $@.tmp && mv $@.tmp $@
+$(B)/stoker.lua: lua/prelude.lua $(B)/tables.lua $(lua_SOURCES) lua/VERSION
+	{ sed 's/@VERSION@/'"$$(cat lua/VERSION)"'/' lua/prelude.lua; cat $(B)/tables.lua $(lua_SOURCES); } > $@.tmp && mv $@.tmp $@
+$(B)/queue/library.o: queue/library.S $(B)/stoker.lua
+	@mkdir -p $(@D)
+	$(CC) -I$(B) -c -o $@ $<
+
+# Unit tests: one cmocka program a module.
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL) -lcmocka
+UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+.PHONY: demo check check-asan lint fmt docs install clean
+demo:
+	scripts/bootstrap.sh
+	$(MAKE) all
+	scripts/demo.sh $(B)
+check:
+	scripts/bootstrap.sh
+	scripts/bootstrap-tests.sh
+	scripts/check.sh $(B)
+check-asan:
+	scripts/bootstrap.sh
+	scripts/bootstrap-tests.sh
+	ASAN=1 scripts/check.sh $(B)-asan
+lint:
+	scripts/lint.sh $(B)
+fmt:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+docs: all
+	scripts/docs.sh $(B)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/stoker $(DESTDIR)$(PREFIX)/share/doc/stoker
+	install -m 755 $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 worker/trainer/*.py $(DESTDIR)$(PREFIX)/share/stoker/
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stoker/
+
+clean:
+	rm -rf $(B) $(B)-asan
+
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,169 @@
+/*
+ * The typed client of the function library (docs/protocol.md says what each
+ * function does; this is the same in C). One struct jobs stands for one Redis
+ * connection and one key prefix; every call names its queue.
+ *
+ * Each call ends exactly once by its callback, as in queue/redis.h: err NULL on
+ * success. Pointers given to a callback are valid during it only. Arguments are
+ * copied before a call returns.
+ */
+#ifndef STOKER_QUEUE_JOBS_H
+#define STOKER_QUEUE_JOBS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <event2/event.h>
+#include "lib/error.h"
+#include "queue/redis.h"
+
+struct jobs;
+
+/* prefix NULL: "stoker". Owns its connection. Loads the function library when
+ * load_library (schedulers), and again whenever a connection shows a Redis that
+ * lacks it; never replaces a newer one. */
+struct jobs_options {
+	struct redis_options redis;
+	const char *prefix;
+	bool load_library;
+};
+struct jobs *jobs_new(struct event_base *base, const struct jobs_options *options, struct error *err);
+void jobs_free(struct jobs *jobs);
+void jobs_on_state(struct jobs *jobs, redis_state_fn *fn, void *arg); /* connected: the library is there, too */
+bool jobs_is_ready(const struct jobs *jobs);
+const char *jobs_where(const struct jobs *jobs);
+
+/* One attempt of one job: what every fenced call names. */
+struct attempt_ref {
+	char queue[64];
+	int64_t n;
+	char uid[33];
+	char token[24];
+};
+
+/* ---- answers that are one text: a job id, a state, or a JSON document ---- */
+typedef void jobs_text_fn(void *arg, const char *text, size_t len, const struct error *err);
+
+void jobs_submit(struct jobs *jobs, const char *queue, const char *spec_json, const char *key, const char *actor,
+		 jobs_text_fn *fn, void *arg);
+void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
+		 jobs_text_fn *fn, void *arg);
+void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
+		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg);
+void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
+		void *arg);
+void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
+void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limit, const char *cursor, jobs_text_fn *fn,
+	       void *arg);
+void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* JSON array of every worker of the queue: the hash fields plus "id" and "seen_ms". */
+void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* JSON array of queue names, sorted. */
+void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+/* SADD stoker:queues, then stoker_create: text is the queue's name. */
+void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
+/* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
+ * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
+void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+
+/* ---- reading the streams ---- */
+enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };
+/* JSON array of at most limit entries after the id `after` ("" from the start), each
+ * {"id":…, fields…}, in order. n is ignored for STREAM_EVENTS. */
+void jobs_read_stream(struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, const char *after,
+		      int limit, jobs_text_fn *fn, void *arg);
+/* The channel that announces the entries of that stream, for redis_subscribe. */
+void jobs_channel(const struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, char *into,
+		  size_t size);
+void jobs_control_channel(const struct jobs *jobs, const char *queue, char *into, size_t size);
+
+/* ---- the scheduler's tick ---- */
+/* ms until the next one is due, -1: none. */
+typedef void jobs_tick_fn(void *arg, int64_t done, int64_t next_ms, const struct error *err);
+void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+
+/* ---- workers ---- */
+typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);
+void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
+		 void *arg);
+
+struct claim {
+	struct attempt_ref ref;
+	char id[96]; /* "gpu-42" */
+	int64_t attempt;
+	int64_t lease_ms;
+	const char *class_name;
+	int64_t cpus;
+	int64_t gpus;
+	int64_t memory_bytes;
+	const char *spec_json;
+	size_t spec_len;
+	const char *resume;     /* checkpoint id; NULL: cold start */
+	const char *checkpoint; /* its summary JSON; NULL likewise */
+};
+struct claim_request {
+	const char *queue;
+	const char *worker;
+	const char *free_json; /* {"cpus","gpus","memory","labels"} */
+	int max;
+	int64_t request;
+};
+typedef void jobs_claim_fn(void *arg, const struct claim *claims, size_t count, const struct error *err);
+void jobs_claim(struct jobs *jobs, const struct claim_request *request, jobs_claim_fn *fn, void *arg);
+
+/* The classes of a queue: JSON object class → requirement. */
+void jobs_classes(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+
+/* Waits (BZPOPMIN) on the doorbells of these classes for at most timeout_ms (> 0): class is the one
+ * that rang, NULL when none did. On a struct jobs of its own: it blocks the connection.
+ * jobs_interrupt ends it early. */
+typedef void jobs_doorbell_fn(void *arg, const char *class_name, const struct error *err);
+void jobs_doorbell(struct jobs *jobs, const char *queue, const char *const *classes, size_t count, int64_t timeout_ms,
+		   jobs_doorbell_fn *fn, void *arg);
+void jobs_interrupt(struct jobs *jobs);
+
+/* ---- runners ---- */
+enum verdict { VERDICT_OK, VERDICT_CANCEL, VERDICT_PREEMPT, VERDICT_CORRUPTED };
+typedef void jobs_verdict_fn(void *arg, enum verdict verdict, const char *reason, const struct error *err);
+struct renewal {
+	const char *phase;   /* NULL: unchanged */
+	int64_t step;        /* -1: unknown */
+	const char *resumed; /* checkpoint id or "cold", once; else NULL */
+};
+void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,
+		void *arg);
+void jobs_adopt(struct jobs *jobs, const struct attempt_ref *ref, const char *worker, jobs_verdict_fn *fn, void *arg);
+
+/* ok: everything up to next is there; otherwise `next` is wanted. */
+typedef void jobs_next_fn(void *arg, bool ok, int64_t next, const struct error *err);
+struct log_entry {
+	int64_t first; /* number of its first line */
+	int64_t time_ms;
+	const char *stream; /* stdout, stderr, stoker, gap */
+	int64_t lines;
+	const char *text; /* valid UTF-8 */
+	size_t len;
+};
+void jobs_log(struct jobs *jobs, const struct attempt_ref *ref, const struct log_entry *entries, size_t count,
+	      jobs_next_fn *fn, void *arg);
+void jobs_metric(struct jobs *jobs, const struct attempt_ref *ref, int64_t first, const char *const *points,
+		 size_t count, jobs_next_fn *fn, void *arg);
+
+typedef void jobs_ids_fn(void *arg, const char *const *ids, size_t count, const struct error *err);
+void jobs_checkpoint(struct jobs *jobs, const struct attempt_ref *ref, const char *id, const char *summary_json,
+		     jobs_ids_fn *to_delete, void *arg);
+/* ids: none, or {next id, its summary}. */
+void jobs_reject(struct jobs *jobs, const struct attempt_ref *ref, const char *id, const char *reason,
+		 jobs_ids_fn *next, void *arg);
+void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *const *ids, size_t count, jobs_text_fn *fn,
+	       void *arg);
+/* text is the state after it. A stale token: ERR_STALE. */
+void jobs_finish(struct jobs *jobs, const struct attempt_ref *ref, const char *cause, const char *detail_json,
+		 jobs_text_fn *fn, void *arg);
+
+/* ---- pub/sub, on a connection of its own ---- */
+struct redis *jobs_subscriber(struct event_base *base, const struct jobs_options *options, struct error *err);
+
+#endif
