@@ -93,8 +93,9 @@ $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL) -lcmocka
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
-.PHONY: unit-tests
+.PHONY: unit-tests objects
 unit-tests: $(UNIT_TESTS)
+objects: $(LAYERS:%=$(B)/%.a)
 
 .PHONY: demo check check-asan lint fmt docs install clean
 demo:

@@ -94,6 +94,7 @@ struct claim {
 	char id[96]; /* "gpu-42" */
 	int64_t attempt;
 	int64_t lease_ms;
+	const char *installation; /* first part of every path in the store */
 	const char *class_name;
 	int64_t cpus;
 	int64_t gpus;
