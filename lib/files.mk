@@ -1,5 +1,11 @@
 lib_SOURCES := \
 	lib/buf.c \
 	lib/clock.c \
+	lib/config.c \
+	lib/config_print.c \
+	lib/config_values.c \
 	lib/error.c \
-	lib/log.c
+	lib/log.c \
+	lib/nearest.c \
+	lib/utf8.c \
+	lib/yaml.c

@@ -1,0 +1,56 @@
+#include "lib/utf8.h"
+
+/* Bytes of the character at p, of which left are there; 0 when it is not valid. */
+static size_t utf8_char(const unsigned char *p, size_t left)
+{
+	unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
+	size_t bytes;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		bytes = 2;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		bytes = 3;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		bytes = 4;
+	else
+		return 0;
+	if (p[0] == 0xe0)
+		low = 0xa0; /* shorter forms exist below */
+	else if (p[0] == 0xed)
+		high = 0x9f; /* surrogates above */
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f; /* U+10FFFF is the last */
+	if (left < bytes || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < bytes; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return bytes;
+}
+
+size_t utf8_valid_prefix(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t at = 0;
+	while (at < len) {
+		size_t bytes = utf8_char(p + at, len - at);
+		if (!bytes)
+			break;
+		at += bytes;
+	}
+	return at;
+}
+
+size_t utf8_cut(const char *text, size_t len, size_t max)
+{
+	if (len <= max)
+		return len;
+	size_t at = max;
+	while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+		at--;
+	return at;
+}

@@ -1,0 +1,22 @@
+/*
+ * UTF-8, strictly: no overlong forms, no surrogates, nothing past U+10FFFF. What
+ * comes from outside is checked with this once, at the boundary.
+ */
+#ifndef STOKER_LIB_UTF8_H
+#define STOKER_LIB_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Length of the longest prefix that is whole, valid UTF-8: len when all of it is. */
+size_t utf8_valid_prefix(const char *text, size_t len);
+
+static inline bool utf8_is_valid(const char *text, size_t len)
+{
+	return utf8_valid_prefix(text, len) == len;
+}
+
+/* The largest cut ≤ max that does not split a character of valid text. */
+size_t utf8_cut(const char *text, size_t len, size_t max);
+
+#endif
