@@ -1,1 +1,2 @@
-unit_TESTS :=
+unit_TESTS := \
+	test_config
