@@ -7,5 +7,6 @@ lib_SOURCES := \
 	lib/error.c \
 	lib/log.c \
 	lib/nearest.c \
+	lib/ready.c \
 	lib/utf8.c \
 	lib/yaml.c
