@@ -5,6 +5,10 @@ lib_SOURCES := \
 	lib/config_print.c \
 	lib/config_values.c \
 	lib/error.c \
+	lib/http_guard.c \
+	lib/http_listen.c \
+	lib/http_reply.c \
+	lib/http_server.c \
 	lib/log.c \
 	lib/nearest.c \
 	lib/ready.c \

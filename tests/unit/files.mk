@@ -1,2 +1,3 @@
 unit_TESTS := \
-	test_config
+	test_config \
+	test_http_guard

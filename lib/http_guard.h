@@ -1,0 +1,32 @@
+/*
+ * Who may call an HTTP server, and which route a path names: pure functions, so
+ * that the rules that keep a web page from submitting jobs are tested as a table.
+ *
+ *   token    `Authorization: Bearer <token>`, compared in constant time.
+ *   Host     must be a name that the server serves. A page whose own name was made
+ *            to point at 127.0.0.1 (DNS rebinding) sends that name, and is refused.
+ *   Origin   browsers send it with what a page asks for; where it is present it must
+ *            be the same scheme-host-port as Host. `null` never is.
+ */
+#ifndef STOKER_LIB_HTTP_GUARD_H
+#define STOKER_LIB_HTTP_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* authorization may be NULL. An empty token matches nothing. */
+bool http_guard_token(const char *authorization, const char *token);
+
+/* allowed: comma-separated `name` (any port) or `name:port`, NULL for none. The loopback
+ * names localhost, 127.0.0.1 and [::1] are served with any port. */
+bool http_guard_host(const char *host, const char *allowed);
+
+/* origin NULL: there is none, which is fine. */
+bool http_guard_origin(const char *origin, const char *host);
+
+/* Does path (without the query) match a pattern such as /api/v1/jobs/{id}/logs? Each {…}
+ * stands for one segment, which is not empty; the first is copied to segment (""
+ * where there is none) and must fit. */
+bool http_guard_route(const char *pattern, const char *path, char *segment, size_t size);
+
+#endif
