@@ -62,6 +62,9 @@ void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
+/* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that
+ * schedulers that start side by side agree. */
+void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
  * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
@@ -72,6 +75,9 @@ enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };
  * {"id":…, fields…}, in order. n is ignored for STREAM_EVENTS. */
 void jobs_read_stream(struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, const char *after,
 		      int limit, jobs_text_fn *fn, void *arg);
+/* The same of the last limit entries, in order. */
+void jobs_read_tail(struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, int limit,
+		    jobs_text_fn *fn, void *arg);
 /* The channel that announces the entries of that stream, for redis_subscribe. */
 void jobs_channel(const struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, char *into,
 		  size_t size);
