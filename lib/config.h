@@ -69,6 +69,12 @@ void config_print_values(const struct option_table *table, const void *into, con
 bool config_parse_int(const char *text, int64_t *value);
 bool config_parse_duration(const char *text, int64_t *ms); /* number with ms, s, m, h, d; a bare number is seconds */
 bool config_parse_size(const char *text, int64_t *bytes);  /* number with B, KiB, MiB, GiB, TiB, KB, MB, GB, TB */
+/* The units of OPTION_DURATION (in ms) and OPTION_SIZE (in bytes). */
+struct config_unit {
+	const char *name;
+	double factor;
+};
+const struct config_unit *config_units(enum option_type type, size_t *count);
 /* The way back, in the largest unit that is exact: "30s", "1500ms"; "2GiB", "1000B". */
 #define CONFIG_VALUE_MAX 32
 void config_format_duration(int64_t ms, char text[CONFIG_VALUE_MAX]);

@@ -13,11 +13,6 @@
 /* 2^53: what a double, and so JSON and Lua, hold exactly */
 #define CONFIG_EXACT_MAX 9007199254740992.0
 
-struct config_unit {
-	const char *name;
-	double factor;
-};
-
 /* Largest first: formatting takes the first that divides. */
 static const struct config_unit config_durations[] = {
 	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
@@ -27,6 +22,12 @@ static const struct config_unit config_sizes[] = {
 	{ "TiB", 1099511627776 }, { "GiB", 1073741824 }, { "MiB", 1048576 }, { "KiB", 1024 }, { "B", 1 },
 	{ "TB", 1000000000000 },  { "GB", 1000000000 },  { "MB", 1000000 },  { "KB", 1000 },
 };
+
+const struct config_unit *config_units(enum option_type type, size_t *count)
+{
+	*count = type == OPTION_SIZE ? ARRAY_LEN(config_sizes) : ARRAY_LEN(config_durations);
+	return type == OPTION_SIZE ? config_sizes : config_durations;
+}
 
 bool config_parse_int(const char *text, int64_t *value)
 {

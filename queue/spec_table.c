@@ -1,0 +1,271 @@
+#include "queue/spec_table.h"
+
+#include <string.h>
+#include "lib/config.h"
+
+#define FIELD(member) offsetof(struct spec, member)
+#define NO_FIELD      0
+#define DAY           86400000.0
+#define TIB           1099511627776.0
+
+/* ---- grammars ---- */
+
+static const struct spec_grammar spec_any = { "[^%z]*", 0, 131072, .expected = "text of at most 131072 bytes" };
+static const struct spec_grammar spec_line = { "[^%c]*", 1, 64,
+					       .expected = "text of 1 to 64 bytes without control characters" };
+static const struct spec_grammar spec_queue = { "[a-z0-9][a-z0-9-]*", 1, SPEC_QUEUE_MAX,
+						.expected =
+							"a queue name (a-z, 0-9 and -, at most 63, no - in front)" };
+static const struct spec_grammar spec_env_name = {
+	"[A-Za-z_][A-Za-z0-9_]*", 1, 128, .refuse = "STOKER_",
+	.expected = "a variable name (letters, digits and _, no digit in front, not STOKER_…)"
+};
+static const struct spec_grammar spec_label_name = { "[A-Za-z0-9][A-Za-z0-9._/-]*", 1, 63,
+						     .expected =
+							     "a label name (letters, digits, . _ / -, at most 63)" };
+static const struct spec_grammar spec_label = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 63,
+						.expected = "a label (letters, digits, . _ -, at most 63)" };
+static const struct spec_grammar spec_tag = { "[A-Za-z0-9][A-Za-z0-9._:/=-]*", 1, 64,
+					      .expected = "a tag (letters, digits, . _ : / = -, at most 64)" };
+static const struct spec_grammar spec_metric = {
+	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
+	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
+};
+static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expected = "an absolute path" };
+static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = true,
+						 .expected = "a path or pattern inside the working folder" };
+static const struct spec_grammar spec_file = { "[^%z]*", 1, 4096, .expected = "a path" };
+static const struct spec_grammar spec_checkpoint = { "[0-9]+[-][0-9]+", 3, 40, .word = "latest",
+						     .expected = "latest or a checkpoint id like 2-1" };
+
+/* ---- the keys ---- */
+
+#define WHEN_COMMAND                                                                                                   \
+	{                                                                                                              \
+		"backend", "command"                                                                                   \
+	}
+
+static const struct spec_row spec_top[] = {
+	{ "name", SPEC_TEXT, FIELD(name), .text = &spec_line, .help = "what people call the job" },
+	{ "queue", SPEC_TEXT, FIELD(queue), .text = &spec_queue,
+	  .help = "the queue it goes to; left out: the one that is submitted to, else `default`" },
+	{ "backend", SPEC_CHOICE, FIELD(backend), "command", .choices = "command|tinygrad",
+	  .help = "what runs it: any program, or the trainer that stoker ships" },
+	{ "command", SPEC_COMMAND, FIELD(command), .min = 1, .max = 1024, .text = &spec_any, .when = WHEN_COMMAND,
+	  .is_required = true,
+	  .help = "program and arguments; one text is run by `/bin/sh -c`. `{{resume}}` in an argument stands for the "
+		  "restored checkpoint" },
+	{ "env", SPEC_MAP, FIELD(env), .max = 256, .text = &spec_any, .names = &spec_env_name,
+	  .help = "environment of the program, beside what stoker sets" },
+	{ "workdir", SPEC_TEXT, FIELD(workdir), .text = &spec_absolute,
+	  .help = "working folder on the worker; left out: a fresh one for each attempt" },
+	{ "priority", SPEC_INTEGER, FIELD(priority), "5", .max = 9, .help = "9 goes first" },
+	{ "tags", SPEC_LIST, FIELD(tags), .max = 32, .text = &spec_tag, .help = "words to find it by" },
+	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
+	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,
+	  .help = "do not start before this has passed" },
+	{ "timeout", SPEC_DURATION, FIELD(timeout_ms), "0s", .max = 365 * DAY,
+	  .help = "an attempt that takes longer is stopped and counts as an error; 0s: no limit" },
+	{ "stall_timeout", SPEC_DURATION, FIELD(stall_timeout_ms), "0s", .max = 365 * DAY,
+	  .help = "likewise for an attempt that gives no output, metric or checkpoint for so long; 0s: no limit" },
+	{ "grace", SPEC_DURATION, FIELD(grace_ms), "30s", .max = 3600000, .help = "between SIGTERM and SIGKILL" },
+	{ "lease", SPEC_DURATION, FIELD(lease_ms), "10s", .min = 1000, .max = 600000,
+	  .help = "a runner that is not heard of for so long has lost its job" },
+	{ "on_partition", SPEC_CHOICE, FIELD(on_partition), "continue", .choices = "continue|stop",
+	  .help = "without a connection to Redis: go on training, or stop before the lease ends" },
+};
+
+static const struct spec_row spec_resources[] = {
+	{ "cpus", SPEC_INTEGER, FIELD(resources.cpus), "1", .max = 1024, .help = "processors it is counted with" },
+	{ "gpus", SPEC_INTEGER, FIELD(resources.gpus), "0", .max = 1024, .help = "whole GPUs, its own while it runs" },
+	{ "memory", SPEC_SIZE, FIELD(resources.memory_bytes), "0B", .max = 1024 * TIB,
+	  .help = "memory it is counted with; 0B: not stated" },
+	{ "labels", SPEC_MAP, FIELD(resources.labels), .max = 16, .text = &spec_label, .names = &spec_label_name,
+	  .help = "only on workers with all of these labels" },
+};
+
+#define BACKOFF_ROWS(section)                                                                                          \
+	{ "backoff", SPEC_DURATION, FIELD(section.backoff_ms),                                                         \
+	  "5s",      .max = DAY,    .help = "wait before the first new attempt; doubles with each" },                  \
+		{ "max_backoff",                                                                                       \
+		  SPEC_DURATION,                                                                                       \
+		  FIELD(section.max_backoff_ms),                                                                       \
+		  "60s",                                                                                               \
+		  .max = DAY,                                                                                          \
+		  .at_least = #section ".backoff",                                                                     \
+		  .help = "where the doubling ends" },                                                                 \
+	{                                                                                                              \
+		"jitter", SPEC_NUMBER, FIELD(section.jitter), "0.25",                                                  \
+			.max = 1, .help = "part of the wait that is left to chance"                                    \
+	}
+
+static const struct spec_row spec_retry[] = {
+	{ "max_attempts", SPEC_INTEGER, FIELD(retry.max_attempts), "3", .min = 1, .max = 1000,
+	  .help = "it fails after so many errors, timeouts and stalls" },
+	{ "max_lost", SPEC_INTEGER, FIELD(retry.max_lost), "3", .min = 1, .max = 1000,
+	  .help = "it fails after so many lost attempts in a row without a new checkpoint" },
+	BACKOFF_ROWS(retry),
+};
+
+static const struct spec_row spec_recovery[] = {
+	{ "enabled", SPEC_BOOL, FIELD(recovery.enabled), "true",
+	  .help = "a corrupted run goes on from a checkpoint before the damage; false: it fails" },
+	{ "max_attempts", SPEC_INTEGER, FIELD(recovery.max_attempts), "3", .max = 1000,
+	  .help = "it fails after so many recoveries" },
+	BACKOFF_ROWS(recovery),
+	{ "nonfinite", SPEC_INTEGER, FIELD(recovery.nonfinite), "3", .max = 1000000,
+	  .help = "so many reports in a row of a watched metric that is not finite mark the run corrupted; 0: never" },
+	{ "checkpoint", SPEC_TEXT, FIELD(recovery.checkpoint), "latest", .text = &spec_checkpoint,
+	  .help = "where to go on: the latest good one, or this one" },
+	{ "restore_optimizer", SPEC_BOOL, FIELD(recovery.restore_optimizer), "true",
+	  .help = "take up the optimizer's state, too" },
+	{ "no_checkpoint", SPEC_CHOICE, FIELD(recovery.no_checkpoint), "restart", .choices = "restart|fail",
+	  .help = "when there is none: start again from nothing, or fail" },
+};
+
+static const struct spec_row spec_checkpoints[] = {
+	{ "paths", SPEC_LIST, FIELD(checkpoint.paths), .max = 32, .text = &spec_inside,
+	  .help = "files or patterns, relative to the working folder, that are checkpoints beside those in "
+		  "`STOKER_CHECKPOINT_DIR`" },
+	{ "every", SPEC_EVERY, NO_FIELD, .min = 1000, .max = 365 * DAY,
+	  .help = "how often the tinygrad trainer saves; other programs decide themselves" },
+	{ "keep_last", SPEC_INTEGER, FIELD(checkpoint.keep_last), "3", .min = 1, .max = 1000,
+	  .help = "older ones are deleted" },
+};
+
+static const struct spec_row spec_metrics[] = {
+	{ "parse", SPEC_BOOL, FIELD(metrics.parse), "true",
+	  .help = "read metrics from `key=value` and JSON lines of the output" },
+	{ "watch", SPEC_TEXT, FIELD(metrics.watch), "loss", .text = &spec_metric,
+	  .help = "the metric that must stay finite" },
+};
+
+#define WHEN_LANGUAGE                                                                                                  \
+	{                                                                                                              \
+		"train.task", "language-model"                                                                         \
+	}
+#define WHEN_CLASSIFIER                                                                                                \
+	{                                                                                                              \
+		"train.task", "classifier"                                                                             \
+	}
+
+static const struct spec_row spec_train[] = {
+	{ "task", SPEC_CHOICE, NO_FIELD, .choices = "language-model|classifier", .is_required = true,
+	  .help = "predict the next character, or the class of a row of numbers" },
+	{ "text", SPEC_TEXT, NO_FIELD, .text = &spec_file, .when = WHEN_LANGUAGE, .is_required = true,
+	  .help = "file or folder to learn from; a relative path starts at the working folder" },
+	{ "data", SPEC_TEXT, NO_FIELD, .text = &spec_file, .when = WHEN_CLASSIFIER, .is_required = true,
+	  .help = "CSV file: a row an example, the label in the last column" },
+	{ "steps", SPEC_INTEGER, NO_FIELD, "1000", .min = 1, .max = 1000000000, .help = "optimizer steps" },
+	{ "batch", SPEC_INTEGER, NO_FIELD, "32", .min = 1, .max = 65536, .help = "examples a step" },
+	{ "lr", SPEC_NUMBER, NO_FIELD, "0.003", .min = 1e-9, .max = 10, .help = "learning rate of Adam" },
+	{ "seed", SPEC_INTEGER, NO_FIELD, "1", .max = 4294967295.0,
+	  .help = "of the weights and of the order of the data" },
+	{ "context", SPEC_INTEGER, NO_FIELD, "64", .min = 2, .max = 65536, .when = WHEN_LANGUAGE,
+	  .help = "characters that it looks back at" },
+	{ "layers", SPEC_INTEGER, NO_FIELD, "2", .min = 1, .max = 256, .help = "blocks, or hidden layers" },
+	{ "width", SPEC_INTEGER, NO_FIELD, "64", .min = 1, .max = 65536, .help = "numbers that stand for a position" },
+	{ "heads", SPEC_INTEGER, NO_FIELD, "2", .min = 1, .max = 1024, .when = WHEN_LANGUAGE,
+	  .help = "attention heads; they divide the width" },
+};
+
+#define ROWS(table) table, ARRAY_LEN(table)
+const struct spec_section spec_sections[] = {
+	{ "", ROWS(spec_top), .help = "What to run, and how it is treated." },
+	{ "resources", ROWS(spec_resources), .help = "What it needs: a job runs where this much is free." },
+	{ "retry", ROWS(spec_retry), .help = "After an error or a loss." },
+	{ "recovery", ROWS(spec_recovery), .help = "After the run was marked as corrupted." },
+	{ "checkpoint", ROWS(spec_checkpoints), .help = "Which files are checkpoints and which of them are kept." },
+	{ "metrics", ROWS(spec_metrics), .help = "What is read from the output." },
+	{ "train", ROWS(spec_train), .when = { "backend", "tinygrad" }, .is_required = true,
+	  .help = "The model, its data and its training, for the trainer that stoker ships." },
+};
+const size_t spec_section_count = ARRAY_LEN(spec_sections);
+
+/* ---- reading the table ---- */
+
+void spec_row_path(const struct spec_section *section, const struct spec_row *row, char path[SPEC_PATH_MAX])
+{
+	str_format(path, SPEC_PATH_MAX, "%s%s%s", section->name, *section->name ? "." : "", row->key);
+}
+
+const struct spec_row *spec_row_at(const char *path, const struct spec_section **section)
+{
+	for (size_t i = 0; i < spec_section_count; i++) {
+		const struct spec_section *s = &spec_sections[i];
+		for (size_t j = 0; j < s->count; j++) {
+			char found[SPEC_PATH_MAX];
+			spec_row_path(s, &s->rows[j], found);
+			if (strcmp(found, path) != 0)
+				continue;
+			if (section)
+				*section = s;
+			return &s->rows[j];
+		}
+	}
+	return NULL;
+}
+
+void spec_show_known(const struct spec_section *section, struct buf *out)
+{
+	for (size_t i = 0; i < section->count; i++)
+		buf_printf(out, "%s%s", i ? ", " : "", section->rows[i].key);
+	for (size_t i = 0; i < spec_section_count && !*section->name; i++)
+		if (*spec_sections[i].name)
+			buf_printf(out, ", %s", spec_sections[i].name);
+}
+
+static void spec_show_duration(const struct spec_row *row, struct buf *out)
+{
+	char min[CONFIG_VALUE_MAX], max[CONFIG_VALUE_MAX];
+	config_format_duration((int64_t)row->min, min);
+	config_format_duration((int64_t)row->max, max);
+	buf_printf(out, "a duration from %s to %s", min, max);
+}
+
+void spec_show_expected(const struct spec_row *row, struct buf *out)
+{
+	char min[CONFIG_VALUE_MAX], max[CONFIG_VALUE_MAX];
+	switch (row->type) {
+	case SPEC_TEXT:
+		buf_str(out, row->text->expected);
+		break;
+	case SPEC_INTEGER:
+		buf_printf(out, "an integer from %.0f to %.0f", row->min, row->max);
+		break;
+	case SPEC_NUMBER:
+		buf_printf(out, "a number from %g to %g", row->min, row->max);
+		break;
+	case SPEC_BOOL:
+		buf_str(out, "true or false");
+		break;
+	case SPEC_CHOICE:
+		for (const char *c = row->choices; *c; c++)
+			buf_printf(out, *c == '|' ? " or " : "%c", *c);
+		break;
+	case SPEC_DURATION:
+		spec_show_duration(row, out);
+		break;
+	case SPEC_SIZE:
+		config_format_size((int64_t)row->min, min);
+		config_format_size((int64_t)row->max, max);
+		buf_printf(out, "a size from %s to %s", min, max);
+		break;
+	case SPEC_LIST:
+		buf_printf(out, "a list of at most %.0f texts", row->max);
+		break;
+	case SPEC_MAP:
+		buf_printf(out, "an object of at most %.0f names and texts", row->max);
+		break;
+	case SPEC_COMMAND:
+		buf_printf(out, "a text, or a list of %.0f to %.0f texts", row->min, row->max);
+		break;
+	case SPEC_EVERY:
+		buf_str(out, "\"N steps\" or ");
+		spec_show_duration(row, out);
+		break;
+	case SPEC_TYPES:
+	default:
+		break;
+	}
+}
