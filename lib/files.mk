@@ -1,5 +1,7 @@
 lib_SOURCES := \
 	lib/buf.c \
+	lib/child.c \
+	lib/child_watch.c \
 	lib/clock.c \
 	lib/config.c \
 	lib/config_print.c \
@@ -11,6 +13,8 @@ lib_SOURCES := \
 	lib/http_server.c \
 	lib/log.c \
 	lib/nearest.c \
+	lib/proc.c \
 	lib/ready.c \
+	lib/signals.c \
 	lib/utf8.c \
 	lib/yaml.c
