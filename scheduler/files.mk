@@ -1,1 +1,4 @@
-scheduler_SOURCES :=
+scheduler_SOURCES := \
+	scheduler/explain.c \
+	scheduler/explain_queued.c \
+	scheduler/fields.c

@@ -1,4 +1,5 @@
 unit_TESTS := \
 	test_child \
 	test_config \
+	test_explain \
 	test_http_guard

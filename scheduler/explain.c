@@ -1,0 +1,160 @@
+#include "scheduler/explain.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include "lib/clock.h"
+#include "scheduler/fields.h"
+
+enum { EXPLAIN_MAX_ATTEMPTS = 3 }; /* retry.max_attempts of a spec that does not say */
+
+static void explain_duration(struct buf *into, int64_t ms)
+{
+	char text[32];
+	clock_human(ms < 0 ? 0 : ms, text, sizeof text);
+	buf_str(into, text);
+}
+
+/* "exit 1", "killed by SIGKILL (signal 9)", or "". */
+static void explain_status(const json_t *job, char *into, size_t size)
+{
+	int64_t exit_code = field_int(job, "exit", -1);
+	int64_t signal = field_int(job, "signal", 0);
+	const char *name = signal > 0 && signal < 65 ? sigabbrev_np((int)signal) : NULL;
+	into[0] = '\0';
+	if (name)
+		str_format(into, size, "killed by SIG%s (signal %" PRId64 ")", name, signal);
+	else if (signal > 0)
+		str_format(into, size, "killed by signal %" PRId64, signal);
+	else if (exit_code >= 0)
+		str_format(into, size, "exit %" PRId64, exit_code);
+}
+
+void explain_end(const json_t *job, struct buf *into)
+{
+	char status[64];
+	const char *error = field_text(job, "error");
+	explain_status(job, status, sizeof status);
+	/* The error often begins with the same words. */
+	if (*error && strstr(error, status))
+		buf_str(into, error);
+	else if (*error)
+		buf_printf(into, "%s: %s", status, error);
+	else
+		buf_str(into, *status ? status : "no cause was reported");
+}
+
+static int64_t explain_max_attempts(const json_t *show)
+{
+	json_auto_t *spec = field_json(show, "spec");
+	return field_int(json_object_get(spec, "retry"), "max_attempts", EXPLAIN_MAX_ATTEMPTS);
+}
+
+static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
+{
+	(void)workers;
+	const json_t *job = json_object_get(show, "job");
+	int64_t left = field_int(job, "due_ms", 0) - field_int(show, "now_ms", 0);
+	const char *reason = field_text(job, "reason");
+	bool is_retry = strcmp(reason, "retry") == 0;
+	if (!is_retry && strcmp(reason, "delay") != 0) {
+		buf_printf(why, "waits: %s", *reason ? reason : "for its time");
+		return;
+	}
+	buf_str(why, is_retry ? "retries " : "starts ");
+	if (left > 0) {
+		buf_str(why, "in ");
+		explain_duration(why, left);
+	} else {
+		buf_str(why, "now");
+	}
+	if (!is_retry)
+		return;
+	buf_str(why, " (");
+	int64_t errors = field_int(job, "errors", 0);
+	if (errors > 0 && json_object_get(show, "spec"))
+		buf_printf(why, "%" PRId64 " of %" PRId64 ": ", errors + 1, explain_max_attempts(show));
+	explain_end(job, why);
+	buf_str(why, ")");
+}
+
+/* The lease is over: the reaper is about to take it back. */
+static bool explain_silence(const json_t *job, int64_t now_ms, struct buf *why)
+{
+	int64_t silent_ms = now_ms - field_int(job, "renewed_ms", now_ms);
+	if (silent_ms <= field_int(job, "lease_ms", 10000))
+		return false;
+	buf_printf(why, "its runner on %s has not been heard of for ", field_text(job, "worker"));
+	explain_duration(why, silent_ms);
+	return true;
+}
+
+static void explain_running(const json_t *show, const json_t *workers, struct buf *why)
+{
+	(void)workers;
+	static const struct {
+		const char *phase;
+		const char *sentence;
+	} phases[] = {
+		{ "restoring", "restoring its checkpoint" },
+		{ "stopping", "stopping its program" },
+		{ "shipping", "saving its last checkpoint" },
+	};
+	const json_t *job = json_object_get(show, "job");
+	const char *stop = field_text(job, "stop");
+	const char *reason = field_text(job, "stop_reason");
+	if (explain_silence(job, field_int(show, "now_ms", 0), why))
+		return;
+	if (*stop) {
+		buf_printf(why, "asked to stop: %s%s%s", stop, *reason ? ": " : "", reason);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(phases); i++)
+		if (field_is(job, "phase", phases[i].phase))
+			buf_str(why, phases[i].sentence);
+}
+
+static void explain_failed(const json_t *show, const json_t *workers, struct buf *why)
+{
+	(void)workers;
+	const json_t *job = json_object_get(show, "job");
+	int64_t attempt = field_int(job, "attempt", 0);
+	int64_t started = field_int(job, "started_ms", 0);
+	int64_t ended = field_int(job, "ended_ms", 0);
+	if (attempt > 0)
+		buf_printf(why, "attempt %" PRId64 " failed", attempt);
+	else
+		buf_str(why, "never started");
+	if (attempt > 0 && started > 0 && ended >= started) {
+		buf_str(why, " after ");
+		explain_duration(why, ended - started);
+	}
+	buf_str(why, ": ");
+	explain_end(job, why);
+}
+
+static void explain_cancelled(const json_t *show, const json_t *workers, struct buf *why)
+{
+	(void)workers;
+	const json_t *job = json_object_get(show, "job");
+	const char *reason = field_text(job, "stop_reason");
+	if (!*reason)
+		reason = field_text(job, "error");
+	buf_str(why, field_int(job, "attempt", 0) > 0 ? "stopped on request" : "cancelled before it began");
+	if (*reason)
+		buf_printf(why, ": %s", reason);
+}
+
+void explain_job(const json_t *show, const json_t *workers, struct buf *why)
+{
+	static const struct {
+		const char *state;
+		void (*explain)(const json_t *show, const json_t *workers, struct buf *why);
+	} states[] = {
+		{ "waiting", explain_waiting }, { "queued", explain_queued },       { "running", explain_running },
+		{ "failed", explain_failed },   { "cancelled", explain_cancelled },
+	};
+	const json_t *job = json_object_get(show, "job");
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (field_is(job, "state", states[i].state))
+			states[i].explain(show, workers, why);
+}

@@ -1,0 +1,26 @@
+/*
+ * One sentence on why a job does not run, or why it ended: a pure function of what
+ * stoker_show and stoker_list say and of the workers of its queue. What needs no
+ * explaining (it runs, it succeeded) gets an empty one.
+ *
+ * The sentence stands beside the state ("waiting", "retries in 42 s (2 of 3: exit 1)")
+ * and does not repeat it. Its words are for people and may get better; programs read
+ * the fields.
+ */
+#ifndef STOKER_SCHEDULER_EXPLAIN_H
+#define STOKER_SCHEDULER_EXPLAIN_H
+
+#include <jansson.h>
+#include "lib/buf.h"
+
+/* show: `job` and `now_ms`, and as far as they are known `id`, `requirement`, `ahead`, `spec`.
+ * workers: array as of jobs_workers; NULL: not known, then only the job itself speaks. */
+void explain_job(const json_t *show, const json_t *workers, struct buf *why);
+
+/* How an attempt ended: "exit 1", "killed by SIGKILL (signal 9)", with its error if that says more. */
+void explain_end(const json_t *job, struct buf *into);
+
+/* Why no worker takes a queued job (explain_queued.c). */
+void explain_queued(const json_t *show, const json_t *workers, struct buf *why);
+
+#endif

@@ -1,0 +1,44 @@
+#include "scheduler/fields.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *field_text(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+	return text ? text : "";
+}
+
+int64_t field_int(const json_t *object, const char *name, int64_t otherwise)
+{
+	const json_t *value = json_object_get(object, name);
+	if (json_is_number(value))
+		return (int64_t)json_number_value(value);
+	const char *text = json_string_value(value);
+	if (!text || !*text)
+		return otherwise;
+	char *end;
+	errno = 0;
+	long long number = strtoll(text, &end, 10);
+	return errno || *end ? otherwise : number;
+}
+
+bool field_is(const json_t *object, const char *name, const char *text)
+{
+	return strcmp(field_text(object, name), text) == 0;
+}
+
+json_t *field_parse(const char *text, size_t len)
+{
+	return text ? json_loadb(text, len, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+json_t *field_json(const json_t *object, const char *name)
+{
+	json_t *value = json_object_get(object, name);
+	if (json_is_object(value) || json_is_array(value))
+		return json_incref(value);
+	const char *text = json_string_value(value);
+	return text ? json_loads(text, 0, NULL) : NULL;
+}

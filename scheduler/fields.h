@@ -1,0 +1,24 @@
+/*
+ * Reading what Redis kept as hash fields: in the JSON documents of the function
+ * library a number may stand as a number or as decimal text, and an object as an
+ * object or as its text. Used by the API files only, as all of json_t is.
+ */
+#ifndef STOKER_SCHEDULER_FIELDS_H
+#define STOKER_SCHEDULER_FIELDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* "" where it is absent or no text. object may be NULL. */
+const char *field_text(const json_t *object, const char *name);
+int64_t field_int(const json_t *object, const char *name, int64_t otherwise);
+bool field_is(const json_t *object, const char *name, const char *text);
+
+/* A new reference to the object or array, parsed if it stands as text; NULL: there is none. */
+json_t *field_json(const json_t *object, const char *name);
+
+/* Parses len bytes of an answer; NULL if it is no JSON. */
+json_t *field_parse(const char *text, size_t len);
+
+#endif

@@ -1,0 +1,132 @@
+/* What stoker says about a job, row by row: the documents that Redis would answer, and the sentence for people. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include <string.h>
+#include "lib/cleanup.h"
+#include "scheduler/explain.h"
+
+#define WORKER(id, cpus, gpus, used_cpus, used_gpus)                                                                   \
+	"{'id':'" id "','seen_ms':100000,'state':'up','capacity':'{\"cpus\":" #cpus ",\"gpus\":" #gpus                 \
+	",\"memory\":8589934592,\"labels\":{\"zone\":\"a\"}}','used':{'cpus':" #used_cpus ",'gpus':" #used_gpus        \
+	",'memory':0}}"
+#define QUEUED(rest) "{'id':'gpu-1','now_ms':100000,'job':{'state':'queued','class':'cpu1'}," rest "}"
+#define NEEDS(cpus, gpus, memory, labels)                                                                              \
+	"'requirement':{'cpus':" #cpus ",'gpus':" #gpus ",'memory':" #memory ",'labels':" labels "}"
+#define NOW_AND_JOB(fields) "{'id':'gpu-1','now_ms':100000,'job':{" fields "}}"
+
+static const struct {
+	const char *show;
+	const char *workers; /* NULL: not known */
+	const char *why;
+} rows[] = {
+	/* waiting */
+	{ NOW_AND_JOB("'state':'waiting','reason':'delay','due_ms':'142000'"), NULL, "starts in 42 s" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'delay','due_ms':99000"), NULL, "starts now" },
+	{ "{'now_ms':100000,'spec':{'retry':{'max_attempts':5}},'job':{'state':'waiting','reason':'retry',"
+	  "'due_ms':'142000','errors':'1','exit':'1'}}",
+	  NULL, "retries in 42 s (2 of 5: exit 1)" },
+	{ "{'now_ms':100000,'spec':'{\"command\":\"false\"}','job':{'state':'waiting','reason':'retry',"
+	  "'due_ms':'142000','errors':'2','signal':'9'}}",
+	  NULL, "retries in 42 s (3 of 3: killed by SIGKILL (signal 9))" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','errors':'1','exit':'1'"), NULL,
+	  "retries in 42 s (exit 1)" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','error':'loss is NaN'"),
+	  NULL, "retries in 42 s (loss is NaN)" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'held'"), NULL, "waits: held" },
+	/* queued: nobody to run it */
+	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
+	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",
+	  "no worker serves queue gpu; the last one, node-7, was seen 1 min 00 s ago" },
+	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':99000,'state':'draining'}]",
+	  "the only worker of queue gpu is draining" },
+	{ QUEUED("'ahead':0"), NULL, "" },
+	/* queued: nobody could */
+	{ QUEUED(NEEDS(1, 8, 0, "{}")), "[" WORKER("a", 4, 2, 0, 0) "," WORKER("b", 4, 1, 0, 0) "]",
+	  "needs 8 GPUs; no worker has more than 2" },
+	{ QUEUED(NEEDS(1, 1, 0, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]", "needs 1 GPU; no worker has any" },
+	{ QUEUED(NEEDS(16, 0, 0, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]", "needs 16 CPUs; no worker has more than 4" },
+	{ QUEUED(NEEDS(1, 0, 17179869184, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]",
+	  "needs 16 GiB of memory; no worker has more than 8 GiB" },
+	{ QUEUED(NEEDS(1, 0, 0, "{'gpu':'a100'}")), "[" WORKER("a", 4, 0, 0, 0) "]",
+	  "needs a worker labelled gpu=a100; there is none" },
+	{ QUEUED(NEEDS(4, 2, 0, "{}")), "[" WORKER("a", 8, 0, 0, 0) "," WORKER("b", 2, 2, 0, 0) "]",
+	  "needs 4 CPUs, 2 GPUs; no worker has all of it" },
+	{ "{'id':'gpu-1','now_ms':100000,'job':{'state':'queued','class':'cpu1-gpu4-mem1024m'}}",
+	  "[" WORKER("a", 4, 2, 0, 0) "]", "needs 4 GPUs; no worker has more than 2" },
+	/* queued: its turn will come */
+	{ QUEUED("'ahead':12," NEEDS(1, 0, 0, "{}")), "[" WORKER("a", 2, 0, 2, 0) "," WORKER("b", 2, 0, 2, 0) "]",
+	  "queued behind 12 jobs; all 2 workers are full" },
+	{ QUEUED("'ahead':1," NEEDS(1, 0, 0, "{}")), "[" WORKER("a", 2, 0, 2, 0) "]",
+	  "queued behind 1 job; the only worker is full" },
+	{ QUEUED("'ahead':0," NEEDS(1, 1, 0, "{}")), "[" WORKER("a", 2, 1, 1, 1) "," WORKER("b", 2, 0, 0, 0) "]",
+	  "next in line; the only worker that fits is full" },
+	{ QUEUED("'ahead':3," NEEDS(1, 0, 0, "{}")), "[" WORKER("a", 2, 0, 1, 0) "]", "queued behind 3 jobs" },
+	{ QUEUED("'ahead':0," NEEDS(1, 0, 0, "{}")), "[" WORKER("a", 2, 0, 1, 0) "]", "about to start" },
+	{ QUEUED("'x':0"), "[" WORKER("a", 2, 0, 1, 0) "]", "about to start" },
+	{ QUEUED("'x':0"), "[" WORKER("a", 2, 0, 2, 0) "]", "the only worker is full" },
+	/* running */
+	{ NOW_AND_JOB("'state':'running','phase':'running','renewed_ms':'99000','lease_ms':'10000'"), NULL, "" },
+	{ NOW_AND_JOB("'state':'running','phase':'restoring','renewed_ms':'99000'"), NULL, "restoring its checkpoint" },
+	{ NOW_AND_JOB("'state':'running','worker':'node-7','renewed_ms':'86000','lease_ms':'10000'"), NULL,
+	  "its runner on node-7 has not been heard of for 14 s" },
+	{ NOW_AND_JOB("'state':'running','stop':'cancel','stop_reason':'too slow'"), NULL,
+	  "asked to stop: cancel: too slow" },
+	/* ended */
+	{ NOW_AND_JOB("'state':'succeeded','exit':'0'"), NULL, "" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'3','started_ms':'1000','ended_ms':'43000','exit':'1'"), NULL,
+	  "attempt 3 failed after 42 s: exit 1" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1','signal':'11','error':'it crashed'"), NULL,
+	  "attempt 1 failed: killed by SIGSEGV (signal 11): it crashed" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1','exit':'78','error':'exit 78: tinygrad cannot run'"), NULL,
+	  "attempt 1 failed: exit 78: tinygrad cannot run" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'3','error':'lost 3 times in a row'"), NULL,
+	  "attempt 3 failed: lost 3 times in a row" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1'"), NULL, "attempt 1 failed: no cause was reported" },
+	{ NOW_AND_JOB("'state':'failed','error':'bad'"), NULL, "never started: bad" },
+	{ NOW_AND_JOB("'state':'cancelled','attempt':'0'"), NULL, "cancelled before it began" },
+	{ NOW_AND_JOB("'state':'cancelled','attempt':'2','stop_reason':'wrong data'"), NULL,
+	  "stopped on request: wrong data" },
+	/* nothing known */
+	{ "{}", NULL, "" },
+};
+
+/* The table is written with ' for ", except inside text that is itself JSON. */
+static json_t *parse(const char *text)
+{
+	CLEANUP(buf) struct buf b;
+	buf_init(&b, 8192);
+	for (; *text; text++) {
+		if (*text == '"')
+			buf_byte(&b, '\\');
+		buf_byte(&b, *text == '\'' ? '"' : *text);
+	}
+	json_error_t at;
+	json_t *json = json_loads(buf_text(&b), 0, &at);
+	if (!json)
+		fail_msg("%s in %s", at.text, buf_text(&b));
+	return json;
+}
+
+static void test_sentences(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_auto_t *show = parse(rows[i].show);
+		json_auto_t *workers = rows[i].workers ? parse(rows[i].workers) : NULL;
+		CLEANUP(buf) struct buf why;
+		buf_init(&why, 1024);
+		explain_job(show, workers, &why);
+		if (strcmp(buf_text(&why), rows[i].why) != 0)
+			fail_msg("row %zu\n  said:   %s\n  wanted: %s", i, buf_text(&why), rows[i].why);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
