@@ -44,6 +44,8 @@ struct checkpoints_options {
 	void *arg;
 };
 
+/* After the restore and before the program starts: what is there at this moment (what was just put back, an
+ * earlier run's files) is known and not shipped; only what changes from now on is. */
 struct checkpoints *checkpoints_new(const struct checkpoints_options *options, struct error *err);
 /* Kills the helper; what was not committed is forgotten. */
 void checkpoints_free(struct checkpoints *c);
@@ -55,8 +57,14 @@ void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step,
 /* The newest step that the program reported: kept with a checkpoint that names none. loss may be NAN. */
 void checkpoints_step(struct checkpoints *c, int64_t step, double loss);
 
+/* The program is dead: call it as soon as that is known, before its pipes are drained. cleanly: it ended by
+ * itself (exit 0 or 75), so what it wrote last is whole; otherwise a file that it was writing in place
+ * may be torn and counts only when its format proves it complete. */
+void checkpoints_ended(struct checkpoints *c, bool cleanly);
+
 /* True once the program has ended: its files cannot change any more. Ships the newest
- * complete candidate if it is not shipped yet, drops the others, then on_idle. */
+ * complete candidate if it is not shipped yet, drops the others, then on_idle.
+ * Without checkpoints_ended before it the end counts as not clean. */
 void checkpoints_flush(struct checkpoints *c);
 
 void checkpoints_committed(struct checkpoints *c, const char *id);
