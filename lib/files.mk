@@ -1,4 +1,5 @@
 lib_SOURCES := \
+	lib/beneath.c \
 	lib/buf.c \
 	lib/child.c \
 	lib/child_watch.c \
@@ -6,6 +7,7 @@ lib_SOURCES := \
 	lib/config.c \
 	lib/config_print.c \
 	lib/config_values.c \
+	lib/digest.c \
 	lib/error.c \
 	lib/http_guard.c \
 	lib/http_listen.c \
@@ -16,5 +18,10 @@ lib_SOURCES := \
 	lib/proc.c \
 	lib/ready.c \
 	lib/signals.c \
+	lib/store.c \
+	lib/store_file.c \
+	lib/tarball.c \
+	lib/tarball_read.c \
+	lib/tarball_write.c \
 	lib/utf8.c \
 	lib/yaml.c
