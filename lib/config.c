@@ -213,7 +213,6 @@ static bool config_file_option(const struct config_reader *r, const char *key, c
 			       int line)
 {
 	char name[80], where[400], origin[400];
-	CLEANUP(buf) struct buf text;
 	str_format(name, sizeof name, "%.79s", key);
 	for (char *c = name; *c; c++)
 		if (*c == '_')
@@ -226,6 +225,7 @@ static bool config_file_option(const struct config_reader *r, const char *key, c
 		return config_unknown(r, where, name, "");
 	if (config_is_set(r, row) || json_is_null(value))
 		return true;
+	CLEANUP(buf) struct buf text;
 	buf_init(&text, 64 * 1024);
 	if (!config_file_text(value, &text))
 		return error_set(r->err, ERR_INPUT, NULL, "%s: expected one value", where);

@@ -13,6 +13,7 @@ lib_SOURCES := \
 	lib/http_listen.c \
 	lib/http_reply.c \
 	lib/http_server.c \
+	lib/json.c \
 	lib/log.c \
 	lib/nearest.c \
 	lib/proc.c \

@@ -91,17 +91,16 @@ static bool yaml_is_float(const char *text)
 }
 
 /* A whole number in this base; past 64 bits it becomes a real, as JSON readers do. */
-static json_t *yaml_integer(const char *digits, const char *text, int base)
+static json_t *yaml_integer(const char *digits, int base)
 {
-	char *end;
 	errno = 0;
-	long long value = strtoll(digits, &end, base);
+	long long value = strtoll(digits, NULL, base);
 	if (errno == 0)
 		return json_integer(value);
-	double real = base == 10 ? strtod(text, NULL) : INFINITY;
-	return isfinite(real) ? json_real(real) : json_string(text);
+	return json_real(base == 10 ? strtod(digits, NULL) : INFINITY); /* NULL when it is not finite */
 }
 
+/* NULL: a number that JSON cannot hold. */
 static json_t *yaml_plain(const char *text)
 {
 	if (!*text || strcmp(text, "~") == 0 || yaml_is_word(text, "null", "Null", "NULL"))
@@ -111,17 +110,12 @@ static json_t *yaml_plain(const char *text)
 	if (yaml_is_word(text, "false", "False", "FALSE"))
 		return json_false();
 	if (yaml_is_int(text))
-		return yaml_integer(text, text, 10);
+		return yaml_integer(text, 10);
 	if (text[0] == '0' && text[1] == 'x' && text[2] && !text[2 + strspn(text + 2, "0123456789abcdefABCDEF")])
-		return yaml_integer(text + 2, text, 16);
+		return yaml_integer(text + 2, 16);
 	if (text[0] == '0' && text[1] == 'o' && text[2] && !text[2 + strspn(text + 2, "01234567")])
-		return yaml_integer(text + 2, text, 8);
-	if (yaml_is_float(text)) {
-		double real = strtod(text, NULL);
-		if (isfinite(real))
-			return json_real(real);
-	}
-	return json_string(text);
+		return yaml_integer(text + 2, 8);
+	return yaml_is_float(text) ? json_real(strtod(text, NULL)) : json_string(text);
 }
 
 /* ---- the document ---- */
@@ -144,9 +138,12 @@ static json_t *yaml_scalar(struct yaml_reader *r, const yaml_event_t *event)
 	if (!yaml_is_bare(r, event, event->data.scalar.anchor, event->data.scalar.tag))
 		return NULL;
 	const char *text = (const char *)event->data.scalar.value;
-	if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		return yaml_plain(text);
-	return json_stringn(text, event->data.scalar.length);
+	if (event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+		return json_stringn(text, event->data.scalar.length);
+	json_t *value = yaml_plain(text);
+	if (!value)
+		yaml_fail(r, event->start_mark.line, "quote it to make it text", "the number %.40s is too large", text);
+	return value;
 }
 
 /* Reads the value that follows, at r->path, which is taken back to base afterwards. line is that

@@ -66,7 +66,7 @@ static bool spec_stays_inside(const char *path, size_t len)
 
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len)
 {
-	if (grammar->word && strcmp(grammar->word, text) == 0)
+	if (grammar->word && strlen(grammar->word) == len && memcmp(grammar->word, text, len) == 0)
 		return true;
 	if (len < grammar->min || len > grammar->max || !spec_pattern_takes(grammar->pattern, text, len))
 		return false;

@@ -10,7 +10,7 @@
 
 /* ---- grammars ---- */
 
-static const struct spec_grammar spec_any = { "[^%z]*", 0, 131072, .expected = "text of at most 131072 bytes" };
+static const struct spec_grammar spec_any = { "[^%z]*", 0, 131072, .expected = "text of at most 131072 bytes without NUL" };
 static const struct spec_grammar spec_line = { "[^%c]*", 1, 64,
 					       .expected = "text of 1 to 64 bytes without control characters" };
 static const struct spec_grammar spec_queue = { "[a-z0-9][a-z0-9-]*", 1, SPEC_QUEUE_MAX,

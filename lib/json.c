@@ -1,0 +1,71 @@
+#include "lib/json.h"
+
+#include <math.h>
+#include <string.h>
+
+void json_number_text(double number, char text[JSON_NUMBER_MAX])
+{
+	if (number == floor(number) && fabs(number) < 1e15) {
+		str_format(text, JSON_NUMBER_MAX, "%.0f", number == 0 ? 0.0 : number); /* no -0 */
+		return;
+	}
+	for (int digits = 15; digits <= 17; digits++) {
+		str_format(text, JSON_NUMBER_MAX, "%.*g", digits, number);
+		if (strtod(text, NULL) == number)
+			return;
+	}
+}
+
+static int json_key_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool json_canonical_object(const json_t *object, struct buf *out)
+{
+	size_t count = 0;
+	CLEANUP(free_p) const char **keys = mem_alloc((json_object_size(object) + 1) * sizeof *keys);
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)object, name, value) keys[count++] = name;
+	qsort(keys, count, sizeof *keys, json_key_order);
+	buf_byte(out, '{');
+	for (size_t i = 0; i < count; i++) {
+		json_auto_t *key = json_string(keys[i]);
+		if (i)
+			buf_byte(out, ',');
+		json_canonical(key, out);
+		buf_byte(out, ':');
+		json_canonical(json_object_get(object, keys[i]), out);
+	}
+	return buf_byte(out, '}');
+}
+
+static bool json_canonical_list(const json_t *list, struct buf *out)
+{
+	size_t i;
+	const json_t *item;
+	buf_byte(out, '[');
+	json_array_foreach(list, i, item)
+	{
+		if (i)
+			buf_byte(out, ',');
+		json_canonical(item, out);
+	}
+	return buf_byte(out, ']');
+}
+
+bool json_canonical(const json_t *value, struct buf *out)
+{
+	if (json_is_object(value))
+		return json_canonical_object(value, out);
+	if (json_is_array(value))
+		return json_canonical_list(value, out);
+	if (json_is_real(value)) {
+		char text[JSON_NUMBER_MAX];
+		json_number_text(json_real_value(value), text);
+		return buf_str(out, text);
+	}
+	CLEANUP(free_p) char *text = json_dumps(value, JSON_ENCODE_ANY);
+	return text ? buf_str(out, text) : buf_printf(out, "null");
+}

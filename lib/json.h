@@ -1,0 +1,20 @@
+/*
+ * What jansson lacks: one spelling for each value, so that the same thing written
+ * in two ways is the same text (and the same hash).
+ */
+#ifndef STOKER_LIB_JSON_H
+#define STOKER_LIB_JSON_H
+
+#include <stdbool.h>
+#include <jansson.h>
+#include "lib/buf.h"
+
+/* Compact JSON: keys sorted by bytes, each number in the fewest digits that read back as the same
+ * double, whole numbers without a point. False when it does not fit into out. */
+bool json_canonical(const json_t *value, struct buf *out);
+
+/* "0.003", "2", "1e+30": the number as json_canonical writes it. */
+#define JSON_NUMBER_MAX 32
+void json_number_text(double number, char text[JSON_NUMBER_MAX]);
+
+#endif
