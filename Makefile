@@ -52,9 +52,9 @@ include tests/unit/files.mk
 # Each layer is one archive; a program is its main.o and the archives it may use.
 define layer
 $(1)_OBJECTS := $$($(1)_SOURCES:%.c=$(B)/%.o)
-$(B)/$(1).a: $$($(1)_OBJECTS)
+$(B)/$(1).a: $$($(1)_OBJECTS) $(1)/files.mk
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
 $(B)/queue.a: $(if $(wildcard lua/prelude.lua),$(B)/queue/library.o)
@@ -62,14 +62,14 @@ $(B)/queue.a: $(if $(wildcard lua/prelude.lua),$(B)/queue/library.o)
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
 LIBS_STORE := $(shell pkg-config --libs libarchive openssl 2>/dev/null)
-LIBS_CURL  := $(shell pkg-config --libs libcurl 2>/dev/null)
+# libcurl is loaded at run time by the first request (lib/http_client.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
 $(B)/stoker-worker: $(B)/worker/main.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 $(B)/stoker: $(B)/cli/main.o $(B)/cli.a $(B)/queue.a $(B)/lib.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_CURL)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
 
 $(B)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
@@ -91,7 +91,7 @@ $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 
 # Unit tests: one cmocka program a module.
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL) -lcmocka
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) -lcmocka
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
 .PHONY: unit-tests objects
 unit-tests: $(UNIT_TESTS)

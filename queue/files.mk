@@ -1,4 +1,4 @@
-queue_SOURCES := \
+queue_SOURCES = \
 	$(queue_TABLES) \
 	queue/spec.c \
 	queue/spec_check.c \
