@@ -1,1 +1,36 @@
-cli_SOURCES :=
+cli_SOURCES := \
+	cli/args.c \
+	cli/cli.c \
+	cli/client.c \
+	cli/cmd_cancel.c \
+	cli/cmd_checkpoints.c \
+	cli/cmd_config.c \
+	cli/cmd_corrupt.c \
+	cli/cmd_doctor.c \
+	cli/cmd_events.c \
+	cli/cmd_help.c \
+	cli/cmd_logs.c \
+	cli/cmd_ls.c \
+	cli/cmd_metrics.c \
+	cli/cmd_queues.c \
+	cli/cmd_retry.c \
+	cli/cmd_show.c \
+	cli/cmd_submit.c \
+	cli/cmd_version.c \
+	cli/cmd_workers.c \
+	cli/commands.c \
+	cli/entry.c \
+	cli/field.c \
+	cli/follow.c \
+	cli/interrupt.c \
+	cli/job.c \
+	cli/log_print.c \
+	cli/programs.c \
+	cli/progress.c \
+	cli/series.c \
+	cli/set.c \
+	cli/spark.c \
+	cli/spec_file.c \
+	cli/table.c \
+	cli/text.c \
+	cli/watch.c

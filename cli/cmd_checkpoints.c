@@ -1,0 +1,77 @@
+/* stoker checkpoints: what was saved of a job, newest first. */
+#include <string.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/field.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include "lib/clock.h"
+
+static enum paint checkpoints_paint(const char *state)
+{
+	return strcmp(state, "committed") == 0 ? PAINT_GREEN : strcmp(state, "deleting") == 0 ? PAINT_DIM : PAINT_RED;
+}
+
+static void checkpoints_row(struct table *table, const json_t *checkpoint, int64_t now_ms)
+{
+	char text[64];
+	double loss;
+	table_add(table, field_text(checkpoint, "id"));
+	str_format(text, sizeof text, "%lld", (long long)field_int(checkpoint, "step", 0));
+	table_add(table, field_int(checkpoint, "step", -1) < 0 ? "" : text);
+	text[0] = '\0';
+	if (field_number(checkpoint, "loss", &loss))
+		text_number(loss, text, sizeof text);
+	table_add(table, text);
+	text_size(field_int(checkpoint, "size", 0), text, sizeof text);
+	table_add(table, text);
+	str_format(text, sizeof text, "%lld", (long long)field_int(checkpoint, "files", 0));
+	table_add(table, text);
+	table_add(table, field_is_true(checkpoint, "optimizer") ? "yes" : "no");
+	text_age(now_ms - field_int(checkpoint, "time_ms", now_ms), text, sizeof text);
+	table_add(table, text);
+	table_paint(table, field_text(checkpoint, "state"), checkpoints_paint(field_text(checkpoint, "state")));
+	table_paint(table, field_text(checkpoint, "uri"), PAINT_DIM);
+}
+
+static bool checkpoints_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	(void)options;
+	static const char *const titles[] = { "ID",        "STEP", "LOSS",  "SIZE", "FILES",
+					      "OPTIMIZER", "AGE",  "STATE", "WHERE" };
+	CLEANUP(free_p) char *path = client_job_path(words->items[0], "/checkpoints", err);
+	json_auto_t *answer = NULL;
+	if (!path || !client_get(cli, path, &answer, err))
+		return false;
+	if (cli->common.json) {
+		cli_print_json(answer);
+		return true;
+	}
+	const json_t *checkpoints = json_object_get(answer, "checkpoints");
+	if (!json_array_size(checkpoints)) {
+		fprintf(stderr, "%s has no checkpoints yet\n", words->items[0]);
+		return true;
+	}
+	CLEANUP(table) struct table table;
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 4U << 20);
+	table_init(&table, titles, ARRAY_LEN(titles));
+	size_t i;
+	json_t *checkpoint;
+	json_array_foreach(checkpoints, i, checkpoint) checkpoints_row(&table, checkpoint, clock_wall_ms());
+	table_print(&table, cli->color, &text);
+	cli_print(&text);
+	return true;
+}
+
+const struct command cmd_checkpoints = {
+	.name = "checkpoints",
+	.usage = "ID",
+	.summary = "lists what was saved of a job, newest first",
+	.text = "The next attempt resumes from the newest one whose state is committed. Quarantined ones were saved at "
+		"or past\n"
+		"the onset of a corruption; rejected ones did not verify.",
+	.words_min = 1,
+	.words_max = 1,
+	.run = checkpoints_run,
+};

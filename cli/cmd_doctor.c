@@ -1,0 +1,57 @@
+/* stoker doctor: what is wrong, and what the Redis behind it risks. */
+#include <string.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/field.h"
+#include "cli/table.h"
+
+static void doctor_print(struct cli *cli, bool ok, const char *name, const char *detail, const char *hint)
+{
+	enum paint paint = ok ? PAINT_GREEN : PAINT_RED;
+	printf("%s%s%s %-14s %s\n", paint_begin(paint, cli->color), ok ? "✓" : "✗", paint_end(paint, cli->color), name,
+	       detail);
+	if (!ok && *hint)
+		printf("  hint: %s\n", hint);
+}
+
+/* Programs of two versions work side by side; that is worth knowing. */
+static bool doctor_scheduler(struct cli *cli, struct error *err)
+{
+	json_auto_t *version = NULL;
+	char detail[512];
+	if (!client_get(cli, "/api/v1/version", &version, err))
+		return false;
+	str_format(detail, sizeof detail, "%s answers at %s; this command is %s", field_text(version, "version"),
+		   http_client_where(cli->client), STOKER_VERSION);
+	doctor_print(cli, true, "scheduler", detail, "");
+	return true;
+}
+
+static bool doctor_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	(void)options, (void)words;
+	json_auto_t *answer = NULL;
+	if (!cli->common.json && !doctor_scheduler(cli, err))
+		return false;
+	if (!client_get(cli, "/api/v1/doctor", &answer, err))
+		return false;
+	cli->exit_code = field_is_true(answer, "ok") ? 0 : EXIT_CHECK_FAILED;
+	if (cli->common.json) {
+		cli_print_json(answer);
+		return true;
+	}
+	size_t i;
+	json_t *check;
+	json_array_foreach(json_object_get(answer, "checks"), i, check)
+		doctor_print(cli, field_is_true(check, "ok"), field_text(check, "name"), field_text(check, "detail"),
+			     field_text(check, "hint"));
+	return true;
+}
+
+const struct command cmd_doctor = {
+	.name = "doctor",
+	.usage = "",
+	.summary = "checks the scheduler and the Redis behind it, and says what they risk",
+	.text = "Exit code 12 when a check fails.",
+	.run = doctor_run,
+};

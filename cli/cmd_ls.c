@@ -1,0 +1,133 @@
+/* stoker ls: the jobs, newest first. */
+#include <string.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/field.h"
+#include "cli/job.h"
+#include "cli/text.h"
+#include "cli/watch.h"
+#include "lib/clock.h"
+
+struct ls_options {
+	const char *queue;
+	const char *state;
+	int64_t limit;
+	bool watch;
+};
+
+static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t **answer, struct error *err)
+{
+	CLEANUP(buf) struct buf path;
+	char limit[24];
+	buf_init(&path, 4096);
+	str_format(limit, sizeof limit, "%lld", (long long)(options->limit ? options->limit : 50));
+	buf_str(&path, "/api/v1/jobs");
+	client_query(&path, "queue", options->queue);
+	client_query(&path, "state", options->state);
+	client_query(&path, "limit", limit);
+	return client_get(cli, buf_text(&path), answer, err);
+}
+
+/* Only what is not plain needs a reason. */
+static const char *ls_why(const json_t *job)
+{
+	const char *state = field_text(job, "state");
+	bool is_plain = strcmp(state, "succeeded") == 0 || (strcmp(state, "running") == 0 && !*field_text(job, "stop"));
+	return is_plain ? "" : field_text(job, "why");
+}
+
+static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
+{
+	char text[64];
+	double loss;
+	int64_t attempts = field_int(job, "attempt", 0);
+	int64_t ran_ms = job_ran_ms(job, now_ms);
+	table_add(table, field_text(job, "id"));
+	table_add(table, field_text(job, "name"));
+	table_paint(table, field_text(job, "state"), job_paint(job));
+	job_step(job, text, sizeof text);
+	table_add(table, text);
+	text[0] = '\0';
+	if (field_number(job, "loss", &loss))
+		text_number(loss, text, sizeof text);
+	table_add(table, text);
+	text_age(now_ms - field_int(job, "submitted_ms", now_ms), text, sizeof text);
+	table_add(table, text);
+	text[0] = '\0';
+	if (ran_ms >= 0)
+		text_span(ran_ms, text, sizeof text);
+	table_add(table, text);
+	text[0] = '\0';
+	if (attempts)
+		str_format(text, sizeof text, "%lld", (long long)attempts);
+	table_add(table, text);
+	table_add(table, field_text(job, "worker"));
+	table_paint(table, ls_why(job), PAINT_DIM);
+}
+
+static void ls_mark(struct buf *mark, const json_t *job)
+{
+	static const char *const fields[] = { "id", "state", "attempt", "worker", "step", "loss", "phase" };
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		buf_printf(mark, "%s ", field_text(job, fields[i]));
+	buf_printf(mark, "%lld\n", (long long)field_int(job, "step", -1));
+}
+
+static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, struct error *err)
+{
+	static const char *const titles[] = { "ID",  "NAME", "STATE",    "STEP",  "LOSS",
+					      "AGE", "RAN",  "ATTEMPTS", "WHERE", "WHY" };
+	const struct ls_options *options = arg;
+	json_auto_t *answer = NULL;
+	if (!ls_fetch(cli, options, &answer, err))
+		return false;
+	const json_t *jobs = json_object_get(answer, "jobs");
+	int64_t now_ms = clock_wall_ms();
+	CLEANUP(table) struct table table;
+	table_init(&table, titles, ARRAY_LEN(titles));
+	size_t i;
+	json_t *job;
+	json_array_foreach(jobs, i, job)
+	{
+		ls_row(&table, job, now_ms);
+		ls_mark(&frame->mark, job);
+	}
+	if (json_array_size(jobs))
+		table_print(&table, cli->color, &frame->text);
+	else
+		fprintf(stderr, "no jobs%s%s here\n  hint: stoker submit FILE\n", options->state ? " that are " : "",
+			options->state ? options->state : "");
+	if (*field_text(answer, "cursor"))
+		fprintf(stderr, "older ones are not shown; --limit says how many\n");
+	return true;
+}
+
+static bool ls_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	(void)words;
+	const struct ls_options *o = options;
+	if (!cli->common.json)
+		return o->watch ? watch_run(cli, ls_frame, (void *)o, err) : watch_once(cli, ls_frame, (void *)o, err);
+	json_auto_t *answer = NULL;
+	if (!ls_fetch(cli, o, &answer, err))
+		return false;
+	cli_print_json(answer);
+	return true;
+}
+
+static const struct arg_row ls_rows[] = {
+	{ "queue", 'q', ARG_TEXT, offsetof(struct ls_options, queue), "QUEUE", "of one queue only", 0 },
+	{ "state", 's', ARG_TEXT, offsetof(struct ls_options, state), "STATE",
+	  "waiting, queued, running, succeeded, failed or cancelled", 0 },
+	{ "limit", 'n', ARG_INT, offsetof(struct ls_options, limit), "N", "at most so many (50)", 1 },
+	{ "watch", 'w', ARG_FLAG, offsetof(struct ls_options, watch), NULL, "go on, once a second", 0 },
+};
+
+const struct command cmd_ls = {
+	.name = "ls",
+	.usage = "[--queue QUEUE] [--state STATE] [--watch]",
+	.summary = "lists jobs, newest first",
+	.options = CLI_ROWS(ls_rows),
+	.options_size = sizeof(struct ls_options),
+	.run = ls_run,
+};

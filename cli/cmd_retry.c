@@ -1,0 +1,51 @@
+/* stoker retry: a waiting job now, a failed or cancelled one as a new job. */
+#include <string.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/field.h"
+
+struct retry_options {
+	int64_t attempt;
+};
+
+static bool retry_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	const struct retry_options *o = options;
+	const char *id = words->items[0];
+	CLEANUP(free_p) char *path = client_job_path(id, "/retry", err);
+	if (!path)
+		return false;
+	json_auto_t *body = json_object();
+	if (o->attempt)
+		json_object_set_new(body, "attempt", json_integer(o->attempt));
+	json_auto_t *answer = NULL;
+	if (!client_post(cli, path, body, &answer, err))
+		return false;
+	const char *again = field_text(answer, "id");
+	if (cli->common.json)
+		cli_print_json(answer);
+	else
+		puts(again);
+	if (!cli->common.json && strcmp(again, id) != 0)
+		fprintf(stderr, "  hint: a new job from the last good checkpoint; stoker logs %s -f\n", again);
+	return true;
+}
+
+static const struct arg_row retry_rows[] = {
+	{ "attempt", 0, ARG_INT, offsetof(struct retry_options, attempt), "N", "only if this is still its last attempt",
+	  1 },
+};
+
+const struct command cmd_retry = {
+	.name = "retry",
+	.usage = "ID",
+	.summary = "runs a job again",
+	.text = "A job that waits for its next attempt is queued now. One that failed or was cancelled becomes a new "
+		"job with\n"
+		"the same spec, which starts from its last good checkpoint; its id is printed.",
+	.options = CLI_ROWS(retry_rows),
+	.options_size = sizeof(struct retry_options),
+	.words_min = 1,
+	.words_max = 1,
+	.run = retry_run,
+};

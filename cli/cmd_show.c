@@ -1,0 +1,251 @@
+/* stoker show: one job explained, in sentences. */
+#include <string.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/entry.h"
+#include "cli/field.h"
+#include "cli/job.h"
+#include "cli/text.h"
+#include "cli/watch.h"
+#include "lib/clock.h"
+
+#define SHOW_HISTORY 5 /* of the newest entries */
+#define SHOW_LINES   5
+
+struct show_options {
+	bool watch;
+	const char *id;
+};
+
+static void show_line(struct buf *into, const char *label, const char *text)
+{
+	if (!*text)
+		return;
+	buf_printf(into, "  %-12s", label);
+	text_clean(into, text);
+	buf_byte(into, '\n');
+}
+
+static void show_header(struct cli *cli, const json_t *shown, const json_t *job, struct buf *into)
+{
+	const char *state = field_text(job, "state");
+	const char *why = field_text(shown, "why");
+	buf_printf(into, "%s%s%s", paint_begin(PAINT_BOLD, cli->color), field_text(shown, "id"),
+		   paint_end(PAINT_BOLD, cli->color));
+	if (*field_text(job, "name"))
+		buf_printf(into, "  %s", field_text(job, "name"));
+	buf_printf(into, "  ·  %s%s%s", paint_begin(job_paint(job), cli->color), state,
+		   paint_end(job_paint(job), cli->color));
+	if (*why) {
+		buf_str(into, ": ");
+		text_clean(into, why);
+	}
+	buf_byte(into, '\n');
+}
+
+static void show_times(const json_t *job, int64_t now_ms, struct buf *into)
+{
+	char age[32];
+	char line[256];
+	clock_human(now_ms - field_int(job, "submitted_ms", now_ms), age, sizeof age);
+	str_format(line, sizeof line, "%s ago%s%s, priority %lld, class %s", age,
+		   *field_text(job, "actor") ? " by " : "", field_text(job, "actor"),
+		   (long long)field_int(job, "priority", 5), field_text(job, "class"));
+	show_line(into, "submitted", line);
+	int64_t ran_ms = job_ran_ms(job, now_ms);
+	if (ran_ms < 0)
+		return;
+	clock_human(ran_ms, age, sizeof age);
+	bool running = strcmp(field_text(job, "state"), "running") == 0;
+	const char *phase = field_text(job, "phase");
+	str_format(line, sizeof line, "%lld, on %s, %s %s%s%s", (long long)field_int(job, "attempt", 0),
+		   *field_text(job, "worker") ? field_text(job, "worker") : "?", running ? "for" : "ran", age,
+		   running && *phase ? ", " : "", running ? phase : "");
+	show_line(into, "attempt", line);
+}
+
+static void show_progress(const json_t *job, struct buf *into)
+{
+	char step[64];
+	char line[128];
+	char number[32];
+	double loss;
+	job_step(job, step, sizeof step);
+	if (!*step)
+		return;
+	str_copy(line, sizeof line, step);
+	if (field_number(job, "loss", &loss)) {
+		text_number(loss, number, sizeof number);
+		str_format(line, sizeof line, "%s, loss %s", step, number);
+	}
+	show_line(into, "step", line);
+}
+
+static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *into)
+{
+	const char *id = field_text(job, "checkpoint");
+	if (!*id)
+		return;
+	char line[256];
+	char size[32];
+	json_auto_t *all = field_nested(shown, "checkpoints");
+	json_auto_t *checkpoint = field_nested(all, id);
+	text_size(field_int(checkpoint, "size", 0), size, sizeof size);
+	str_format(line, sizeof line, "%s at step %lld (verified, %s optimizer state, %s)", id,
+		   (long long)field_int(job, "checkpoint_step", field_int(checkpoint, "step", 0)),
+		   field_is_true(checkpoint, "optimizer") ? "with" : "without", size);
+	show_line(into, job_is_final(job) ? "checkpoint" : "resumes from", line);
+}
+
+static void show_end(const json_t *job, struct buf *into)
+{
+	char line[640];
+	int64_t signal = field_int(job, "signal", 0);
+	int64_t code = field_int(job, "exit", -1);
+	show_line(into, job_is_final(job) ? "ended" : "last error", field_text(job, "error"));
+	if (signal) {
+		str_format(line, sizeof line, "signal %lld (%s)", (long long)signal, strsignal((int)signal));
+		show_line(into, "exit", line);
+	} else if (code >= 0) {
+		str_format(line, sizeof line, "%lld", (long long)code);
+		show_line(into, "exit", line);
+	}
+	if (*field_text(job, "stop")) {
+		str_format(line, sizeof line, "%s%s%s", field_text(job, "stop"),
+			   *field_text(job, "stop_reason") ? ": " : "", field_text(job, "stop_reason"));
+		show_line(into, "asked to", line);
+	}
+}
+
+static void show_budget(const json_t *job, struct buf *into)
+{
+	char line[128];
+	long long errors = (long long)field_int(job, "errors", 0);
+	long long lost = (long long)field_int(job, "lost", 0);
+	long long corrupted = (long long)field_int(job, "corrupted", 0);
+	if (!errors && !lost && !corrupted)
+		return;
+	str_format(line, sizeof line, "%lld failed, %lld lost, %lld corrupted", errors, lost, corrupted);
+	show_line(into, "attempts", line);
+}
+
+static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
+{
+	json_auto_t *history = field_nested(shown, "history");
+	size_t count = json_array_size(history);
+	if (!count)
+		return;
+	buf_str(into, "  history\n");
+	for (size_t i = count > SHOW_HISTORY ? count - SHOW_HISTORY : 0; i < count; i++) {
+		json_t *item = json_array_get(history, i);
+		json_auto_t *entry =
+			json_is_string(item) ? json_loads(json_string_value(item), 0, NULL) : json_incref(item);
+		char time[32];
+		CLEANUP(buf) struct buf line;
+		buf_init(&line, 4096);
+		text_clock(field_int(entry, "time_ms", 0), now_ms, time, sizeof time);
+		entry_event(entry, &line);
+		buf_printf(into, "    %s  ", time);
+		text_clean(into, buf_text(&line));
+		buf_byte(into, '\n');
+	}
+}
+
+/* The last lines of the log, for a job that did not end well; none if they cannot be had. */
+static void show_last_lines(struct cli *cli, const char *id, const json_t *job, struct buf *into)
+{
+	int64_t from = field_int(job, "log_next", 1) - SHOW_LINES * 20;
+	CLEANUP(free_p)
+	char *tail = mem_printf("/logs?after=%lld-%lld", (long long)field_int(job, "attempt", 0),
+				(long long)(from > 0 ? from : 0));
+	CLEANUP(free_p) char *path = client_job_path(id, tail, NULL);
+	json_auto_t *answer = NULL;
+	struct error ignored = { 0 };
+	if (!path || !client_get(cli, path, &answer, &ignored))
+		return;
+	const char *lines[SHOW_LINES] = { NULL };
+	size_t count = 0;
+	size_t i;
+	json_t *entry;
+	json_array_foreach(json_object_get(answer, "entries"), i, entry)
+	{
+		struct log_text log;
+		if (!entry_log(entry, &log) || strcmp(log.stream, "gap") == 0)
+			continue;
+		for (const char *line = log.text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+			lines[count++ % SHOW_LINES] = line;
+	}
+	if (count)
+		buf_str(into, "  last lines\n");
+	for (size_t k = count > SHOW_LINES ? count - SHOW_LINES : 0; k < count; k++) {
+		const char *line = lines[k % SHOW_LINES];
+		CLEANUP(free_p) char *text = mem_strndup(line, strcspn(line, "\n"));
+		buf_str(into, "    ");
+		text_clean(into, text);
+		buf_byte(into, '\n');
+	}
+}
+
+static bool show_wants_lines(const json_t *job)
+{
+	const char *state = field_text(job, "state");
+	return strcmp(state, "failed") == 0 || (strcmp(state, "waiting") == 0 && field_int(job, "attempt", 0) > 0);
+}
+
+static bool show_fetch(struct cli *cli, const char *id, json_t **shown, struct error *err)
+{
+	CLEANUP(free_p) char *path = client_job_path(id, "", err);
+	return path && client_get(cli, path, shown, err);
+}
+
+static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, struct error *err)
+{
+	const struct show_options *o = arg;
+	json_auto_t *shown = NULL;
+	if (!show_fetch(cli, o->id, &shown, err))
+		return false;
+	const json_t *job = json_object_get(shown, "job");
+	int64_t now_ms = field_int(shown, "now_ms", clock_wall_ms());
+	show_header(cli, shown, job, &frame->text);
+	show_times(job, now_ms, &frame->text);
+	show_progress(job, &frame->text);
+	show_end(job, &frame->text);
+	show_budget(job, &frame->text);
+	show_checkpoint(shown, job, &frame->text);
+	show_history(shown, now_ms, &frame->text);
+	if (show_wants_lines(job))
+		show_last_lines(cli, o->id, job, &frame->text);
+	buf_printf(&frame->mark, "%s %s %lld %lld %s", field_text(job, "state"), field_text(job, "phase"),
+		   (long long)field_int(job, "attempt", 0), (long long)field_int(job, "step", -1),
+		   field_text(job, "checkpoint"));
+	frame->is_last = job_is_final(job);
+	return true;
+}
+
+static bool show_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	struct show_options o = *(const struct show_options *)options;
+	o.id = words->items[0];
+	if (!cli->common.json)
+		return o.watch ? watch_run(cli, show_frame, &o, err) : watch_once(cli, show_frame, &o, err);
+	json_auto_t *shown = NULL;
+	if (!show_fetch(cli, o.id, &shown, err))
+		return false;
+	cli_print_json(shown);
+	return true;
+}
+
+static const struct arg_row show_rows[] = {
+	{ "watch", 'w', ARG_FLAG, offsetof(struct show_options, watch), NULL, "go on until the job ends", 0 },
+};
+
+const struct command cmd_show = {
+	.name = "show",
+	.usage = "ID [--watch]",
+	.summary = "explains one job: what it does, waits for, or why it ended",
+	.options = CLI_ROWS(show_rows),
+	.options_size = sizeof(struct show_options),
+	.words_min = 1,
+	.words_max = 1,
+	.run = show_run,
+};

@@ -1,0 +1,262 @@
+/*
+ * stoker submit: checks a spec, sends it, and shows or awaits what becomes of it. An
+ * idempotency key goes with every submit, so that one which is sent again after a
+ * lost answer cannot make a second job.
+ */
+#include <string.h>
+#include <sys/random.h>
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/field.h"
+#include "cli/follow.h"
+#include "cli/interrupt.h"
+#include "cli/log_print.h"
+#include "cli/progress.h"
+#include "cli/spec_file.h"
+
+#define SUBMIT_TRIES 5
+
+struct submit_options {
+	struct arg_list sets;
+	const char *queue;
+	const char *key;
+	bool follow;
+	bool wait;
+};
+
+static bool submit_key(char *key, size_t size, struct error *err)
+{
+	unsigned char random[16];
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot make an idempotency key");
+	for (size_t i = 0; i < sizeof random && 2 * i + 3 <= size; i++)
+		str_format(key + 2 * i, 3, "%02x", random[i]);
+	return true;
+}
+
+/* Sends the same key again when the answer was lost: the same job comes back. */
+static bool submit_send(struct cli *cli, const struct submit_options *o, const char *spec, json_t **answer,
+			struct error *err)
+{
+	char key[33];
+	if (!submit_key(key, sizeof key, err))
+		return false;
+	CLEANUP(buf) struct buf path;
+	buf_init(&path, 4096);
+	buf_str(&path, "/api/v1/jobs");
+	client_query(&path, "queue", o->queue);
+	CLEANUP(free_p) char *header = mem_printf("Idempotency-Key: %s", o->key ? o->key : key);
+	struct client_text body = { .content_type = "application/json", .text = spec, .header = header };
+	CLEANUP(close_fd) int interrupt = -1;
+	for (int tries = 1;; tries++) {
+		if (client_post_text(cli, buf_text(&path), &body, answer, err))
+			return true;
+		if ((err->kind != ERR_UNKNOWN && err->kind != ERR_TIMEOUT) || tries == SUBMIT_TRIES)
+			return false;
+		if (interrupt < 0)
+			interrupt = interrupt_open(err);
+		if (interrupt < 0 || interrupt_wait(interrupt, 200 * tries))
+			return false;
+	}
+}
+
+static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, json_t **spec, char **id,
+		       struct error *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	json_auto_t *answer = NULL;
+	if (!spec_file_load(path, &o->sets, &text, err) || !submit_send(cli, o, text, &answer, err))
+		return false;
+	*spec = json_loads(text, 0, NULL);
+	*id = mem_strdup(field_text(answer, "id"));
+	if (cli->common.json)
+		cli_print_json_line(answer);
+	else if (!o->follow)
+		puts(*id);
+	fflush(stdout);
+	return true;
+}
+
+/* ---- --follow ---- */
+
+struct submit_view {
+	struct cli *cli;
+	const char *id;
+	const char *name;
+	bool is_training; /* its points are shown instead of its log */
+	struct progress progress;
+	struct log_print log;
+	char checkpoint[64]; /* the last one said */
+	int64_t lost_ms;     /* when the last attempt ended badly */
+};
+
+static void submit_on_job(void *arg, const json_t *job)
+{
+	struct submit_view *view = arg;
+	const char *state = field_text(job, "state");
+	const char *checkpoint = field_text(job, "checkpoint");
+	int64_t started_ms = field_int(job, "started_ms", 0);
+	if (*checkpoint && strcmp(checkpoint, view->checkpoint) != 0) {
+		str_copy(view->checkpoint, sizeof view->checkpoint, checkpoint);
+		fprintf(stderr, "checkpoint %s saved\n",
+			*field_text(job, "checkpoint_step") ? field_text(job, "checkpoint_step") : checkpoint);
+	}
+	if (strcmp(state, "running") != 0) {
+		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
+		return;
+	}
+	const char *phase = field_text(job, "phase");
+	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, field_text(job, "worker"),
+		(long long)field_int(job, "attempt", 0));
+	if (view->lost_ms && started_ms > view->lost_ms) {
+		fprintf(stderr, " after %.1f s", (double)(started_ms - view->lost_ms) / 1000);
+		view->lost_ms = 0;
+	}
+	fputc('\n', stderr);
+}
+
+static void submit_on_log(void *arg, struct entry_id id, const json_t *entry)
+{
+	struct submit_view *view = arg;
+	log_print_entry(&view->log, id, entry);
+	fflush(stdout);
+}
+
+static void submit_on_metric(void *arg, struct entry_id id, const json_t *entry)
+{
+	struct submit_view *view = arg;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 8192);
+	progress_metric(&view->progress, id, entry, &line);
+	if (view->cli->common.json)
+		cli_print_json_line(entry);
+	else if (view->is_training)
+		cli_print(&line);
+	fflush(stdout);
+}
+
+static void submit_on_event(void *arg, const json_t *event)
+{
+	struct submit_view *view = arg;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 8192);
+	view->lost_ms = field_int(event, "time_ms", 0);
+	entry_event(event, &line);
+	fprintf(stderr, "        %s\n", buf_text(&line));
+}
+
+static void submit_outcome(const struct submit_view *view, const struct follow *follow)
+{
+	follow_print_outcome(follow);
+	if (!follow->job)
+		return;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 1024);
+	progress_summary(&view->progress, &line);
+	int indent = (int)strlen(view->id) + 2;
+	if (line.len)
+		fprintf(stderr, "%*s%s\n", indent, "", buf_text(&line) + strlen(" · "));
+	fprintf(stderr, "%*sstoker show %s · stoker metrics %s · stoker checkpoints %s\n", indent, "", view->id,
+		view->id, view->id);
+}
+
+static bool submit_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err)
+{
+	const json_t *train = json_object_get(spec, "train");
+	struct submit_view view = {
+		.cli = cli,
+		.id = id,
+		.name = field_text(spec, "name"),
+		.is_training = json_is_object(train),
+		.progress = { .total = field_int(train, "steps", 0) },
+		.log = { .cli = cli },
+	};
+	struct follow follow = {
+		.cli = cli,
+		.id = id,
+		.on_job = submit_on_job,
+		.on_log = view.is_training ? NULL : submit_on_log,
+		.on_metric = submit_on_metric,
+		.on_event = submit_on_event,
+		.arg = &view,
+	};
+	bool ok = follow_run(&follow, err);
+	if (ok)
+		submit_outcome(&view, &follow);
+	follow_done(&follow);
+	return ok;
+}
+
+static bool submit_wait(struct cli *cli, const char *id, struct error *err)
+{
+	struct follow follow = { .cli = cli, .id = id };
+	bool ok = follow_run(&follow, err);
+	if (ok)
+		follow_print_outcome(&follow);
+	follow_done(&follow);
+	return ok;
+}
+
+/* All are submitted first, then awaited; the exit code is the first that is not 0. */
+static bool submit_wait_all(struct cli *cli, char *const *ids, size_t count, struct error *err)
+{
+	int code = 0;
+	for (size_t i = 0; i < count && cli->exit_code != EXIT_INTERRUPTED; i++) {
+		if (!submit_wait(cli, ids[i], err))
+			return false;
+		code = code ? code : cli->exit_code;
+	}
+	cli->exit_code = cli->exit_code == EXIT_INTERRUPTED ? EXIT_INTERRUPTED : code;
+	return true;
+}
+
+static bool submit_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	const struct submit_options *o = options;
+	if (words->count > 1 && (o->follow || o->key))
+		return error_set(err, ERR_INPUT, "--wait waits for several", "--%s takes one file",
+				 o->follow ? "follow" : "key");
+	char **ids = mem_alloc(words->count * sizeof *ids);
+	bool ok = true;
+	for (size_t i = 0; i < words->count && ok; i++) {
+		json_auto_t *spec = NULL;
+		ok = submit_one(cli, o, words->items[i], &spec, &ids[i], err);
+		if (ok && o->follow)
+			ok = submit_follow(cli, ids[i], spec, err);
+	}
+	if (ok && o->wait && !o->follow)
+		ok = submit_wait_all(cli, ids, words->count, err);
+	for (size_t i = 0; i < words->count; i++)
+		free(ids[i]);
+	free(ids);
+	return ok;
+}
+
+static const struct arg_row submit_rows[] = {
+	{ "follow", 'f', ARG_FLAG, offsetof(struct submit_options, follow), NULL,
+	  "show how it goes until it ends, and end with its outcome", 0 },
+	{ "wait", 'w', ARG_FLAG, offsetof(struct submit_options, wait), NULL, "wait until it ends, and say how", 0 },
+	{ "set", 's', ARG_LIST, offsetof(struct submit_options, sets), "KEY=VALUE",
+	  "change one key of the spec: train.steps=500; may be given several times", 0 },
+	{ "queue", 'q', ARG_TEXT, offsetof(struct submit_options, queue), "QUEUE",
+	  "into this queue, which is made if it is not there", 0 },
+	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",
+	  "idempotency key: the same key with the same spec gives the same job (default: a random one)", 0 },
+};
+
+const struct command cmd_submit = {
+	.name = "submit",
+	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE]",
+	.summary = "submits jobs; - reads stdin",
+	.text = "FILE is YAML or JSON (spec.md). Its id goes to stdout. The value of --set is YAML, so numbers and "
+		"lists are\n"
+		"what they look like. Relative paths in train.text and train.data that exist beside the file are made "
+		"absolute.\n"
+		"--follow shows the steps of a training job (backend tinygrad), and of any other job what it prints.\n"
+		"With --follow and --wait the exit code is the job's: 0, 10 failed, 11 cancelled.",
+	.options = CLI_ROWS(submit_rows),
+	.options_size = sizeof(struct submit_options),
+	.words_min = 1,
+	.words_max = CLI_ANY_WORDS,
+	.run = submit_run,
+};

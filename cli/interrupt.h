@@ -1,0 +1,18 @@
+/*
+ * Ctrl-C and SIGTERM as a descriptor that becomes readable, for commands that wait:
+ * they end in good order, with exit code 130.
+ */
+#ifndef STOKER_CLI_INTERRUPT_H
+#define STOKER_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/error.h"
+
+/* From now on the signals no longer kill; -1 and err on failure. The caller closes it. */
+int interrupt_open(struct error *err) MUST_CHECK;
+
+/* Waits; true when interrupted. */
+bool interrupt_wait(int fd, int64_t ms);
+
+#endif

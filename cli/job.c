@@ -1,0 +1,90 @@
+/* See the header. */
+#include "cli/job.h"
+
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/field.h"
+#include "lib/clock.h"
+
+struct job_state_row {
+	const char *name;
+	enum paint paint;
+	bool is_final;
+	int exit_code;
+};
+
+static const struct job_state_row job_states[] = {
+	{ "waiting", PAINT_YELLOW, false, 0 },
+	{ "queued", PAINT_NONE, false, 0 },
+	{ "running", PAINT_CYAN, false, 0 },
+	{ "succeeded", PAINT_GREEN, true, 0 },
+	{ "failed", PAINT_RED, true, EXIT_JOB_FAILED },
+	{ "cancelled", PAINT_DIM, true, EXIT_JOB_CANCELLED },
+};
+
+/* A state that a newer scheduler invented is shown as it is. */
+static const struct job_state_row *job_state(const json_t *job)
+{
+	static const struct job_state_row other = { "", PAINT_NONE, false, 0 };
+	const char *state = field_text(job, "state");
+	for (size_t i = 0; i < ARRAY_LEN(job_states); i++)
+		if (strcmp(job_states[i].name, state) == 0)
+			return &job_states[i];
+	return &other;
+}
+
+bool job_is_final(const json_t *job)
+{
+	return job_state(job)->is_final;
+}
+
+enum paint job_paint(const json_t *job)
+{
+	return job_state(job)->paint;
+}
+
+int job_exit_code(const json_t *job)
+{
+	return job_state(job)->exit_code;
+}
+
+int64_t job_ran_ms(const json_t *job, int64_t now_ms)
+{
+	int64_t started = field_int(job, "started_ms", 0);
+	int64_t ended = field_int(job, "ended_ms", 0);
+	if (!started)
+		return -1;
+	if (ended >= started)
+		return ended - started;
+	return strcmp(field_text(job, "state"), "running") == 0 ? now_ms - started : -1;
+}
+
+void job_step(const json_t *job, char *into, size_t size)
+{
+	int64_t step = field_int(job, "step", -1);
+	int64_t total = field_int(job, "total", 0);
+	into[0] = '\0';
+	if (step >= 0 && total > 0)
+		str_format(into, size, "%lld/%lld", (long long)step, (long long)total);
+	else if (step >= 0)
+		str_format(into, size, "%lld", (long long)step);
+}
+
+void job_outcome(const json_t *job, const char *why, struct buf *into)
+{
+	const char *state = field_text(job, "state");
+	int64_t attempts = field_int(job, "attempt", 0);
+	int64_t took = field_int(job, "ended_ms", 0) - field_int(job, "submitted_ms", 0);
+	char duration[32];
+	clock_human(took > 0 ? took : 0, duration, sizeof duration);
+	bool succeeded = strcmp(state, "succeeded") == 0;
+	buf_printf(into, "%s %s %s", state, succeeded ? "in" : "after", duration);
+	if (attempts > 1)
+		buf_printf(into, " · %lld attempts", (long long)attempts);
+	const char *error = field_text(job, "error");
+	const char *reason = *error ? error : why;
+	if (!succeeded && *reason) {
+		buf_str(into, ": ");
+		buf_str(into, reason);
+	}
+}

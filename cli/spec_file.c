@@ -1,0 +1,121 @@
+/* See the header. */
+#include "cli/spec_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/set.h"
+#include "lib/buf.h"
+#include "lib/yaml.h"
+#include "queue/spec.h"
+
+static bool spec_file_read(const char *path, const char *name, struct buf *text, struct error *err)
+{
+	CLEANUP(close_fd) int opened = -1;
+	int fd = STDIN_FILENO;
+	if (strcmp(path, "-") != 0) {
+		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return error_errno(err, ERR_INPUT, "name an existing file, or - for stdin", "cannot open %s",
+					   path);
+	}
+	char part[16384];
+	ssize_t len;
+	while ((len = read(fd, part, sizeof part)) > 0)
+		if (!buf_add(text, part, (size_t)len))
+			return error_set(err, ERR_INPUT, "training data belongs in files that the spec names",
+					 "%s: a spec has at most %d KiB", name, SPEC_MAX_BYTES / 1024);
+	if (len < 0)
+		return error_errno(err, ERR_INPUT, NULL, "cannot read %s", name);
+	return true;
+}
+
+/* The value that should stand instead of the path in item; NULL: as it is. */
+static json_t *spec_file_resolve(const json_t *item, const char *folder)
+{
+	const char *path = json_string_value(item);
+	char absolute[PATH_MAX];
+	if (!path || !*path || path[0] == '/')
+		return NULL;
+	CLEANUP(free_p) char *joined = mem_printf("%s/%s", folder, path);
+	return realpath(joined, absolute) ? json_string(absolute) : NULL;
+}
+
+void spec_file_absolute(json_t *spec, const char *folder)
+{
+	static const char *const keys[] = { "text", "data" };
+	json_t *train = json_object_get(spec, "train");
+	for (size_t k = 0; json_is_object(train) && k < ARRAY_LEN(keys); k++) {
+		json_t *value = json_object_get(train, keys[k]);
+		json_t *instead = spec_file_resolve(value, folder);
+		if (instead)
+			json_object_set_new(train, keys[k], instead);
+		size_t i;
+		json_t *item;
+		json_array_foreach(value, i, item)
+		{
+			instead = spec_file_resolve(item, folder);
+			if (instead)
+				json_array_set_new(value, i, instead);
+		}
+	}
+}
+
+static char *spec_file_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (strcmp(path, "-") == 0 || !slash)
+		return mem_strdup(".");
+	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
+}
+
+/* What stands behind "origin:12: ". */
+static const char *spec_file_sentence(const char *message, const char *origin)
+{
+	size_t len = strlen(origin);
+	if (strncmp(message, origin, len) != 0 || message[len] != ':')
+		return message;
+	const char *rest = message + len + 1;
+	size_t digits = strspn(rest, "0123456789");
+	return digits && strncmp(rest + digits, ": ", 2) == 0 ? rest + digits + 2 : message;
+}
+
+/* What is sent is the document after --set; but where the same is wrong with the file as it stands,
+ * the error names the line there. */
+static bool spec_file_check(const char *name, const struct buf *text, const json_t *spec, char **json,
+			    struct error *err)
+{
+	struct error changed = { 0 };
+	struct error plain = { 0 };
+	CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT);
+	CLEANUP(free_p) char *ignored = NULL;
+	if (spec_normalize(document, strlen(document), "--set", json, &changed))
+		return true;
+	const char *sentence = spec_file_sentence(changed.message, "--set");
+	if (!spec_normalize(buf_text(text), text->len, name, &ignored, &plain) &&
+	    strcmp(spec_file_sentence(plain.message, name), sentence) == 0)
+		*err = plain;
+	else
+		error_set(err, changed.kind, changed.hint, "%s with --set: %s", name, sentence);
+	return false;
+}
+
+bool spec_file_load(const char *path, const struct arg_list *sets, char **json, struct error *err)
+{
+	const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, SPEC_MAX_BYTES);
+	if (!spec_file_read(path, name, &text, err))
+		return false;
+	json_auto_t *spec = yaml_decode(buf_text(&text), text.len, name, err);
+	if (!spec)
+		return false;
+	for (size_t i = 0; i < sets->count; i++)
+		if (!set_apply(spec, sets->items[i], err))
+			return false;
+	CLEANUP(free_p) char *folder = spec_file_folder(path);
+	spec_file_absolute(spec, folder);
+	return spec_file_check(name, &text, spec, json, err);
+}
