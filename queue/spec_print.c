@@ -90,6 +90,18 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	fputs(" },\n", stdout);
 }
 
+/* The names of spec_show_known as a set. */
+static void spec_lua_keys(const struct spec_section *section)
+{
+	fputs(" keys = {", stdout);
+	for (size_t i = 0; i < section->count; i++)
+		printf(" %s = true,", section->rows[i].key);
+	for (size_t i = 0; i < spec_section_count && !*section->name; i++)
+		if (*spec_sections[i].name)
+			printf(" %s = true,", spec_sections[i].name);
+	fputs(" },", stdout);
+}
+
 static void spec_lua_units(const char *name, enum option_type type)
 {
 	size_t count = 0;
@@ -114,6 +126,7 @@ void spec_print_lua(void)
 		printf("\t\t{ name = \"%s\",", s->name);
 		spec_lua_condition(&s->when, s->is_required);
 		spec_lua_text("known", buf_text(&known));
+		spec_lua_keys(s);
 		fputs(" rows = {\n", stdout);
 		for (size_t j = 0; j < s->count; j++)
 			spec_lua_row(s, &s->rows[j]);
