@@ -1,1 +1,24 @@
-lua_SOURCES :=
+# In this order they make one library, after lua/prelude.lua and the tables printed from C.
+lua_SOURCES := \
+	lua/event.lua \
+	lua/job.lua \
+	lua/class.lua \
+	lua/lane.lua \
+	lua/spec.lua \
+	lua/move.lua \
+	lua/checkpoints.lua \
+	lua/recovery.lua \
+	lua/attempt.lua \
+	lua/create.lua \
+	lua/submit.lua \
+	lua/worker.lua \
+	lua/claim.lua \
+	lua/renew.lua \
+	lua/log.lua \
+	lua/metric.lua \
+	lua/finish.lua \
+	lua/promote.lua \
+	lua/reap.lua \
+	lua/show.lua \
+	lua/list.lua \
+	lua/stats.lua

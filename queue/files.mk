@@ -8,4 +8,5 @@ queue_SOURCES = \
 queue_TABLES := \
 	queue/spec_grammar.c \
 	queue/spec_print.c \
-	queue/spec_table.c
+	queue/spec_table.c \
+	queue/state.c

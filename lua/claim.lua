@@ -1,0 +1,183 @@
+-- stoker_claim <worker> <free JSON> <max> <request>: walks the ready lanes in order, takes what fits and begins an
+-- attempt of each. One round trip, no gap between claim and lease.
+do
+    local LANES_A_PAGE = 64
+    local RING_AGAIN_MS = 1000
+
+    local function want_free(text)
+        local free = want_object(text, 'free', 65536)
+        for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
+            local value = free[what] or 0
+            if type(value) ~= 'number' or value ~= value then
+                fail('INVALID', 'free.%s: expected a number, got %s', what, quoted(value))
+            end
+            free[what] = value
+        end
+        if free.labels ~= nil and type(free.labels) ~= 'table' then
+            fail('INVALID', 'free.labels: expected an object, got %s', quoted(free.labels))
+        end
+        free.labels = free.labels or {}
+        return free
+    end
+
+    -- The answer for one running job: what its runner needs to start.
+    local function describe(q, j, summary)
+        local requirement = class_get(q, j.f.class) or {cpus = 0, gpus = 0, memory = 0}
+        local answer = {
+            'n', j.n, 'id', job_id(q, j.n), 'uid', j.f.uid, 'attempt', j.f.attempt, 'token', j.f.token,
+            'installation', q.meta.installation or '', 'lease_ms', j.f.lease_ms, 'class', j.f.class,
+            'cpus', integer_text(requirement.cpus), 'gpus', integer_text(requirement.gpus),
+            'memory', integer_text(requirement.memory), 'spec', call('GET', key_of(q, 'spec:' .. j.n)) or '',
+            'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1',
+        }
+        if summary then
+            append(answer, 'resume', j.f.resume, 'checkpoint', summary)
+        end
+        return answer
+    end
+
+    -- The same request again: the claims of then that still hold.
+    local function describe_again(q, worker, answer)
+        local claims = {}
+        for n, token in (answer or ''):gmatch('(%d+):(%d+)') do
+            local j = job_find(q, n)
+            if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker then
+                local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
+                claims[#claims + 1] = describe(q, j, summary or nil)
+            end
+        end
+        return claims
+    end
+
+    local function begin_attempt(q, j, worker)
+        job_move(j, 'claim')
+        job_set(j, 'attempt', job_number(j, 'attempt') + 1)
+        job_set(j, 'token', math.max(job_number(j, 'token') + 1, q.now))
+        job_set(j, 'worker', worker)
+        job_set(j, 'claimed_ms', q.now)
+        job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
+        local summary = recovery_select(q, j)
+        append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
+        event_say(q, j, 'job.claimed', 'state', 'running', 'worker', worker)
+        job_save(q, j)
+        return summary
+    end
+
+    -- The queued job of a delivered entry; nil for an entry that no job knows, which goes.
+    local function job_of_entry(q, lane, entry)
+        local n = entry.fields.n
+        local reply = n and redis.pcall('HGETALL', key_of(q, 'job:' .. n))
+        local fields = type(reply) == 'table' and not reply.err and pairs_table(reply) or {}
+        if fields.state == 'queued' and fields.lane == lane and fields.entry == entry.id then
+            return job_of_fields(n, fields)
+        end
+        lane_drop(q, job_of_fields(n, {lane = lane, entry = entry.id}))
+    end
+
+    -- Claims up to `count` of one lane. Answers whether work is left there.
+    local function claim_lane(q, lane, worker, count, claims)
+        local last
+        for _, entry in ipairs(lane_take(q, lane, worker, count)) do
+            local j = job_of_entry(q, lane, entry)
+            last = entry.id
+            if j then
+                local summary = begin_attempt(q, j, worker)
+                claims[#claims + 1] = {n = j.n, token = j.f.token, lease_ms = job_number(j, 'lease_ms'),
+                                       answer = describe(q, j, summary)}
+            end
+        end
+        return lane_settle(q, lane, last)
+    end
+
+    -- Walks the lanes. `waiting` gets the classes where work is left, `misfit` those that did not fit from the start.
+    local function walk(q, worker, free, most, claims, left, misfit)
+        local all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}
+        local offset, removed = 0, 0
+        repeat
+            local lanes = call('ZRANGE', key_of(q, 'lanes'), offset - removed, offset - removed + LANES_A_PAGE - 1)
+            for _, lane in ipairs(lanes) do
+                local class = lane:match('^[^:]+')
+                local requirement = class_get(q, class)
+                local room = requirement and class_fits(requirement, free, most - #claims) or 0
+                if room > 0 then
+                    local before = #claims
+                    if claim_lane(q, lane, worker, room, claims) then
+                        left[class] = true
+                    else
+                        removed = removed + 1
+                    end
+                    class_take(requirement, free, #claims - before)
+                elseif requirement and class_fits(requirement, all, 1) > 0 then
+                    left[class] = true
+                else
+                    misfit[class] = true
+                end
+            end
+            offset = offset + LANES_A_PAGE
+        until #lanes < LANES_A_PAGE
+    end
+
+    -- Whoever took the doorbell's member must ring on while work is left: always after taking some (each ring then
+    -- stands for progress), and at most once a second when nothing of a class fits, so that a worker that keeps
+    -- listening to what it cannot run does not spin, and the bell is not lost for others either.
+    local function ring_on(q, key, rang_ms, claims, left, misfit)
+        if #claims > 0 then
+            for class in pairs(left) do
+                q.batch.bells[class] = true
+            end
+        end
+        if next(misfit) and q.now - (tonumber(rang_ms) or 0) >= RING_AGAIN_MS then
+            call('HSET', key, 'rang_ms', integer_text(q.now))
+            for class in pairs(misfit) do
+                q.batch.bells[class] = true
+            end
+        end
+    end
+
+    -- Keeps the request's number and answer, and the bounds of the leases for the reaper.
+    local function remember(q, key, request, claims)
+        local parts = {}
+        local least, most = tonumber(q.meta.lease_min_ms), tonumber(q.meta.lease_max_ms)
+        for i, claim in ipairs(claims) do
+            parts[i] = claim.n .. ':' .. claim.token
+            least = math.min(least or claim.lease_ms, claim.lease_ms)
+            most = math.max(most or claim.lease_ms, claim.lease_ms)
+        end
+        call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
+        if as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms then
+            call('HSET', q.meta_key, 'lease_min_ms', integer_text(least), 'lease_max_ms', integer_text(most))
+        end
+    end
+
+    local function claim(keys, args)
+        no_more_arguments(args, 4)
+        local q = queue_open(keys)
+        local worker = want_worker(args[1])
+        local free = want_free(args[2])
+        local most = want_integer(args[3], 'max', 1, MAX_JOBS_A_CALL)
+        local request = want_integer(args[4], 'request', 1, LARGEST)
+        local key = key_of(q, 'worker:' .. worker)
+        local last_request, last_answer, rang_ms = unpack(call('HMGET', key, 'claim_request', 'claim_answer', 'rang_ms'))
+        last_request = tonumber(last_request or 0)
+        if request < last_request then
+            fail('STALE', 'worker %s: claim request %d is older than the last one, %d', worker, request, last_request)
+        elseif request == last_request then
+            return describe_again(q, worker, last_answer)
+        end
+        expect_queue_types(q)
+        local claims, left, misfit = {}, {}, {}
+        walk(q, worker, free, most, claims, left, misfit)
+        ring_on(q, key, rang_ms, claims, left, misfit)
+        if #claims > 0 then
+            remember(q, key, request, claims)
+        end
+        queue_flush(q)
+        local answer = {}
+        for i, one in ipairs(claims) do
+            answer[i] = one.answer
+        end
+        return answer
+    end
+
+    register('claim', claim)
+end

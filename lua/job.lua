@@ -1,0 +1,96 @@
+-- The record of a job, `job:<n>`: read once, changed in memory, written back with one HSET and one HDEL.
+
+local function job_of_fields(n, fields)
+    return {n = n, f = fields, set = {}, gone = {}}
+end
+
+local function job_set(j, field, value)
+    if value == nil then
+        if j.f[field] ~= nil then
+            j.f[field] = nil
+            j.set[field] = nil
+            j.gone[field] = true
+        end
+        return
+    end
+    value = as_text(value)
+    if j.f[field] ~= value then
+        j.f[field] = value
+        j.set[field] = value
+        j.gone[field] = nil
+    end
+end
+
+local function job_clear(j, ...)
+    for i = 1, select('#', ...) do
+        job_set(j, (select(i, ...)), nil)
+    end
+end
+
+local function job_number(j, field)
+    return tonumber(j.f[field]) or 0
+end
+
+local function job_save(q, j)
+    local set, gone = {}, {}
+    for field, value in pairs(j.set) do
+        append(set, field, value)
+    end
+    for field in pairs(j.gone) do
+        append(gone, field)
+    end
+    call_with('HSET', key_of(q, 'job:' .. j.n), set)
+    call_with('HDEL', key_of(q, 'job:' .. j.n), gone)
+    j.set, j.gone = {}, {}
+end
+
+local function want_job_number(text)
+    return integer_text(want_integer(text, 'job number', 1, LARGEST))
+end
+
+-- nil when there is no such job.
+local function job_find(q, n)
+    local fields = pairs_table(call('HGETALL', key_of(q, 'job:' .. n)))
+    return fields.state and job_of_fields(n, fields) or nil
+end
+
+local function job_load(q, n)
+    local j = job_find(q, n)
+    if not j then
+        fail('NOTFOUND', 'no job %s (the newest is %s) | stoker ls --queue %s', job_id(q, n), job_id(q, q.meta.next),
+             q.name)
+    end
+    return j
+end
+
+-- ---------------------------------------------------------------- fencing
+
+-- Why this token may not write, or nil. A job that is gone is stale, too.
+local function job_fence_reason(q, j, n, uid, token)
+    if not j then
+        return ('job %s is gone'):format(job_id(q, n))
+    elseif j.f.uid ~= uid then
+        return ('job %s is another job than the one of uid %s'):format(job_id(q, n), clip(uid, 32))
+    elseif j.f.token ~= token then
+        return ('job %s: token %s is not the current one, %s'):format(job_id(q, n), clip(token, 32),
+                                                                      j.f.token or 'none')
+    end
+end
+
+local function want_fence(args, i)
+    local n = want_job_number(args[i])
+    want_match(args[i + 1], 'uid', '^%x+$', 32, 'the uid of the job, 16 hex digits')
+    want_match(args[i + 2], 'token', '^%d+$', 20, 'the token of the attempt, a number')
+    return n
+end
+
+-- The job of <n> <uid> <token>, whatever its state: log and metric lines may come in after the end.
+local function job_fenced(q, args)
+    local n = want_fence(args, 1)
+    local j = job_find(q, n)
+    local reason = job_fence_reason(q, j, n, args[2], args[3])
+    if reason then
+        fail('STALE', '%s', reason)
+    end
+    return j
+end

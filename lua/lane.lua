@@ -1,0 +1,80 @@
+-- Ready lanes: one stream a class, priority and tenant, read by the group `workers`. What is in a stream is queued
+-- (not yet delivered) or running (pending). Streams are never trimmed: an entry goes when its attempt ends.
+--
+-- `lanes` holds the lanes that may have something undelivered, in the order in which a claim walks them: priority 9
+-- first, what was preempted or lost (`!front`) before the rest, and among equals the lane whose head waits longest,
+-- so that classes share a worker in the order of arrival.
+
+local RANK_STEP = 10000000000000 -- larger than any time in ms, so that the rank decides first
+
+local function lane_name(j, tenant)
+    return j.f.class .. ':' .. j.f.priority .. ':' .. tenant
+end
+
+local function lane_score(lane, entry)
+    local priority, tenant = lane:match(':(%d):([^:]+)$')
+    local rank = (9 - priority) * 2 + (tenant == '!front' and 0 or 1)
+    return integer_text(rank * RANK_STEP + tonumber(entry:match('^%d+')))
+end
+
+-- Adds the job's entry to a lane, made when it is not there.
+local function lane_add(q, j, lane)
+    local stream = key_of(q, 'ready:' .. lane)
+    local entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', j.n, 'attempt', j.f.attempt)
+    if not entry then
+        call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+        entry = call('XADD', stream, '*', 'n', j.n, 'attempt', j.f.attempt)
+    end
+    job_set(j, 'lane', lane)
+    job_set(j, 'entry', entry)
+    return entry
+end
+
+-- Queues a job: tenant is '-' or '!front'. Its class must exist.
+local function lane_push(q, j, tenant)
+    local lane = lane_name(j, tenant)
+    local entry = lane_add(q, j, lane)
+    call('ZADD', key_of(q, 'lanes'), 'NX', lane_score(lane, entry), lane)
+    job_set(j, 'queued_ms', q.now)
+    q.batch.bells[j.f.class] = true
+end
+
+-- The entry of this job goes at the end of the call.
+local function lane_drop(q, j)
+    local ids = q.batch.ack[j.f.lane] or {}
+    ids[#ids + 1] = j.f.entry
+    q.batch.ack[j.f.lane] = ids
+end
+
+-- Enters a job as pending for this worker, as if it had been claimed: it becomes an entry of the lane `!held`, from
+-- which nobody else reads (XCLAIM FORCE alone would leave the group's last delivered id behind the entry).
+local function lane_hold(q, j, worker)
+    local lane = lane_name(j, '!held')
+    lane_add(q, j, lane)
+    call('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', key_of(q, 'ready:' .. lane), '>')
+end
+
+-- Delivers up to `count` entries to this worker. Answers {id, {n =, attempt =}} each.
+local function lane_take(q, lane, worker, count)
+    local reply = redis.pcall('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', count, 'STREAMS',
+                              key_of(q, 'ready:' .. lane), '>')
+    local taken = {}
+    if type(reply) == 'table' and not reply.err then
+        for _, entry in ipairs(reply[1][2]) do
+            taken[#taken + 1] = {id = entry[1], fields = pairs_table(entry[2])}
+        end
+    end
+    return taken
+end
+
+-- After entries up to `last` were delivered (nil: nothing was there): keeps the lane in its place, or takes it out
+-- when it turned out empty. Answers whether work is left.
+local function lane_settle(q, lane, last)
+    local head = last and call('XRANGE', key_of(q, 'ready:' .. lane), '(' .. last, '+', 'COUNT', 1)[1]
+    if head then
+        call('ZADD', key_of(q, 'lanes'), lane_score(lane, head[1]), lane)
+        return true
+    end
+    call('ZREM', key_of(q, 'lanes'), lane)
+    return false
+end

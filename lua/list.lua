@@ -1,0 +1,144 @@
+-- stoker_list <state or all> <limit> [cursor]: jobs, newest first, from the indexes that there are anyway. A cursor
+-- is where the next page begins; it stays right while jobs come and go.
+do
+    local SCAN_MAX = 1000 -- numbers of dropped jobs that one call skips
+
+    -- Every job, by number.
+    local function page_all(q, limit, cursor)
+        local found, n = {}, cursor and want_integer(cursor, 'cursor', 0, LARGEST) or q.meta.next
+        local stop = math.max(n - SCAN_MAX, 0)
+        while n > stop and #found < limit do
+            local j = job_find(q, integer_text(n))
+            found[#found + 1] = j
+            n = n - 1
+        end
+        return found, n > 0 and integer_text(n) or ''
+    end
+
+    local function load_members(q, members)
+        local found = {}
+        for _, n in ipairs(members) do
+            found[#found + 1] = job_find(q, n)
+        end
+        return found
+    end
+
+    -- Final states: by the time of their end. The cursor is "<score>:<n>" of the last one of the page before.
+    local function page_final(q, state, limit, cursor)
+        local key, start = final_key(q, state), nil
+        local members
+        if cursor then
+            local score, n = cursor:match('^(%d+):(%d+)$')
+            if not score then
+                fail('INVALID', 'cursor: expected one that stoker_list answered, got %s', quoted(cursor))
+            end
+            start = call('ZREVRANK', key, n)
+            if start then
+                members = call('ZREVRANGE', key, start + 1, start + limit)
+            else
+                members = call('ZREVRANGEBYSCORE', key, '(' .. score, '-inf', 'LIMIT', 0, limit)
+            end
+        else
+            members = call('ZREVRANGE', key, 0, limit - 1)
+        end
+        local last = members[limit]
+        return load_members(q, members), last and call('ZSCORE', key, last) .. ':' .. last or ''
+    end
+
+    -- What runs or waits is bounded by the machines there are and is few: sorted here. The cursor is a number.
+    local function page_index(q, index, limit, cursor)
+        local before = cursor and want_integer(cursor, 'cursor', 0, LARGEST) or LARGEST
+        local numbers = {}
+        for i, n in ipairs(call('ZRANGE', key_of(q, index), 0, -1)) do
+            numbers[i] = tonumber(n)
+        end
+        table.sort(numbers, function(a, b)
+            return a > b
+        end)
+        local members = {}
+        for _, n in ipairs(numbers) do
+            if n < before and #members < limit then
+                members[#members + 1] = integer_text(n)
+            end
+        end
+        return load_members(q, members), members[limit] or ''
+    end
+
+    local function entry_parts(id)
+        local ms, seq = id:match('^(%d+)-(%d+)$')
+        return tonumber(ms), tonumber(seq)
+    end
+
+    -- Of one lane, the newest undelivered entries at or before `newest`.
+    local function lane_tail(q, lane, newest, limit)
+        local key = key_of(q, 'ready:' .. lane)
+        local group = redis.pcall('XINFO', 'GROUPS', key)
+        if group.err or not group[1] then
+            return {}
+        end
+        local delivered = pairs_table(group[1])['last-delivered-id']
+        return call('XREVRANGE', key, newest, '(' .. delivered, 'COUNT', limit + 1)
+    end
+
+    -- What is queued, from the ready streams. The cursor is "<entry id>@<lane>" of the last one of the page before.
+    local function page_queued(q, limit, cursor)
+        local last_id, last_lane
+        if cursor then
+            last_id, last_lane = cursor:match('^(%d+%-%d+)@(.+)$')
+            if not last_id then
+                fail('INVALID', 'cursor: expected one that stoker_list answered, got %s', quoted(cursor))
+            end
+        end
+        local entries = {}
+        for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, -1)) do
+            for _, entry in ipairs(lane_tail(q, lane, last_id or '+', limit)) do
+                if entry[1] ~= last_id or lane < last_lane then
+                    local ms, seq = entry_parts(entry[1])
+                    append(entries, {id = entry[1], ms = ms, seq = seq, lane = lane, n = pairs_table(entry[2]).n})
+                end
+            end
+        end
+        table.sort(entries, function(a, b)
+            if a.ms ~= b.ms then
+                return a.ms > b.ms
+            elseif a.seq ~= b.seq then
+                return a.seq > b.seq
+            end
+            return a.lane > b.lane
+        end)
+        local members = {}
+        for i = 1, math.min(limit, #entries) do
+            members[i] = entries[i].n
+        end
+        local last = #entries > limit and entries[limit]
+        return load_members(q, members), last and last.id .. '@' .. last.lane or ''
+    end
+
+    local function list(keys, args)
+        no_more_arguments(args, 3)
+        local q = queue_open(keys)
+        local state, cursor = optional(args[1]) or 'all', optional(args[3])
+        local limit = want_integer(optional(args[2]) or '50', 'limit', 1, MAX_JOBS_A_CALL)
+        local found, following
+        if state == 'all' then
+            found, following = page_all(q, limit, cursor)
+        elseif state == 'queued' then
+            found, following = page_queued(q, limit, cursor)
+        elseif state == 'waiting' or state == 'running' then
+            found, following = page_index(q, state == 'waiting' and 'waiting' or 'leases', limit, cursor)
+        elseif STATE_FINAL[state] then
+            found, following = page_final(q, state, limit, cursor)
+        else
+            fail('INVALID', 'state: expected all, waiting, queued, running, succeeded, failed or cancelled, got %s',
+                 quoted(state))
+        end
+        local parts = {}
+        for i, j in ipairs(found) do
+            j.f.id = job_id(q, j.n)
+            parts[i] = json_of_table(j.f)
+        end
+        return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) .. '}'
+    end
+
+    register('list', list, 'no-writes')
+end

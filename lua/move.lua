@@ -1,0 +1,69 @@
+-- Moves between states. Each is a row of the table in queue/state.c, printed here as STATE_MOVES, and is made by
+-- job_move alone.
+
+local function job_is_final(j)
+    return STATE_FINAL[j.f.state]
+end
+
+-- The only place where a state changes. An unlisted move is a defect of ours.
+local function job_move(j, event)
+    local to = STATE_MOVES[j.f.state .. ' ' .. event]
+    if not to then
+        bug('job %s: no move %s from %s', j.n, event, j.f.state)
+    end
+    job_set(j, 'state', to)
+    return to
+end
+
+-- Whether the event is a legal move now; asked before the first write.
+local function job_can(j, event)
+    return STATE_MOVES[j.f.state .. ' ' .. event] ~= nil
+end
+
+-- To a final state: out of the count of what is not final, into the index of its state.
+local function job_settle(q, j, event)
+    local state = job_move(j, event)
+    job_set(j, 'ended_ms', q.now)
+    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next')
+    q.batch.final[state] = q.batch.final[state] or {}
+    append(q.batch.final[state], integer_text(q.now), j.n)
+    q.batch.active = q.batch.active - 1
+end
+
+-- Queues the job; tenant is '-' or '!front'.
+local function job_queue(q, j, event, tenant, reason)
+    job_move(j, event)
+    job_set(j, 'reason', reason)
+    job_clear(j, 'due_ms')
+    lane_push(q, j, tenant)
+end
+
+local function job_wait(q, j, event, due_ms, reason)
+    job_move(j, event)
+    job_set(j, 'reason', reason)
+    job_set(j, 'due_ms', due_ms)
+    job_clear(j, 'lane', 'entry')
+    append(q.batch.waiting, integer_text(due_ms), j.n)
+end
+
+-- ---------------------------------------------------------------- waiting → queued
+
+-- The types of what job_ready writes.
+local function expect_can_queue(q, j)
+    expect_type(q, 'stream', 'ready:' .. lane_name(j, '-'))
+    expect_type(q, 'zset', 'wake:' .. j.f.class)
+    expect_type(q, 'hash', 'classes')
+    expect_type(q, 'string', 'spec:' .. j.n)
+end
+
+-- The class of a waiting job may have been dropped meanwhile: it is made again.
+local function job_ready(q, j, event)
+    if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
+        local _, requirement = spec_class(spec_load(q, j.n))
+        class_put(q, j.f.class, requirement)
+    end
+    append(q.batch.unwait, j.n)
+    job_queue(q, j, event, '-')
+    event_say(q, j, 'job.queued', 'state', 'queued')
+    job_save(q, j)
+end

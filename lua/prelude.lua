@@ -1,0 +1,292 @@
+#!lua name=stoker
+-- version @VERSION@
+--
+-- stoker's function library: every change of a queue's state is one function here, and docs/protocol.md is the
+-- manual of all of them. The files of lua/ are put together in the order of lua/files.mk, after the tables printed
+-- from C (the keys of a spec, the moves between states).
+--
+-- Redis does not roll a function back. So each one first reads and checks everything, the types of the keys that it
+-- is going to write included, and may `fail` up to there; after its first write nothing can fail any more.
+-- Time is Redis TIME. Nothing survives a call: what looks like state is in Redis, or in the queue table `q`.
+--
+-- This file: failing, checked arguments, opening a queue, and what is written once at the end of a call.
+
+-- While the library is loaded, redis.call, math, string, table and cjson are not there yet: only functions use them.
+local function call(...)
+    return redis.call(...)
+end
+
+local MAX_JOBS_A_CALL = 100
+local LARGEST = 9007199254740992 -- 2^53: beyond it a Lua number is no integer any more
+local TEXT_MAX = 500             -- bytes of a reason or an error that are kept
+
+-- ---------------------------------------------------------------- failing
+
+-- Ends the function with an error reply. Only before the first write.
+local function fail(code, sentence, ...)
+    if select('#', ...) > 0 then
+        sentence = sentence:format(...)
+    end
+    error({fail = code .. ' ' .. sentence})
+end
+
+-- A move or an argument that our own code must never produce: a defect, said loudly.
+local function bug(...)
+    error('stoker: ' .. string.format(...))
+end
+
+local function register(name, callback, ...)
+    redis.register_function({
+        function_name = 'stoker_' .. name,
+        flags = {...},
+        callback = function(keys, args)
+            local ok, answer = pcall(callback, keys, args)
+            if ok then
+                return answer
+            end
+            if type(answer) == 'table' and (answer.fail or answer.err) then
+                return {err = answer.fail or answer.err}
+            end
+            error(answer)
+        end,
+    })
+end
+
+-- ---------------------------------------------------------------- texts and numbers
+
+local function integer_text(value)
+    return string.format('%.0f', value)
+end
+
+-- The shortest text that reads back as the same number; JSON and Redis have no names of their own for what is not
+-- finite.
+local function number_text(value)
+    if value ~= value then
+        return 'NaN'
+    elseif value == math.huge then
+        return 'Infinity'
+    elseif value == -math.huge then
+        return '-Infinity'
+    elseif value == math.floor(value) and value > -LARGEST and value < LARGEST then
+        return integer_text(value)
+    end
+    for digits = 14, 17 do
+        local text = string.format('%.' .. digits .. 'g', value)
+        if tonumber(text) == value then
+            return text
+        end
+    end
+end
+
+local function as_text(value)
+    return type(value) == 'number' and number_text(value) or tostring(value)
+end
+
+-- At most `bytes` of a text, never cut inside a UTF-8 character.
+local function clip(text, bytes)
+    if #text <= bytes then
+        return text
+    end
+    while bytes > 0 and text:byte(bytes + 1) >= 128 and text:byte(bytes + 1) < 192 do
+        bytes = bytes - 1
+    end
+    return text:sub(1, bytes)
+end
+
+local function quoted(text)
+    if text == nil then
+        return 'nothing'
+    end
+    return cjson.encode(clip(tostring(text), 60))
+end
+
+-- Flat replies {name, value, …} as a table.
+local function pairs_table(reply)
+    local result = {}
+    for i = 1, #reply, 2 do
+        result[reply[i]] = reply[i + 1]
+    end
+    return result
+end
+
+local function json_list(items)
+    return '[' .. table.concat(items, ',') .. ']'
+end
+
+-- ---------------------------------------------------------------- arguments
+
+local function want_integer(text, what, least, most)
+    local value = type(text) == 'string' and #text <= 17 and text:match('^%-?%d+$') and tonumber(text)
+    if not value or value < least or value > most then
+        fail('INVALID', '%s: expected an integer from %s to %s, got %s', what, integer_text(least), integer_text(most),
+             quoted(text))
+    end
+    return value
+end
+
+local function want_match(text, what, pattern, longest, expected)
+    if type(text) ~= 'string' or #text > longest or not text:match(pattern) then
+        fail('INVALID', '%s: expected %s, got %s', what, expected, quoted(text))
+    end
+    return text
+end
+
+-- An argument that may be left out; '' counts as left out.
+local function optional(text)
+    if text == '' then
+        return nil
+    end
+    return text
+end
+
+local function want_actor(text)
+    text = optional(text)
+    return text and want_match(text, 'actor', '^[^%c]+$', 128, '1 to 128 characters without control characters')
+end
+
+local function want_reason(text)
+    text = optional(text)
+    return text and clip(text, TEXT_MAX)
+end
+
+local function want_worker(text)
+    return want_match(text, 'worker', '^%w[%w._-]*$', 128, '1 to 128 letters, digits, dots, hyphens, underscores')
+end
+
+-- A JSON object as a table.
+local function want_object(text, what, most_bytes)
+    if type(text) ~= 'string' or #text > most_bytes then
+        fail('INVALID', '%s: expected a JSON object of at most %d bytes', what, most_bytes)
+    end
+    local ok, value = pcall(cjson.decode, text)
+    if not ok or type(value) ~= 'table' or not text:match('^%s*{') then
+        fail('INVALID', '%s: expected a JSON object, got %s', what, quoted(text))
+    end
+    return value
+end
+
+local function no_more_arguments(args, last)
+    if #args > last then
+        fail('INVALID', 'too many arguments: expected at most %d, got %d', last, #args)
+    end
+end
+
+-- ---------------------------------------------------------------- the queue
+
+local META_FIELDS = {'queue', 'installation', 'next', 'active', 'max_jobs', 'max_finished', 'key_ttl_ms', 'lease_min_ms',
+                     'lease_max_ms'}
+local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000}
+
+local function queue_name_of(keys)
+    local key = keys[1]
+    local base, name
+    if #keys == 1 then
+        base, name = key:match('^([^{}%c]-{([a-z0-9][a-z0-9-]*)}:)meta$')
+    end
+    if not base or #name > 63 then
+        fail('INVALID', 'expected one key, <prefix>{<queue>}:meta, got %s', quoted(key))
+    end
+    return base, name
+end
+
+-- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
+-- (many jobs a call share one ZADD, XACK, XDEL …).
+local function queue_new(keys)
+    local base, name = queue_name_of(keys)
+    local time = call('TIME')
+    return {
+        base = base, name = name, meta_key = keys[1],
+        now = time[1] * 1000 + math.floor(time[2] / 1000), now_us = time[1] .. ('%06d'):format(time[2]),
+        meta = {}, classes = {},
+        batch = {leases = {}, unlease = {}, waiting = {}, unwait = {}, final = {}, ack = {}, bells = {}, active = 0},
+    }
+end
+
+local function queue_open(keys)
+    local q = queue_new(keys)
+    local values = call('HMGET', q.meta_key, unpack(META_FIELDS))
+    if not values[1] then
+        fail('NOQUEUE', 'no queue %s | SADD stoker:queues %s makes it within a second, or stoker submit does', q.name,
+             q.name)
+    end
+    for i, field in ipairs(META_FIELDS) do
+        q.meta[field] = values[i] or nil
+    end
+    for field, default in pairs(META_NUMBERS) do
+        q.meta[field] = tonumber(q.meta[field]) or default
+    end
+    return q
+end
+
+-- A key of this queue.
+local function key_of(q, name)
+    return q.base .. name
+end
+
+-- Answers the length of a key that is going to be written, or fails if a stranger has put another type there.
+local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', string = 'STRLEN'}
+local function expect_type(q, type_name, name)
+    local length = redis.pcall(TYPE_LENGTH[type_name], key_of(q, name))
+    if type(length) == 'table' then
+        fail('WRONGTYPE', 'the key %s is not a %s: something else was put there', key_of(q, name), type_name)
+    end
+    return length
+end
+
+-- What nearly every move writes.
+local function expect_queue_types(q)
+    expect_type(q, 'stream', 'events')
+    expect_type(q, 'zset', 'lanes')
+    expect_type(q, 'zset', 'leases')
+    expect_type(q, 'zset', 'waiting')
+end
+
+local function final_key(q, state)
+    return key_of(q, 'jobs:' .. state)
+end
+
+local function append(list, ...)
+    for i = 1, select('#', ...) do
+        list[#list + 1] = (select(i, ...))
+    end
+end
+
+local function call_with(command, key, list)
+    if #list > 0 then
+        call(command, key, unpack(list))
+    end
+end
+
+-- Removes the ready entries of attempts that ended. A stream that became empty goes, too: a stream of one entry
+-- costs 4 KB, and its consumers would stay for ever.
+local function queue_flush_entries(q)
+    for lane, ids in pairs(q.batch.ack) do
+        local stream = key_of(q, 'ready:' .. lane)
+        call('XACK', stream, 'workers', unpack(ids))
+        call('XDEL', stream, unpack(ids))
+        if call('XLEN', stream) == 0 then
+            call('DEL', stream)
+            call('ZREM', key_of(q, 'lanes'), lane)
+        end
+    end
+end
+
+-- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
+-- same call must leave no lease behind.
+local function queue_flush(q)
+    local batch = q.batch
+    queue_flush_entries(q)
+    call_with('ZADD', key_of(q, 'leases'), batch.leases)
+    call_with('ZREM', key_of(q, 'leases'), batch.unlease)
+    call_with('ZADD', key_of(q, 'waiting'), batch.waiting)
+    call_with('ZREM', key_of(q, 'waiting'), batch.unwait)
+    for state, list in pairs(batch.final) do
+        call('ZADD', final_key(q, state), unpack(list))
+    end
+    if batch.active ~= 0 then
+        call('HINCRBY', q.meta_key, 'active', batch.active)
+    end
+    for class_name in pairs(batch.bells) do
+        call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
+    end
+end

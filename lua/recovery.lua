@@ -1,0 +1,104 @@
+-- Recovery of corrupted runs. A run is flagged once an attempt; then checkpoints at or past the onset are out of use,
+-- and the next attempt resumes from the newest one before it. Nobody knows the onset: the newest stays in use, and
+-- goes, too, when the attempt that resumed from it is flagged again without having got past it. Never silently.
+
+-- A checkpoint without a step cannot be proved to lie before the onset.
+local function recovery_is_past(c, onset)
+    return not c.record.step or c.record.step >= onset
+end
+
+-- Flags the last attempt; the second time nothing changes. Answers whether it was news.
+local function recovery_detect(q, j, onset, reason, actor)
+    if j.f.flagged == j.f.attempt then
+        return false
+    end
+    job_set(j, 'flagged', j.f.attempt)
+    job_set(j, 'onset', onset)
+    event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason, 'actor', actor)
+    if onset then
+        checkpoints_quarantine(q, j, checkpoints_load(q, j.n), function(c)
+            return recovery_is_past(c, onset)
+        end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
+    end
+    return true
+end
+
+-- The checkpoint that the spec's recovery.checkpoint asks for, if it is in use.
+local function recovery_wanted(policy, list)
+    if policy.checkpoint == 'latest' then
+        return nil
+    end
+    for _, c in ipairs(checkpoints_committed(list)) do
+        if c.id == policy.checkpoint then
+            return c
+        end
+    end
+end
+
+-- Decides about a flagged attempt that is over: nil when the job may go on (and everything is prepared for its next
+-- claim), else the sentence why it failed.
+local function recovery_decide(q, j, policy)
+    local list = checkpoints_load(q, j.n)
+    local before = job_number(j, 'corrupted')
+    local function give_up(event, why)
+        event_note(q, j, event, 'error', why)
+        return why
+    end
+    job_set(j, 'corrupted', before + 1)
+    if not policy.recover then
+        return give_up('recovery.failed', 'corrupted, and recovery is not enabled')
+    elseif before + 1 > policy.max_corrupted then
+        return give_up('recovery.exhausted', ('corrupted %d times; recovery.max_attempts is %d'):format(
+            before + 1, policy.max_corrupted))
+    end
+    local newest = checkpoints_note_newest(j, list)
+    if newest and before > 0 and newest.id == j.f.resume then
+        newest = checkpoints_quarantine(q, j, list, function(c)
+            return c.id == newest.id
+        end, 'the attempt that resumed from it was corrupted again before its next checkpoint')
+    end
+    if not newest and not policy.may_restart then
+        return give_up('recovery.failed', 'corrupted, and no good checkpoint is left (recovery.no_checkpoint is fail)')
+    end
+    local wanted = recovery_wanted(policy, list)
+    job_set(j, 'resume_next', wanted and wanted.id)
+    event_note(q, j, 'recovery.started', 'checkpoint', (wanted or newest or {}).id, 'reason',
+               not newest and 'no good checkpoint is left: it starts from the beginning' or nil)
+end
+
+-- At a claim: what this attempt starts from. Said for every attempt but a first one without a past.
+local function recovery_select(q, j)
+    local id = j.f.resume_next or j.f.checkpoint
+    local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id)
+    local step
+    if summary then
+        step = tonumber(cjson.decode(summary).step)
+        job_set(j, 'resume', id)
+        job_set(j, 'step', step)
+    else
+        job_clear(j, 'resume', 'step')
+    end
+    job_clear(j, 'resume_next')
+    if j.f.attempt ~= '1' or summary then
+        job_set(j, 'recover_step', step or 0)
+        job_set(j, 'resumed_at', step or 0)
+        event_say(q, j, 'recovery.checkpoint_selected', 'checkpoint', summary and id or 'none', 'step', step or 0,
+                  'reason', not summary and 'no checkpoint: it starts from the beginning' or nil)
+    end
+    return summary or nil
+end
+
+-- Says recovery.completed once the attempt got past what it resumed from: its step did, or, when it tells no steps, it
+-- ran longer than the attempt that failed.
+local function recovery_progress(q, j, step)
+    local from = tonumber(j.f.recover_step)
+    if not from then
+        return
+    end
+    local ran_ms = q.now - job_number(j, 'claimed_ms')
+    local outlived = not step and job_number(j, 'step') <= from and ran_ms > job_number(j, 'recover_ms')
+    if (step and step > from) or (outlived and j.f.started_ms) then
+        job_clear(j, 'recover_step', 'recover_ms')
+        event_say(q, j, 'recovery.completed', 'checkpoint', j.f.resume, 'step', step)
+    end
+end

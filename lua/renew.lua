@@ -1,0 +1,60 @@
+-- stoker_renew <n> <uid> <token> [field value]…: lengthens the lease and answers what is asked of the runner.
+do
+    local PHASES = {restoring = true, running = true, stopping = true, shipping = true}
+
+    local function want_fields(args)
+        local fields = {}
+        for i = 4, #args, 2 do
+            local name, value = args[i], args[i + 1] or ''
+            if name == 'phase' then
+                if not PHASES[value] then
+                    fail('INVALID', 'phase: expected restoring, running, stopping or shipping, got %s', quoted(value))
+                end
+                fields.phase = value
+            elseif name == 'step' then
+                fields.step = want_integer(value, 'step', 0, LARGEST)
+            elseif name == 'resumed' then
+                fields.resumed = want_match(value, 'resumed', '^[%w-]+$', 40, 'a checkpoint id or cold')
+            else
+                fail('INVALID', '%s: expected phase, step or resumed', quoted(name))
+            end
+        end
+        return fields
+    end
+
+    -- What the runner really started from, said once an attempt.
+    local function note_resumed(q, j, resumed)
+        if not resumed or j.f.resumed == j.f.attempt then
+            return
+        end
+        job_set(j, 'resumed', j.f.attempt)
+        if j.f.attempt ~= '1' or resumed ~= 'cold' then
+            event_note(q, j, 'recovery.resumed', 'checkpoint', resumed, 'step', j.f.recover_step, 'worker', j.f.worker)
+        end
+    end
+
+    local function renew(keys, args)
+        local q = queue_open(keys)
+        local fields = want_fields(args)
+        expect_queue_types(q)
+        local j = attempt_fenced(q, args)
+        attempt_revive(q, j)
+        job_set(j, 'renewed_ms', q.now)
+        job_set(j, 'phase', fields.phase or j.f.phase)
+        if fields.phase == 'running' and not j.f.started_ms then
+            job_set(j, 'started_ms', q.now)
+        end
+        note_resumed(q, j, fields.resumed)
+        recovery_progress(q, j, fields.step)
+        if fields.step then
+            job_set(j, 'step', fields.step)
+        end
+        append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
+        call('XCLAIM', key_of(q, 'ready:' .. j.f.lane), 'workers', j.f.worker, 0, j.f.entry, 'JUSTID')
+        job_save(q, j)
+        queue_flush(q)
+        return {j.f.stop or 'ok', j.f.stop_reason or ''}
+    end
+
+    register('renew', renew, 'allow-oom')
+end

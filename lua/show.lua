@@ -1,0 +1,56 @@
+-- stoker_show <n>: everything about one job, as JSON. Also what show and list share: a job as JSON.
+
+local function json_of_table(fields)
+    local names, list = {}, {}
+    for name in pairs(fields) do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        append(list, name, fields[name])
+    end
+    return json_of_pairs(list)
+end
+
+do
+    local AHEAD_MAX = 1000
+
+    -- Jobs queued before it in its lane, counted up to AHEAD_MAX.
+    local function ahead(q, j)
+        if j.f.state ~= 'queued' or not j.f.entry then
+            return 0
+        end
+        local group = redis.pcall('XINFO', 'GROUPS', key_of(q, 'ready:' .. j.f.lane))
+        if group.err or not group[1] then
+            return 0
+        end
+        local delivered = pairs_table(group[1])['last-delivered-id']
+        return #call('XRANGE', key_of(q, 'ready:' .. j.f.lane), '(' .. delivered, '(' .. j.f.entry, 'COUNT', AHEAD_MAX)
+    end
+
+    local function checkpoints_json(q, n)
+        local parts = {}
+        for id, summary in pairs(pairs_table(call('HGETALL', key_of(q, 'checkpoints:' .. n)))) do
+            parts[#parts + 1] = cjson.encode(id) .. ':' .. summary
+        end
+        return '{' .. table.concat(parts, ',') .. '}'
+    end
+
+    local function show(keys, args)
+        no_more_arguments(args, 1)
+        local q = queue_open(keys)
+        local j = job_load(q, want_job_number(args[1]))
+        return table.concat({
+            '{"id":', cjson.encode(job_id(q, j.n)),
+            ',"job":', json_of_table(j.f),
+            ',"spec":', call('GET', key_of(q, 'spec:' .. j.n)) or '{}',
+            ',"checkpoints":', checkpoints_json(q, j.n),
+            ',"history":', json_list(call('LRANGE', key_of(q, 'history:' .. j.n), 0, -1)),
+            ',"requirement":', call('HGET', key_of(q, 'classes'), j.f.class) or '{}',
+            ',"ahead":', ahead(q, j),
+            ',"now_ms":', integer_text(q.now), '}',
+        })
+    end
+
+    register('show', show, 'no-writes')
+end

@@ -1,0 +1,44 @@
+-- stoker_stats: the counts of a queue, as JSON.
+do
+    local function queued_by_class(q)
+        local counts, total = {}, 0
+        for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, -1)) do
+            local key = key_of(q, 'ready:' .. lane)
+            local group = redis.pcall('XINFO', 'GROUPS', key)
+            if not group.err and group[1] then
+                local class = lane:match('^[^:]+')
+                local count = call('XLEN', key) - pairs_table(group[1]).pending
+                counts[class], total = (counts[class] or 0) + count, total + count
+            end
+        end
+        return counts, total
+    end
+
+    local function stats(keys, args)
+        no_more_arguments(args, 0)
+        local q = queue_open(keys)
+        local counts, queued = queued_by_class(q)
+        local classes = {}
+        for name, requirement in pairs(pairs_table(call('HGETALL', key_of(q, 'classes')))) do
+            classes[#classes + 1] = ('%s:{"queued":%d,"requirement":%s}'):format(cjson.encode(name), counts[name] or 0,
+                                                                                requirement)
+        end
+        local parts = {'"queue":' .. cjson.encode(q.name)}
+        local function count(name, value)
+            parts[#parts + 1] = ('"%s":%.0f'):format(name, value)
+        end
+        count('waiting', call('ZCARD', key_of(q, 'waiting')))
+        count('queued', queued)
+        count('running', call('ZCARD', key_of(q, 'leases')))
+        for _, state in ipairs({'succeeded', 'failed', 'cancelled'}) do
+            count(state, call('ZCARD', final_key(q, state)))
+        end
+        count('submitted', q.meta.next)
+        count('workers', call('ZCARD', key_of(q, 'workers')))
+        parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
+        count('now_ms', q.now)
+        return '{' .. table.concat(parts, ',') .. '}'
+    end
+
+    register('stats', stats, 'no-writes')
+end
