@@ -1,5 +1,23 @@
 queue_SOURCES = \
 	$(queue_TABLES) \
+	queue/functions.c \
+	queue/jobs.c \
+	queue/jobs_runner.c \
+	queue/jobs_server.c \
+	queue/jobs_streams.c \
+	queue/jobs_text.c \
+	queue/jobs_worker.c \
+	queue/keys.c \
+	queue/redis.c \
+	queue/redis_calls.c \
+	queue/redis_dial.c \
+	queue/redis_error.c \
+	queue/redis_link.c \
+	queue/redis_log_in.c \
+	queue/redis_lookup.c \
+	queue/redis_pubsub.c \
+	queue/redis_tls.c \
+	queue/redis_url.c \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c

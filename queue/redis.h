@@ -17,6 +17,10 @@
  *                      CONFLICT, STALE, FULL, NOAUTH/NOPERM/WRONGPASS → ERR_AUTH,
  *                      OOM, MISCONF, LOADING, READONLY … → ERR_UNAVAILABLE).
  *                      A text after " | " becomes err->hint.
+ * A call that waits outlives reconnects until its deadline; one whose bytes had not
+ * all left when the connection died waits again. A call made from inside the
+ * callbacks of redis_free is not made and not ended: its owner is being torn down.
+ *
  * Only queue/ sees hiredis: other layers use queue/jobs.h.
  */
 #ifndef STOKER_QUEUE_REDIS_H
@@ -70,16 +74,38 @@ void redis_call(struct redis *redis, int64_t deadline_ms, redis_reply_fn *fn, vo
 /* For few fixed text arguments: redis_do(r, 0, fn, arg, "PING", NULL). */
 void redis_do(struct redis *redis, int64_t deadline_ms, redis_reply_fn *fn, void *arg, ...) __attribute__((sentinel));
 
+/* What needs one and the same connection (WATCH … EXEC): as redis_call, but sent at
+ * once, ahead of what waits, on the connection that is there now or not at all
+ * (ERR_UNAVAILABLE). It is never sent again. */
+void redis_call_bound(struct redis *redis, redis_reply_fn *fn, void *arg, int argc, const char *const *argv,
+		      const size_t *lens);
+
+/* Runs on each new connection after its log-in and before any other call is sent,
+ * and again (missing) when a function that was called is not there: that call
+ * then waits and is sent once more. It ends, from the loop or from inside, with
+ * redis_setup_done; an error there gives the connection up. */
+typedef void redis_setup_fn(void *arg, bool is_missing);
+void redis_on_setup(struct redis *redis, redis_setup_fn *fn, void *arg);
+void redis_setup_done(struct redis *redis, const struct error *err);
+
+/* Ends a call that cannot even be made: fn is called with err, from the loop. */
+void redis_refuse(struct redis *redis, redis_reply_fn *fn, void *arg, const struct error *err);
+
 /* Pub/sub lives on a connection of its own: a redis that has subscribed refuses
- * redis_call. Subscriptions are made again after a reconnect; on_state tells the
- * subscriber that it may have missed messages. */
+ * redis_call. Subscriptions form a set: subscribing twice is the same as once. They
+ * are made again after a reconnect; on_state tells the subscriber that it may have
+ * missed messages, on_subscribed that from now on none is missed: whoever reads
+ * the stream then has everything. */
+typedef void redis_subscribed_fn(void *arg, const char *channel);
 void redis_on_message(struct redis *redis, redis_message_fn *fn, void *arg);
+void redis_on_subscribed(struct redis *redis, redis_subscribed_fn *fn, void *arg);
 void redis_subscribe(struct redis *redis, const char *channel);
 void redis_unsubscribe(struct redis *redis, const char *channel);
 
 /* A blocking command (BZPOPMIN) wants a connection of its own, too. This drops the
- * connection with whatever it waits for (the call ends as ERR_UNKNOWN) and
- * connects again at once. */
+ * connection with whatever it waits for and connects again at once. Every call made
+ * before it ends: as ERR_UNKNOWN, or ERR_UNAVAILABLE if it had not been sent. What
+ * Redis gave to a call that ends so is lost: look for work afterwards. */
 void redis_interrupt(struct redis *redis);
 
 #endif

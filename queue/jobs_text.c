@@ -1,0 +1,103 @@
+#include "queue/jobs_internal.h"
+
+#include <string.h>
+
+/* One text, or a number as text. */
+static void jobs_decode_text(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	struct error bad;
+	const char *text;
+	size_t len;
+	if (err) {
+		jobs_tell_text(call, NULL, 0, err);
+	} else if (jobs_reply_text(reply, &text, &len)) {
+		jobs_tell_text(call, text, len, NULL);
+	} else if (reply->type == REDIS_REPLY_INTEGER) {
+		char number[24];
+		str_format(number, sizeof number, "%lld", reply->integer);
+		jobs_tell_text(call, number, strlen(number), NULL);
+	} else {
+		jobs_bad_shape(call, &bad);
+		jobs_tell_text(call, NULL, 0, &bad);
+	}
+}
+
+static struct jobs_call *jobs_text_call(struct jobs *jobs, const char *name, const char *queue, jobs_text_fn *fn,
+					void *arg)
+{
+	return jobs_call_new(jobs, name, queue, jobs_decode_text, (jobs_any_fn *)fn, arg);
+}
+
+void jobs_submit(struct jobs *jobs, const char *queue, const char *spec_json, const char *key, const char *actor,
+		 jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_submit", queue, fn, arg);
+	jobs_arg(call, spec_json);
+	jobs_arg(call, key);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
+		 jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_cancel", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, actor);
+	jobs_arg(call, reason);
+	jobs_send(call);
+}
+
+void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
+		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_corrupt", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg_number(call, attempt);
+	jobs_arg(call, reason);
+	jobs_arg(call, onset);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
+		void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_retry", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg_number(call, attempt);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_show", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_send(call);
+}
+
+void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limit, const char *cursor, jobs_text_fn *fn,
+	       void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_list", queue, fn, arg);
+	jobs_arg(call, state);
+	jobs_arg_number(call, limit);
+	jobs_arg(call, cursor);
+	jobs_send(call);
+}
+
+void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg)
+{
+	jobs_send(jobs_text_call(jobs, "stoker_stats", queue, fn, arg));
+}
+
+void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *const *ids, size_t count, jobs_text_fn *fn,
+	       void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_drop", ref->queue, fn, arg);
+	jobs_arg_ref(call, ref);
+	for (size_t i = 0; i < count; i++)
+		jobs_arg(call, ids[i]);
+	jobs_send(call);
+}

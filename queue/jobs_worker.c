@@ -1,0 +1,219 @@
+#include "queue/jobs_internal.h"
+
+#include <string.h>
+
+/* ---- the scheduler's tick: [done, next, …] ---- */
+
+/* reap: [reaped, ms until the next lease ends or -1, ms in which it holds back]. */
+static void jobs_decode_reap(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
+	int64_t done = 0, next_ms = -1, grace_ms = 0;
+	struct error bad;
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &done) ||
+		     !jobs_reply_number(jobs_reply_item(reply, 1), &next_ms))) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	jobs_reply_number(jobs_reply_item(reply, 2), &grace_ms);
+	if (next_ms >= 0 && grace_ms > next_ms)
+		next_ms = grace_ms; /* before that nothing is reaped */
+	fn(call->arg, done, err ? -1 : next_ms, err);
+}
+
+static void jobs_decode_promote(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
+	int64_t done = 0, next_ms = -1;
+	struct error bad;
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &done) ||
+		     !jobs_reply_number(jobs_reply_item(reply, 1), &next_ms))) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	fn(call->arg, done, err ? -1 : next_ms, err);
+}
+
+/* prune: [dropped, kept]. Nothing says when there is more to do: whoever ticks asks again. */
+static void jobs_decode_prune(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
+	int64_t done = 0;
+	struct error bad;
+	if (!err && !jobs_reply_number(jobs_reply_item(reply, 0), &done)) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	fn(call->arg, done, -1, err);
+}
+
+void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+{
+	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_promote, (jobs_any_fn *)fn, arg));
+}
+
+void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+{
+	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_reap, (jobs_any_fn *)fn, arg));
+}
+
+void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+{
+	jobs_send(jobs_call_new(jobs, "stoker_prune", queue, jobs_decode_prune, (jobs_any_fn *)fn, arg));
+}
+
+/* ---- heartbeat: [last request, drain] ---- */
+
+static void jobs_decode_worker(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_worker_fn *fn = (jobs_worker_fn *)call->fn;
+	int64_t last_request = 0, drain = 0;
+	struct error bad;
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &last_request) ||
+		     !jobs_reply_number(jobs_reply_item(reply, 1), &drain))) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	fn(call->arg, last_request, drain != 0, err);
+}
+
+void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
+		 void *arg)
+{
+	struct jobs_call *call =
+		jobs_call_new(jobs, "stoker_worker", queue, jobs_decode_worker, (jobs_any_fn *)fn, arg);
+	jobs_arg(call, worker);
+	jobs_arg(call, info_json);
+	jobs_send(call);
+}
+
+/* ---- claims: a list of lists of name, value, … ---- */
+
+static bool jobs_claim_text(const struct redisReply *value, char *into, size_t size)
+{
+	const char *text;
+	return jobs_reply_text(value, &text, NULL) && *text && str_copy(into, size, text);
+}
+
+/* One name and its value; what is not known is for newer programs. */
+static bool jobs_claim_field(struct claim *claim, const char *name, const struct redisReply *value)
+{
+	if (strcmp(name, "n") == 0)
+		return jobs_reply_number(value, &claim->ref.n);
+	if (strcmp(name, "id") == 0)
+		return jobs_claim_text(value, claim->id, sizeof claim->id);
+	if (strcmp(name, "uid") == 0)
+		return jobs_claim_text(value, claim->ref.uid, sizeof claim->ref.uid);
+	if (strcmp(name, "token") == 0) { /* a text for us, whatever it is for Redis */
+		int64_t token;
+		return jobs_reply_number(value, &token) &&
+		       str_format(claim->ref.token, sizeof claim->ref.token, "%lld", (long long)token);
+	}
+	if (strcmp(name, "attempt") == 0)
+		return jobs_reply_number(value, &claim->attempt);
+	if (strcmp(name, "lease_ms") == 0)
+		return jobs_reply_number(value, &claim->lease_ms);
+	if (strcmp(name, "cpus") == 0)
+		return jobs_reply_number(value, &claim->cpus);
+	if (strcmp(name, "gpus") == 0)
+		return jobs_reply_number(value, &claim->gpus);
+	if (strcmp(name, "memory") == 0)
+		return jobs_reply_number(value, &claim->memory_bytes);
+	if (strcmp(name, "installation") == 0)
+		return jobs_reply_text(value, &claim->installation, NULL);
+	if (strcmp(name, "class") == 0)
+		return jobs_reply_text(value, &claim->class_name, NULL);
+	if (strcmp(name, "spec") == 0)
+		return jobs_reply_text(value, &claim->spec_json, &claim->spec_len);
+	if (strcmp(name, "resume") == 0)
+		return jobs_reply_text(value, &claim->resume, NULL);
+	if (strcmp(name, "checkpoint") == 0)
+		return jobs_reply_text(value, &claim->checkpoint, NULL);
+	return true;
+}
+
+static bool jobs_read_claim(const struct redisReply *pairs, struct claim *claim)
+{
+	if (!pairs || pairs->type != REDIS_REPLY_ARRAY)
+		return false;
+	for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
+		const char *name;
+		if (!jobs_reply_text(pairs->element[i], &name, NULL) ||
+		    !jobs_claim_field(claim, name, pairs->element[i + 1]))
+			return false;
+	}
+	return claim->ref.n > 0 && claim->id[0] && claim->ref.uid[0] && claim->ref.token[0] && claim->attempt > 0 &&
+	       claim->lease_ms > 0 && claim->installation && claim->class_name && claim->spec_json &&
+	       !claim->resume == !claim->checkpoint;
+}
+
+static void jobs_decode_claim(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_claim_fn *fn = (jobs_claim_fn *)call->fn;
+	struct error bad;
+	size_t count = !err && reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+	struct claim *claims = mem_alloc((count + 1) * sizeof *claims);
+	if (!err && reply->type != REDIS_REPLY_ARRAY) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	for (size_t i = 0; i < count && !err; i++) {
+		str_copy(claims[i].ref.queue, sizeof claims[i].ref.queue, call->queue);
+		if (!jobs_read_claim(reply->element[i], &claims[i])) {
+			jobs_bad_shape(call, &bad);
+			err = &bad;
+		}
+	}
+	fn(call->arg, err ? NULL : claims, err ? 0 : count, err);
+	free(claims);
+}
+
+void jobs_claim(struct jobs *jobs, const struct claim_request *request, jobs_claim_fn *fn, void *arg)
+{
+	struct jobs_call *call =
+		jobs_call_new(jobs, "stoker_claim", request->queue, jobs_decode_claim, (jobs_any_fn *)fn, arg);
+	jobs_arg(call, request->worker);
+	jobs_arg(call, request->free_json);
+	jobs_arg_number(call, request->max);
+	jobs_arg_number(call, request->request);
+	jobs_send(call);
+}
+
+/* ---- doorbells ---- */
+
+/* BZPOPMIN: nil, or [key, member, score]. */
+static void jobs_decode_doorbell(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_doorbell_fn *fn = (jobs_doorbell_fn *)call->fn;
+	const struct key bell = key_wake(call->jobs->prefix, call->queue, "");
+	size_t prefix = strlen(bell.s);
+	const char *key = NULL;
+	struct error bad;
+	if (err || reply->type == REDIS_REPLY_NIL) {
+		fn(call->arg, NULL, err);
+	} else if (jobs_reply_text(jobs_reply_item(reply, 0), &key, NULL) && strncmp(key, bell.s, prefix) == 0) {
+		fn(call->arg, key + prefix, NULL);
+	} else {
+		jobs_bad_shape(call, &bad);
+		fn(call->arg, NULL, &bad);
+	}
+}
+
+void jobs_doorbell(struct jobs *jobs, const char *queue, const char *const *classes, size_t count, int64_t timeout_ms,
+		   jobs_doorbell_fn *fn, void *arg)
+{
+	char seconds[32];
+	struct jobs_call *call =
+		jobs_command_new(jobs, "BZPOPMIN", queue, jobs_decode_doorbell, (jobs_any_fn *)fn, arg);
+	if ((count == 0 || timeout_ms <= 0) && !call->error.kind)
+		error_set(&call->error, ERR_INTERNAL, NULL, "a doorbell needs classes and a timeout above 0");
+	for (size_t i = 0; i < count; i++) {
+		if (!key_class_is_valid(classes[i]) && !call->error.kind)
+			error_set(&call->error, ERR_INPUT, NULL, "class: not the name of a class");
+		if (!call->error.kind)
+			jobs_arg(call, key_wake(jobs->prefix, call->queue, classes[i]).s);
+	}
+	str_format(seconds, sizeof seconds, "%lld.%03d", (long long)(timeout_ms / 1000), (int)(timeout_ms % 1000));
+	jobs_arg(call, seconds);
+	jobs_send_within(call, timeout_ms + jobs->deadline_ms);
+}
