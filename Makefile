@@ -43,7 +43,7 @@ PROGRAMS := stoker-scheduler stoker-worker stoker
 LAYERS   := lib queue scheduler worker cli
 
 .PHONY: all
-all: $(PROGRAMS:%=$(B)/%)
+all: $(PROGRAMS:%=$(B)/%) trainer
 
 include $(LAYERS:%=%/files.mk)
 include lua/files.mk
@@ -68,6 +68,12 @@ $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
 $(B)/stoker-worker: $(B)/worker/main.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
+.PHONY: trainer
+trainer: $(worker_TRAINER:worker/%=$(B)/%)
+$(B)/stoker-worker: | trainer
+$(B)/trainer/%.py: worker/trainer/%.py
+	@mkdir -p $(@D)
+	cp $< $@
 $(B)/stoker: $(B)/cli/main.o $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
 
@@ -118,9 +124,9 @@ docs: all
 	scripts/docs.sh $(B)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/stoker $(DESTDIR)$(PREFIX)/share/doc/stoker
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/stoker/trainer $(DESTDIR)$(PREFIX)/share/doc/stoker
 	install -m 755 $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 worker/trainer/*.py $(DESTDIR)$(PREFIX)/share/stoker/
+	install -m 644 $(worker_TRAINER) $(DESTDIR)$(PREFIX)/share/stoker/trainer/
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stoker/
 
 clean:

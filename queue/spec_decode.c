@@ -129,6 +129,8 @@ static json_t *spec_train_value(const struct spec_row *row, const json_t *given)
 	double number = 0;
 	if (row->type == SPEC_TEXT || row->type == SPEC_CHOICE)
 		return given ? json_deep_copy(given) : row->standard ? json_string(row->standard) : NULL;
+	if (row->type == SPEC_BOOL)
+		return given ? json_deep_copy(given) : json_boolean(strcmp(row->standard, "true") == 0);
 	return spec_number_of(row, given, &number) ? json_real(number) : NULL;
 }
 

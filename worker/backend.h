@@ -11,9 +11,15 @@
 #include "queue/spec.h"
 
 struct backend_settings {
-	const char *python;  /* interpreter that has tinygrad, an absolute path */
-	const char *trainer; /* the trainer script that stoker ships */
+	const char *python;    /* interpreter that has tinygrad, an absolute path */
+	const char *trainer;   /* the trainer script that stoker ships */
+	const char *cache_dir; /* compiled kernels, kept from run to run; NULL: the trainer's own default */
 };
+
+/* What the settings are when nobody gave them; the caller frees. The Python is the one
+ * that scripts/bootstrap.sh makes, the trainer lies beside the program or in ../share/stoker. */
+char *backend_find_python(void);
+char *backend_find_trainer(void);
 
 struct backend_run { /* what an attempt offers to its program; all paths absolute */
 	const struct spec *spec;
