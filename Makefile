@@ -57,7 +57,7 @@ $(B)/$(1).a: $$($(1)_OBJECTS) $(1)/files.mk
 	$$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
-$(B)/queue.a: $(if $(wildcard lua/prelude.lua),$(B)/queue/library.o)
+$(B)/queue.a: $(B)/queue/library.o
 
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm

@@ -127,6 +127,9 @@ static bool yaml_is_bare(struct yaml_reader *r, const yaml_event_t *event, const
 	if (anchor)
 		yaml_fail(r, event->start_mark.line, "write the value out where it is used",
 			  "anchors are not supported (&%s)", (const char *)anchor);
+	else if (tag && strncmp((const char *)tag, "tag:yaml.org,2002:", 18) == 0)
+		yaml_fail(r, event->start_mark.line, "quote a number to make it text", "tags are not supported (!!%s)",
+			  (const char *)tag + 18);
 	else if (tag)
 		yaml_fail(r, event->start_mark.line, "quote a number to make it text", "tags are not supported (%s)",
 			  (const char *)tag);

@@ -2,4 +2,6 @@ unit_TESTS := \
 	test_child \
 	test_config \
 	test_explain \
-	test_http_guard
+	test_http_guard \
+	test_spec \
+	test_yaml
