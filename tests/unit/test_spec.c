@@ -111,8 +111,9 @@ static void test_train_gets_its_defaults(void **state)
 	assert_int_equal(s.backend, BACKEND_TINYGRAD);
 	assert_int_equal(s.command.count, 0);
 	assert_int_equal(s.checkpoint.every_steps, 200);
-	assert_string_equal(s.train_json, "{\"batch\":32,\"data\":\"d.csv\",\"layers\":2,\"lr\":0.001,\"seed\":1,"
-					  "\"steps\":1000,\"task\":\"classifier\",\"width\":64}");
+	assert_string_equal(s.train_json,
+			    "{\"batch\":32,\"data\":\"d.csv\",\"layers\":2,\"lr\":0.001,\"optimize\":false,\"seed\":1,"
+			    "\"steps\":1000,\"task\":\"classifier\",\"width\":64}");
 }
 
 static void test_leniencies(void **state)
