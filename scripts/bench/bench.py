@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""The figures of the first run, measured on real processes: prints a table and writes <build>/bench-run.json.
+
+    make bench          needs what `make check` needs
+
+ - submit to the program's first instruction, at low load, with the durable settings of `stoker up`
+ - an idle worker's memory and processor time
+ - kill -9 of a runner to the program running again; the same for the whole machine, lease included
+"""
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from cluster import Cluster, UnixConnection  # noqa: E402
+from harness import BUILD, wait_until  # noqa: E402
+
+PROGRAM = BUILD / "bench-first-instruction"
+LEASE_S = 10
+
+
+def stamps(path):
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def submit_to_start(cluster, folder, runs=100):
+    """Milliseconds from before the request is sent to the clock that the program reads first."""
+    out, spans = folder / "starts", []
+    connection = UnixConnection(cluster.socket_of())
+    spec = json.dumps({"name": "latency", "command": [str(PROGRAM), str(out)]})
+    for i in range(runs):
+        sent = time.monotonic_ns()
+        connection.request("POST", "/api/v1/jobs", spec, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        job = json.loads(answer.read())["id"]
+        wait_until(lambda: len(stamps(out)) > i, 20, f"{job} has started", every=0.002)
+        spans.append((stamps(out)[i] - sent) / 1e6)
+        cluster.wait_final(job)
+    return spans
+
+
+def idle(cluster, seconds=30):
+    """(MB resident, percent of a core) of the worker with nothing to do."""
+    pid = cluster.workers[0].pid
+
+    def ticks():
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+    before = ticks()
+    time.sleep(seconds)  # what is measured is this very span
+    used = (ticks() - before) / os.sysconf("SC_CLK_TCK")
+    status = Path(f"/proc/{pid}/status").read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    return resident / 1024, 100 * used / seconds
+
+
+def runner_killed(cluster, folder, runs=15):
+    """Milliseconds from kill -9 of the runner to the program's next first instruction; a checkpoint is there."""
+    spans = []
+    for i in range(runs):
+        out = folder / f"again-{i}"
+        job = cluster.submit(saver(out, lease="10s"))
+        wait_until(lambda: cluster.job(job).get("checkpoint"), 30, "a checkpoint is committed")
+        pid = next(pid for name, pid in cluster.runner_pids().items() if name.startswith(job + "-"))
+        killed = time.monotonic_ns()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(stamps(out)) > 1, 60, "the program runs again", every=0.002)
+        spans.append((stamps(out)[1] - killed) / 1e6)
+        cluster.api("POST", f"/api/v1/jobs/{job}/cancel")
+        cluster.wait_final(job)
+    return spans
+
+
+def machine_killed(cluster, folder, runs=3):
+    spans = []
+    for i in range(runs):
+        out = folder / f"machine-{i}"
+        job = cluster.submit(saver(out, lease=f"{LEASE_S}s"))
+        wait_until(lambda: cluster.job(job).get("checkpoint"), 60, "a checkpoint is committed")
+        holder = int(cluster.job(job)["worker"][1:])
+        cluster.start_worker(1 - holder)
+        wait_until(lambda: f"w{1 - holder}" in [w["id"] for w in cluster.api("GET", "/api/v1/workers")["workers"]], 20,
+                   "the other machine is there")
+        killed = time.monotonic_ns()
+        cluster.kill_everything(holder)
+        wait_until(lambda: len(stamps(out)) > 1, 60, "the program runs elsewhere", every=0.01)
+        spans.append((stamps(out)[1] - killed) / 1e6)
+        cluster.api("POST", f"/api/v1/jobs/{job}/cancel")
+        cluster.wait_final(job)
+    return spans
+
+
+def saver(out, lease):
+    save = "echo checkpoint > $STOKER_CHECKPOINT_DIR/step-1.txt"
+    return {"name": "saver", "lease": lease, "grace": "1s",
+            "command": ["/bin/sh", "-c", f"[ -n \"$STOKER_RESUME\" ] || {save}; exec {PROGRAM} {out} wait"]}
+
+
+def median(values):
+    return round(statistics.median(values), 3)
+
+
+def main():
+    subprocess.run(["cc", "-O2", "-o", PROGRAM, ROOT / "scripts/bench/first_instruction.c"], check=True)
+    folder = Path(tempfile.mkdtemp(prefix="stoker-bench-"))
+    try:
+        with Cluster(folder / "c") as cluster:
+            wait_until(lambda: cluster.api("GET", "/api/v1/workers")["workers"], 20, "the worker is there")
+            submit_to_start(cluster, folder / "c", runs=3)
+            (folder / "c" / "starts").unlink()
+            starts = submit_to_start(cluster, folder / "c")
+            resident, percent = idle(cluster)
+            again = runner_killed(cluster, folder)
+            machine = machine_killed(cluster, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    must_machine = (LEASE_S + 2) * 1000
+    rows = [
+        ("submit sent to first instruction, median", median(starts), "ms", 5),
+        ("submit sent to first instruction, worst of %d" % len(starts), round(max(starts), 3), "ms", None),
+        ("idle worker, resident", round(resident, 2), "MB", 15),
+        ("idle worker, processor", round(percent, 3), "% of a core", 0.1),
+        ("runner killed to program running, median", median(again), "ms", 1000),
+        ("machine killed to program running, median", median(machine), "ms", must_machine),
+    ]
+    figures = [{"figure": f, "value": v, "unit": u, "peer": None, "peer_value": None, "ratio": None, "must": m,
+                "holds": m is None or v < m} for f, v, u, m in rows]
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}")
+    for row in figures:
+        must = f"under {row['must']}" if row["must"] else ""
+        print(f"{row['figure']:45} {row['value']:>10} {row['unit']:12} {must:12} {'' if row['holds'] else 'MISSED'}")
+    (BUILD / "bench-run.json").write_text(json.dumps(figures, indent=1) + "\n")
+    return 0 if all(row["holds"] for row in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
