@@ -16,6 +16,7 @@ cli_SOURCES := \
 	cli/cmd_retry.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
+	cli/cmd_up.c \
 	cli/cmd_version.c \
 	cli/cmd_workers.c \
 	cli/commands.c \
@@ -33,4 +34,8 @@ cli_SOURCES := \
 	cli/spec_file.c \
 	cli/table.c \
 	cli/text.c \
+	cli/up.c \
+	cli/up_child.c \
+	cli/up_folder.c \
+	cli/up_probe.c \
 	cli/watch.c
