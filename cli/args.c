@@ -10,7 +10,7 @@ struct args_state {
 	const struct arg_table *tables;
 	void *const *intos;
 	size_t count;
-	char *const *next; /* the word after the current one */
+	const char *const *next; /* the word after the current one */
 };
 
 static const struct arg_row *args_find(const struct args_state *s, const char *name, size_t len, char letter,
@@ -117,7 +117,7 @@ static bool args_short(struct args_state *s, const char *letters, struct error *
 	return true;
 }
 
-bool args_parse(const struct arg_table *tables, void *const *intos, size_t count, char *const *argv,
+bool args_parse(const struct arg_table *tables, void *const *intos, size_t count, const char *const *argv,
 		struct arg_list *words, struct error *err)
 {
 	struct args_state s = { .tables = tables, .intos = intos, .count = count, .next = argv };

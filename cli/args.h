@@ -40,7 +40,7 @@ struct arg_table {
 
 /* Fills into (zeroed, or holding defaults) and words. The names of several tables are
  * one space: tables[i] fills intos[i]. The error names the nearest option of an unknown one. */
-bool args_parse(const struct arg_table *tables, void *const *intos, size_t count, char *const *argv,
+bool args_parse(const struct arg_table *tables, void *const *intos, size_t count, const char *const *argv,
 		struct arg_list *words, struct error *err);
 void args_done(const struct arg_table *table, void *into); /* frees the lists */
 void arg_list_add(struct arg_list *list, const char *item);

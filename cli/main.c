@@ -12,7 +12,7 @@
 struct main_words {
 	char **global; /* argv for config_load */
 	int global_count;
-	char **own; /* NULL-terminated */
+	const char **own; /* NULL-terminated */
 	size_t own_count;
 };
 
@@ -63,7 +63,7 @@ static bool main_check_words(const struct command *command, const struct arg_lis
 	return true;
 }
 
-static bool main_command(struct cli *cli, const struct command *command, char **argv, struct error *err)
+static bool main_command(struct cli *cli, const struct command *command, const char *const *argv, struct error *err)
 {
 	CLEANUP(arg_list) struct arg_list words = { 0 };
 	CLEANUP(free_p) void *options = mem_alloc(command->options_size);

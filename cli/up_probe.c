@@ -63,7 +63,9 @@ static void up_probe_try(evutil_socket_t fd, short what, void *arg)
 	bufferevent_set_timeouts(probe->link, &patience, &patience);
 	bufferevent_write(probe->link, "PING\r\n", 6);
 	bufferevent_enable(probe->link, EV_READ);
-	bufferevent_socket_connect(probe->link, (struct sockaddr *)&probe->address, sizeof probe->address);
+	/* A socket that is not there yet is refused here, without an event. */
+	if (bufferevent_socket_connect(probe->link, (struct sockaddr *)&probe->address, sizeof probe->address) != 0)
+		up_probe_again(probe);
 }
 
 struct up_probe *up_probe_new(struct event_base *base, const char *socket_path, up_probe_fn *fn, void *arg)

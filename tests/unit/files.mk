@@ -1,5 +1,7 @@
 unit_TESTS := \
 	test_child \
+	test_cli_text \
+	test_cli_words \
 	test_config \
 	test_explain \
 	test_http_guard \
