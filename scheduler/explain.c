@@ -17,8 +17,8 @@ static void explain_duration(struct buf *into, int64_t ms)
 /* "exit 1", "killed by SIGKILL (signal 9)", or "". */
 static void explain_status(const json_t *job, char *into, size_t size)
 {
-	int64_t exit_code = field_int(job, "exit", -1);
-	int64_t signal = field_int(job, "signal", 0);
+	int64_t exit_code = fields_int(job, "exit", -1);
+	int64_t signal = fields_int(job, "signal", 0);
 	const char *name = signal > 0 && signal < 65 ? sigabbrev_np((int)signal) : NULL;
 	into[0] = '\0';
 	if (name)
@@ -32,7 +32,7 @@ static void explain_status(const json_t *job, char *into, size_t size)
 void explain_end(const json_t *job, struct buf *into)
 {
 	char status[64];
-	const char *error = field_text(job, "error");
+	const char *error = fields_text(job, "error");
 	explain_status(job, status, sizeof status);
 	/* The error often begins with the same words. */
 	if (*error && strstr(error, status))
@@ -45,16 +45,16 @@ void explain_end(const json_t *job, struct buf *into)
 
 static int64_t explain_max_attempts(const json_t *show)
 {
-	json_auto_t *spec = field_json(show, "spec");
-	return field_int(json_object_get(spec, "retry"), "max_attempts", EXPLAIN_MAX_ATTEMPTS);
+	json_auto_t *spec = fields_json(show, "spec");
+	return fields_int(json_object_get(spec, "retry"), "max_attempts", EXPLAIN_MAX_ATTEMPTS);
 }
 
 static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
 {
 	(void)workers;
 	const json_t *job = json_object_get(show, "job");
-	int64_t left = field_int(job, "due_ms", 0) - field_int(show, "now_ms", 0);
-	const char *reason = field_text(job, "reason");
+	int64_t left = fields_int(job, "due_ms", 0) - fields_int(show, "now_ms", 0);
+	const char *reason = fields_text(job, "reason");
 	bool is_retry = strcmp(reason, "retry") == 0;
 	if (!is_retry && strcmp(reason, "delay") != 0) {
 		buf_printf(why, "waits: %s", *reason ? reason : "for its time");
@@ -70,7 +70,7 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	if (!is_retry)
 		return;
 	buf_str(why, " (");
-	int64_t errors = field_int(job, "errors", 0);
+	int64_t errors = fields_int(job, "errors", 0);
 	if (errors > 0 && json_object_get(show, "spec"))
 		buf_printf(why, "%" PRId64 " of %" PRId64 ": ", errors + 1, explain_max_attempts(show));
 	explain_end(job, why);
@@ -80,10 +80,10 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 /* The lease is over: the reaper is about to take it back. */
 static bool explain_silence(const json_t *job, int64_t now_ms, struct buf *why)
 {
-	int64_t silent_ms = now_ms - field_int(job, "renewed_ms", now_ms);
-	if (silent_ms <= field_int(job, "lease_ms", 10000))
+	int64_t silent_ms = now_ms - fields_int(job, "renewed_ms", now_ms);
+	if (silent_ms <= fields_int(job, "lease_ms", 10000))
 		return false;
-	buf_printf(why, "its runner on %s has not been heard of for ", field_text(job, "worker"));
+	buf_printf(why, "its runner on %s has not been heard of for ", fields_text(job, "worker"));
 	explain_duration(why, silent_ms);
 	return true;
 }
@@ -100,16 +100,16 @@ static void explain_running(const json_t *show, const json_t *workers, struct bu
 		{ "shipping", "saving its last checkpoint" },
 	};
 	const json_t *job = json_object_get(show, "job");
-	const char *stop = field_text(job, "stop");
-	const char *reason = field_text(job, "stop_reason");
-	if (explain_silence(job, field_int(show, "now_ms", 0), why))
+	const char *stop = fields_text(job, "stop");
+	const char *reason = fields_text(job, "stop_reason");
+	if (explain_silence(job, fields_int(show, "now_ms", 0), why))
 		return;
 	if (*stop) {
 		buf_printf(why, "asked to stop: %s%s%s", stop, *reason ? ": " : "", reason);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(phases); i++)
-		if (field_is(job, "phase", phases[i].phase))
+		if (fields_is(job, "phase", phases[i].phase))
 			buf_str(why, phases[i].sentence);
 }
 
@@ -117,9 +117,9 @@ static void explain_failed(const json_t *show, const json_t *workers, struct buf
 {
 	(void)workers;
 	const json_t *job = json_object_get(show, "job");
-	int64_t attempt = field_int(job, "attempt", 0);
-	int64_t started = field_int(job, "started_ms", 0);
-	int64_t ended = field_int(job, "ended_ms", 0);
+	int64_t attempt = fields_int(job, "attempt", 0);
+	int64_t started = fields_int(job, "started_ms", 0);
+	int64_t ended = fields_int(job, "ended_ms", 0);
 	if (attempt > 0)
 		buf_printf(why, "attempt %" PRId64 " failed", attempt);
 	else
@@ -136,10 +136,10 @@ static void explain_cancelled(const json_t *show, const json_t *workers, struct 
 {
 	(void)workers;
 	const json_t *job = json_object_get(show, "job");
-	const char *reason = field_text(job, "stop_reason");
+	const char *reason = fields_text(job, "stop_reason");
 	if (!*reason)
-		reason = field_text(job, "error");
-	buf_str(why, field_int(job, "attempt", 0) > 0 ? "stopped on request" : "cancelled before it began");
+		reason = fields_text(job, "error");
+	buf_str(why, fields_int(job, "attempt", 0) > 0 ? "stopped on request" : "cancelled before it began");
 	if (*reason)
 		buf_printf(why, ": %s", reason);
 }
@@ -155,6 +155,6 @@ void explain_job(const json_t *show, const json_t *workers, struct buf *why)
 	};
 	const json_t *job = json_object_get(show, "job");
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
-		if (field_is(job, "state", states[i].state))
+		if (fields_is(job, "state", states[i].state))
 			states[i].explain(show, workers, why);
 }

@@ -27,9 +27,9 @@ struct explain_crew {
 
 static struct explain_need explain_amounts(const json_t *amounts)
 {
-	return (struct explain_need){ .cpus = field_int(amounts, "cpus", 0),
-				      .gpus = field_int(amounts, "gpus", 0),
-				      .memory = field_int(amounts, "memory", 0),
+	return (struct explain_need){ .cpus = fields_int(amounts, "cpus", 0),
+				      .gpus = fields_int(amounts, "gpus", 0),
+				      .memory = fields_int(amounts, "memory", 0),
 				      .labels = json_object_get(amounts, "labels") };
 }
 
@@ -68,20 +68,20 @@ static bool explain_fits(const struct explain_need *has, const struct explain_ne
 static void explain_count_worker(struct explain_crew *crew, const json_t *worker, const struct explain_need *need,
 				 int64_t now_ms)
 {
-	int64_t seen_ms = field_int(worker, "seen_ms", now_ms);
-	if (field_is(worker, "state", "gone") || now_ms - seen_ms > EXPLAIN_SEEN_MS) {
+	int64_t seen_ms = fields_int(worker, "seen_ms", now_ms);
+	if (fields_is(worker, "state", "gone") || now_ms - seen_ms > EXPLAIN_SEEN_MS) {
 		if (seen_ms > crew->last_seen_ms) {
-			crew->last_seen = field_text(worker, "id");
+			crew->last_seen = fields_text(worker, "id");
 			crew->last_seen_ms = seen_ms;
 		}
 		return;
 	}
-	if (field_is(worker, "state", "draining")) {
+	if (fields_is(worker, "state", "draining")) {
 		crew->draining++;
 		return;
 	}
-	json_auto_t *capacity = field_json(worker, "capacity");
-	json_auto_t *used = field_json(worker, "used");
+	json_auto_t *capacity = fields_json(worker, "capacity");
+	json_auto_t *used = fields_json(worker, "used");
 	struct explain_need has = explain_amounts(capacity), taken = explain_amounts(used);
 	crew->total++;
 	crew->most.cpus = has.cpus > crew->most.cpus ? has.cpus : crew->most.cpus;
@@ -156,7 +156,7 @@ static void explain_misfit(const struct explain_need *need, const struct explain
 /* Nobody of this queue takes jobs. */
 static void explain_nobody(const json_t *show, const struct explain_crew *crew, int64_t now_ms, struct buf *why)
 {
-	const char *id = field_text(show, "id");
+	const char *id = fields_text(show, "id");
 	const char *hyphen = strrchr(id, '-');
 	int queue_len = hyphen ? (int)(hyphen - id) : 0;
 	if (crew->draining > 0) {
@@ -198,9 +198,9 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 {
 	const json_t *job = json_object_get(show, "job");
 	const json_t *requirement = json_object_get(show, "requirement");
-	int64_t now_ms = field_int(show, "now_ms", 0);
+	int64_t now_ms = fields_int(show, "now_ms", 0);
 	struct explain_need need =
-		json_is_object(requirement) ? explain_amounts(requirement) : explain_class(field_text(job, "class"));
+		json_is_object(requirement) ? explain_amounts(requirement) : explain_class(fields_text(job, "class"));
 	struct explain_crew crew = { 0 };
 	size_t i;
 	const json_t *worker;
@@ -212,5 +212,5 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 	else if (crew.fitting == 0)
 		explain_misfit(&need, &crew, why);
 	else
-		explain_line(field_int(show, "ahead", -1), &crew, why);
+		explain_line(fields_int(show, "ahead", -1), &crew, why);
 }

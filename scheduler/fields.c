@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *field_text(const json_t *object, const char *name)
+const char *fields_text(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));
 	return text ? text : "";
 }
 
-int64_t field_int(const json_t *object, const char *name, int64_t otherwise)
+int64_t fields_int(const json_t *object, const char *name, int64_t otherwise)
 {
 	const json_t *value = json_object_get(object, name);
 	if (json_is_number(value))
@@ -24,17 +24,17 @@ int64_t field_int(const json_t *object, const char *name, int64_t otherwise)
 	return errno || *end ? otherwise : number;
 }
 
-bool field_is(const json_t *object, const char *name, const char *text)
+bool fields_is(const json_t *object, const char *name, const char *text)
 {
-	return strcmp(field_text(object, name), text) == 0;
+	return strcmp(fields_text(object, name), text) == 0;
 }
 
-json_t *field_parse(const char *text, size_t len)
+json_t *fields_parse(const char *text, size_t len)
 {
 	return text ? json_loadb(text, len, JSON_DECODE_ANY, NULL) : NULL;
 }
 
-json_t *field_json(const json_t *object, const char *name)
+json_t *fields_json(const json_t *object, const char *name)
 {
 	json_t *value = json_object_get(object, name);
 	if (json_is_object(value) || json_is_array(value))

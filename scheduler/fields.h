@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 /* "" where it is absent or no text. object may be NULL. */
-const char *field_text(const json_t *object, const char *name);
-int64_t field_int(const json_t *object, const char *name, int64_t otherwise);
-bool field_is(const json_t *object, const char *name, const char *text);
+const char *fields_text(const json_t *object, const char *name);
+int64_t fields_int(const json_t *object, const char *name, int64_t otherwise);
+bool fields_is(const json_t *object, const char *name, const char *text);
 
 /* A new reference to the object or array, parsed if it stands as text; NULL: there is none. */
-json_t *field_json(const json_t *object, const char *name);
+json_t *fields_json(const json_t *object, const char *name);
 
 /* Parses len bytes of an answer; NULL if it is no JSON. */
-json_t *field_parse(const char *text, size_t len);
+json_t *fields_parse(const char *text, size_t len);
 
 #endif

@@ -1,4 +1,19 @@
 scheduler_SOURCES := \
+	scheduler/api.c \
+	scheduler/api_change.c \
+	scheduler/api_gather.c \
+	scheduler/api_health.c \
+	scheduler/api_list.c \
+	scheduler/api_queues.c \
+	scheduler/api_show.c \
+	scheduler/api_streams.c \
+	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \
-	scheduler/fields.c
+	scheduler/fields.c \
+	scheduler/follow.c \
+	scheduler/follow_channels.c \
+	scheduler/points.c \
+	scheduler/scheduler.c \
+	scheduler/settings.c \
+	scheduler/ticker.c

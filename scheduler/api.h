@@ -1,0 +1,77 @@
+/*
+ * The HTTP API (docs/http.md): the table of routes, and what its handlers share.
+ *
+ * A handler makes a struct api_call, which holds the reply token and carries the
+ * request over the calls to Redis; api_answer and api_refuse end both. json_t stays
+ * in these files.
+ */
+#ifndef STOKER_SCHEDULER_API_H
+#define STOKER_SCHEDULER_API_H
+
+#include <jansson.h>
+#include "scheduler/scheduler.h"
+
+extern const struct http_route api_routes[];
+extern const size_t api_route_count;
+
+enum { API_LIMIT_MAX = 10000 };
+
+struct api_call {
+	struct scheduler *scheduler;
+	struct http_reply *reply;
+	char id[96]; /* of the job; "" for calls about none */
+	char queue[64];
+	int64_t n;
+	char actor[129];
+	/* what some handlers keep until Redis answers, freed with the call */
+	json_t *body;
+	json_t *show;
+	char *spec;
+	char key[129]; /* idempotency key, or the state that is listed */
+	char after[64];
+	int64_t limit;
+	bool is_second_try;
+};
+
+/* NULL: the request was refused (Redis is away) and answered. */
+struct api_call *api_call_new(struct scheduler *s, const struct http_request *request, struct http_reply *reply);
+
+/* The same for a route with {id}: fills id, queue and n, or refuses a malformed one. */
+struct api_call *api_job_call_new(struct scheduler *s, const struct http_request *request, struct http_reply *reply);
+
+/* End the call. api_answer takes the reference. */
+void api_answer(struct api_call *call, int status, json_t *json);
+void api_refuse(struct api_call *call, const struct error *err);
+
+/* The reply was handed on: frees the call only. */
+void api_forget(struct api_call *call);
+
+/* Ends the call when err is set; true: go on. */
+bool api_went_well(struct api_call *call, const struct error *err);
+
+/* The answer of a function as JSON (a new reference); NULL: the call was refused and ended. */
+json_t *api_parse(struct api_call *call, const char *text, size_t len, const struct error *err);
+
+/* The body as an object: {} when there is none. Only the named keys may be in it. */
+bool api_body(struct api_call *call, const struct http_request *request, const char *const *keys, size_t key_count,
+	      struct error *err);
+
+/* limit= from 1 to max; after= or cursor= by its name. */
+bool api_limit(struct api_call *call, const struct http_request *request, int64_t otherwise, int64_t max,
+	       struct error *err);
+bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err);
+
+/* Sets the queue, if that is a name for one; NULL and "": all of them. */
+bool api_queue(struct api_call *call, const char *queue, struct error *err);
+
+bool api_flag(const struct http_request *request, const char *name);
+
+/* ---- the handlers, a file a group of routes ---- */
+http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c */
+http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
+http_handler_fn api_list;                                       /* api_list.c */
+http_handler_fn api_show, api_checkpoints;                      /* api_show.c */
+http_handler_fn api_logs, api_metrics, api_events, api_follow;  /* api_streams.c */
+http_handler_fn api_queues, api_create_queue, api_workers;      /* api_queues.c */
+
+#endif

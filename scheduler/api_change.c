@@ -1,0 +1,207 @@
+/* The requests that change something: submit, cancel, retry, corrupt. */
+#include <inttypes.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "queue/spec.h"
+#include "scheduler/api.h"
+#include "scheduler/fields.h"
+
+/* ---- submit ---- */
+
+static void api_on_submitted(void *arg, const char *text, size_t len, const struct error *err);
+
+static void api_submit_spec(struct api_call *call)
+{
+	jobs_submit(call->scheduler->jobs, call->queue, call->spec, call->key, call->actor, api_on_submitted, call);
+}
+
+static void api_on_queue_made(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	struct api_call *call = arg;
+	if (api_went_well(call, err))
+		api_submit_spec(call);
+}
+
+static void api_on_submitted(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	/* The first job of a queue makes the queue. */
+	if (err && err->kind == ERR_NOT_FOUND && !call->is_second_try) {
+		call->is_second_try = true;
+		jobs_create_queue(call->scheduler->jobs, call->queue, call->scheduler->installation, api_on_queue_made,
+				  call);
+		return;
+	}
+	if (api_went_well(call, err))
+		api_answer(call, 201, json_pack("{s:s%}", "id", text, len));
+}
+
+/* A form or plain text is what a web page could send without asking first. */
+static bool api_is_spec_type(const char *type)
+{
+	static const char *const types[] = { "application/json", "application/yaml", "application/x-yaml",
+					     "text/yaml" };
+	size_t len = type ? strcspn(type, "; ") : 0;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (len == strlen(types[i]) && strncasecmp(type, types[i], len) == 0)
+			return true;
+	return false;
+}
+
+/* The queue of the spec, of the request, or default; a contradiction is an error. */
+static bool api_submit_queue(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	json_auto_t *spec = fields_parse(call->spec, strlen(call->spec));
+	const char *own = fields_text(spec, "queue");
+	const char *asked = http_request_query(request, "queue");
+	if (!asked || !*asked)
+		asked = *own ? own : "default";
+	if (*own && strcmp(own, asked) != 0)
+		return error_set(err, ERR_INPUT, "say it once",
+				 "queue: the spec says \"%s\", the request says \"%.80s\"", own, asked);
+	return api_queue(call, asked, err);
+}
+
+static bool api_submit_read(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	const char *key = http_request_header(request, "Idempotency-Key");
+	if (!api_is_spec_type(http_request_header(request, "Content-Type")))
+		return error_set(err, ERR_INPUT, "send Content-Type: application/json or application/yaml",
+				 "the body's type is not one of a job spec");
+	if (key && !str_copy(call->key, sizeof call->key, key))
+		return error_set(err, ERR_INPUT, NULL, "Idempotency-Key: longer than %zu characters",
+				 sizeof call->key - 1);
+	return spec_normalize(request->body, request->body_len, NULL, &call->spec, err) &&
+	       api_submit_queue(call, request, err);
+}
+
+void api_submit(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	struct error err;
+	struct api_call *call = api_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (api_submit_read(call, request, &err))
+		api_submit_spec(call);
+	else
+		api_refuse(call, &err);
+}
+
+/* ---- cancel, retry, corrupt ---- */
+
+static void api_on_state(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (api_went_well(call, err))
+		api_answer(call, 200, json_pack("{s:s, s:s%}", "id", call->id, "state", text, len));
+}
+
+static void api_on_retried(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (api_went_well(call, err))
+		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
+}
+
+/* A text of the body: absent is "". */
+static bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err)
+{
+	const json_t *value = json_object_get(call->body, name);
+	*text = value ? json_string_value(value) : "";
+	return *text || error_set(err, ERR_INPUT, NULL, "%s: expected a text", name);
+}
+
+/* A count of the body: absent is otherwise. */
+static bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number,
+			 struct error *err)
+{
+	const json_t *value = json_object_get(call->body, name);
+	*number = value ? json_integer_value(value) : otherwise;
+	return !value || (json_is_integer(value) && *number >= 0) ||
+	       error_set(err, ERR_INPUT, NULL, "%s: expected an integer from 0", name);
+}
+
+void api_cancel(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "reason" };
+	struct error err;
+	const char *reason;
+	struct api_call *call = api_job_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (api_body(call, request, keys, ARRAY_LEN(keys), &err) && api_body_text(call, "reason", &reason, &err))
+		jobs_cancel(call->scheduler->jobs, call->queue, call->n, call->actor, reason, api_on_state, call);
+	else
+		api_refuse(call, &err);
+}
+
+static void api_retry_attempt(struct api_call *call, int64_t attempt)
+{
+	jobs_retry(call->scheduler->jobs, call->queue, call->n, attempt, call->actor, api_on_retried, call);
+}
+
+static void api_corrupt_attempt(struct api_call *call, int64_t attempt)
+{
+	const json_t *onset = json_object_get(call->body, "onset");
+	char step[24] = "";
+	if (onset)
+		str_format(step, sizeof step, "%" PRId64, (int64_t)json_integer_value(onset));
+	jobs_corrupt(call->scheduler->jobs, call->queue, call->n, attempt, fields_text(call->body, "reason"), step,
+		     call->actor, api_on_state, call);
+}
+
+/* No attempt was named: it is the last one. */
+static void api_with_last_attempt(struct api_call *call, const char *text, size_t len, const struct error *err,
+				  void (*then)(struct api_call *call, int64_t attempt))
+{
+	json_auto_t *show = api_parse(call, text, len, err);
+	if (show)
+		then(call, fields_int(json_object_get(show, "job"), "attempt", 0));
+}
+
+static void api_retry_last(void *arg, const char *text, size_t len, const struct error *err)
+{
+	api_with_last_attempt(arg, text, len, err, api_retry_attempt);
+}
+
+static void api_corrupt_last(void *arg, const char *text, size_t len, const struct error *err)
+{
+	api_with_last_attempt(arg, text, len, err, api_corrupt_attempt);
+}
+
+void api_retry(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "attempt" };
+	struct error err;
+	int64_t attempt;
+	struct api_call *call = api_job_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err) || !api_body_int(call, "attempt", -1, &attempt, &err))
+		api_refuse(call, &err);
+	else if (attempt >= 0)
+		api_retry_attempt(call, attempt);
+	else
+		jobs_show(call->scheduler->jobs, call->queue, call->n, api_retry_last, call);
+}
+
+void api_corrupt(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "attempt", "reason", "onset" };
+	struct error err;
+	int64_t attempt, onset;
+	const char *reason;
+	struct api_call *call = api_job_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err) ||
+	    !api_body_int(call, "attempt", -1, &attempt, &err) || !api_body_int(call, "onset", -1, &onset, &err) ||
+	    !api_body_text(call, "reason", &reason, &err))
+		api_refuse(call, &err);
+	else if (attempt >= 0)
+		api_corrupt_attempt(call, attempt);
+	else
+		jobs_show(call->scheduler->jobs, call->queue, call->n, api_corrupt_last, call);
+}

@@ -1,0 +1,133 @@
+/* Everything about one job, with the sentence that says why. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "scheduler/api.h"
+#include "scheduler/explain.h"
+#include "scheduler/fields.h"
+
+enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10 };
+
+static void api_show_answer(struct api_call *call, const json_t *workers)
+{
+	CLEANUP(buf) struct buf why;
+	buf_init(&why, 4096);
+	explain_job(call->show, workers, &why);
+	json_object_set_new(call->show, "why", json_stringn(buf_text(&why), why.len));
+	api_answer(call, 200, STEAL(call->show));
+}
+
+static void api_on_show_workers(void *arg, const char *text, size_t len, const struct error *err)
+{
+	json_auto_t *workers = api_parse(arg, text, len, err);
+	if (workers)
+		api_show_answer(arg, workers);
+}
+
+/* The last lines that the program wrote, out of the last entries of its log. */
+static json_t *api_last_lines(const json_t *entries)
+{
+	json_t *lines = json_array();
+	size_t i;
+	json_t *entry;
+	json_array_foreach(entries, i, entry)
+	{
+		const char *text = fields_text(entry, "stderr");
+		if (!*text)
+			text = fields_text(entry, "stdout");
+		while (*text) {
+			size_t len = strcspn(text, "\n");
+			json_array_append_new(lines, json_stringn(text, len));
+			text += len;
+			text += *text == '\n';
+		}
+	}
+	while (json_array_size(lines) > API_LAST_LINES)
+		json_array_remove(lines, 0);
+	return lines;
+}
+
+static void api_on_show_tail(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_auto_t *entries = api_parse(call, text, len, err);
+	if (!entries)
+		return;
+	json_object_set_new(call->show, "last_lines", api_last_lines(entries));
+	api_show_answer(call, NULL);
+}
+
+static void api_on_show(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	call->show = api_parse(call, text, len, err);
+	if (!call->show)
+		return;
+	struct jobs *jobs = call->scheduler->jobs;
+	const json_t *job = json_object_get(call->show, "job");
+	if (fields_is(job, "state", "queued"))
+		jobs_workers(jobs, call->queue, api_on_show_workers, call);
+	else if (fields_is(job, "state", "failed") || fields_is(job, "reason", "retry"))
+		jobs_read_tail(jobs, call->queue, STREAM_LOG, call->n, API_LAST_ENTRIES, api_on_show_tail, call);
+	else
+		api_show_answer(call, NULL);
+}
+
+void api_show(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	struct api_call *call = api_job_call_new(arg, request, reply);
+	if (call)
+		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_show, call);
+}
+
+/* ---- checkpoints ---- */
+
+/* Newest first: by attempt, then by the sequence in it. */
+static int api_checkpoint_order(const void *a, const void *b)
+{
+	const json_t *left = *(json_t *const *)a, *right = *(json_t *const *)b;
+	int64_t attempts = fields_int(right, "attempt", 0) - fields_int(left, "attempt", 0);
+	int64_t seqs = fields_int(right, "seq", 0) - fields_int(left, "seq", 0);
+	int64_t order = attempts ? attempts : seqs;
+	return (order > 0) - (order < 0);
+}
+
+static json_t *api_checkpoint_list(const json_t *checkpoints)
+{
+	json_t *list = json_array();
+	size_t count = json_object_size(checkpoints), used = 0;
+	json_t **sorted = mem_alloc(count * sizeof *sorted);
+	const char *id;
+	json_t *value;
+	json_object_foreach((json_t *)checkpoints, id, value)
+	{
+		json_t *summary = fields_json(checkpoints, id);
+		if (!summary)
+			continue;
+		json_object_set_new(summary, "id", json_string(id));
+		sorted[used++] = summary;
+	}
+	qsort(sorted, used, sizeof *sorted, api_checkpoint_order);
+	for (size_t i = 0; i < used; i++)
+		json_array_append_new(list, sorted[i]);
+	free(sorted);
+	return list;
+}
+
+static void api_on_checkpoints(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_auto_t *show = api_parse(call, text, len, err);
+	if (show)
+		api_answer(
+			call, 200,
+			json_pack("{s:o}", "checkpoints", api_checkpoint_list(json_object_get(show, "checkpoints"))));
+}
+
+void api_checkpoints(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	struct api_call *call = api_job_call_new(arg, request, reply);
+	if (call)
+		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_checkpoints, call);
+}

@@ -1,0 +1,483 @@
+#include "scheduler/follow.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "scheduler/explain.h"
+#include "scheduler/fields.h"
+#include "scheduler/follow_channels.h"
+
+enum {
+	FOLLOW_PAGE = 100,      /* entries a read */
+	FOLLOW_LOOK_MS = 1000,  /* what is not published (phase, step) is looked at this often */
+	FOLLOW_PING_LOOKS = 15, /* a ping each so many looks */
+	FOLLOW_SOURCES = 3
+};
+
+/* One stream that a follower is sent. */
+struct follow_source {
+	enum jobs_stream stream;
+	const char *kind; /* of its lines */
+	struct follow_channel *channel;
+	char after[64]; /* id of the entry sent last */
+	bool is_wanted;
+	bool is_dirty; /* there may be more */
+	bool is_reading;
+	bool is_last_read; /* the read under way began after the job was known to be final */
+	bool is_drained;   /* … and found nothing more */
+};
+
+struct follower {
+	TAILQ_ENTRY(follower) next;
+	struct follow_hub *hub;
+	struct http_reply *reply; /* NULL: ended; the memory goes with the last pending call */
+	char queue[64];
+	char id[96]; /* of the job; "" for a queue */
+	int64_t n;
+	bool wants_history;
+	bool is_started; /* the stream's header was sent */
+	bool is_final;
+	bool is_looking; /* jobs_show is under way */
+	bool must_look;  /* … and has to be repeated */
+	size_t pending;
+	char *job_seen;      /* what the last job line said, as text */
+	char *tail_seen;     /* how far its streams were at the last look */
+	char *history_seen;  /* the last history entry that was sent */
+	json_t *show;        /* of the last look */
+	int64_t log_attempt; /* for gaps: the line that is expected next */
+	int64_t log_next;
+	struct follow_source sources[FOLLOW_SOURCES];
+};
+
+struct follow_hub {
+	struct event_base *base;
+	struct jobs *jobs;
+	struct follow_channels *channels;
+	struct event *timer;
+	unsigned looks;
+	TAILQ_HEAD(, follower) followers;
+};
+
+static void follower_pump(struct follower *f);
+static void follower_look(struct follower *f);
+
+/* ---- the life of a follower ---- */
+
+static void follower_release(struct follower *f)
+{
+	if (f->reply || f->pending > 0)
+		return;
+	free(f->job_seen);
+	free(f->tail_seen);
+	free(f->history_seen);
+	json_decref(f->show);
+	free(f);
+}
+
+/* Ends the stream, or the reply. Called at most once; f lives on while calls are pending. */
+static void follower_end(struct follower *f, const struct error *err)
+{
+	struct http_reply *reply = STEAL(f->reply);
+	TAILQ_REMOVE(&f->hub->followers, f, next);
+	for (size_t i = 0; i < FOLLOW_SOURCES; i++)
+		follow_channels_drop(f->hub->channels, f->sources[i].channel);
+	if (f->is_started)
+		http_stream_end(reply);
+	else
+		http_reply_error(reply, 0, err);
+}
+
+static void follower_closed(void *arg)
+{
+	struct follower *f = arg;
+	follower_end(f, NULL);
+	follower_release(f);
+}
+
+static void follower_drained(void *arg)
+{
+	follower_pump(arg);
+}
+
+/* ---- lines ---- */
+
+static void follower_line(struct follower *f, json_t *line)
+{
+	CLEANUP(free_p) char *text = json_dumps(line, JSON_COMPACT);
+	json_decref(line);
+	if (text)
+		http_stream_line(f->reply, text, strlen(text));
+}
+
+/* Lines are numbered densely: what is not there any more was trimmed before it could be sent. */
+static void follower_gap(struct follower *f, const json_t *entry)
+{
+	char *end;
+	int64_t attempt = strtoll(fields_text(entry, "id"), &end, 10);
+	int64_t first = *end == '-' ? strtoll(end + 1, NULL, 10) : 0;
+	int64_t expected = attempt == f->log_attempt ? f->log_next : 1;
+	if (first > expected)
+		follower_line(f, json_pack("{s:s, s:s, s:I}", "kind", "gap", "stream", "log", "lines",
+					   (json_int_t)(first - expected)));
+	f->log_attempt = attempt;
+	f->log_next = first + fields_int(entry, "lines", 1);
+}
+
+static void follower_entries(struct follower *f, struct follow_source *source, const json_t *entries)
+{
+	size_t i;
+	json_t *entry;
+	json_array_foreach(entries, i, entry)
+	{
+		if (source->stream == STREAM_LOG)
+			follower_gap(f, entry);
+		follower_line(f, json_pack("{s:s, s:O}", "kind", source->kind, "entry", entry));
+		str_copy(source->after, sizeof source->after, fields_text(entry, "id"));
+	}
+}
+
+/* History entries have no ids: those after the one sent last are new. The list is short. */
+static void follower_history(struct follower *f)
+{
+	const json_t *history = json_object_get(f->show, "history");
+	size_t count = json_array_size(history), from = 0;
+	for (size_t i = 0; i < count && f->history_seen; i++) {
+		CLEANUP(free_p) char *text = json_dumps(json_array_get(history, i), JSON_COMPACT | JSON_SORT_KEYS);
+		if (text && strcmp(text, f->history_seen) == 0)
+			from = i + 1;
+	}
+	for (size_t i = from; i < count; i++) {
+		json_t *entry = json_array_get(history, i);
+		free(f->history_seen);
+		f->history_seen = json_dumps(entry, JSON_COMPACT | JSON_SORT_KEYS);
+		json_t *unfolded = json_is_string(entry) ? json_loads(json_string_value(entry), 0, NULL) : NULL;
+		follower_line(
+			f, json_pack("{s:s, s:o}", "kind", "event", "entry", unfolded ? unfolded : json_incref(entry)));
+	}
+}
+
+/* Replaces *seen; true if it was something else before. */
+static bool follower_is_news(char **seen, char *now)
+{
+	bool is_news = !*seen || strcmp(*seen, now) != 0;
+	free(*seen);
+	*seen = now;
+	return is_news;
+}
+
+/* The named fields of the job, as one text. */
+static char *follower_fields(const json_t *job, const char *const *names, size_t count)
+{
+	json_auto_t *values = json_array();
+	for (size_t i = 0; i < count; i++) {
+		json_t *value = json_object_get(job, names[i]);
+		json_array_append(values, value ? value : json_null());
+	}
+	return json_dumps(values, JSON_COMPACT);
+}
+
+static void follower_job(struct follower *f)
+{
+	static const char *const shown[] = { "state", "reason", "attempt", "phase", "worker", "checkpoint", "stop" };
+	json_t *job = json_object_get(f->show, "job");
+	if (follower_is_news(&f->job_seen, follower_fields(job, shown, ARRAY_LEN(shown))))
+		follower_line(f, json_pack("{s:s, s:O}", "kind", "job", "job", job));
+}
+
+static void follower_last_line(struct follower *f)
+{
+	CLEANUP(buf) struct buf why;
+	buf_init(&why, 4096);
+	explain_job(f->show, NULL, &why);
+	follower_line(f, json_pack("{s:s, s:O, s:s%}", "kind", "end", "job", json_object_get(f->show, "job"), "why",
+				   buf_text(&why), why.len));
+}
+
+/* ---- reading the streams ---- */
+
+struct follow_read {
+	struct follower *follower;
+	struct follow_source *source;
+};
+
+static void follower_on_entries(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct follow_read read = *(struct follow_read *)arg;
+	struct follower *f = read.follower;
+	struct follow_source *source = read.source;
+	free(arg);
+	f->pending--;
+	source->is_reading = false;
+	if (!f->reply) {
+		follower_release(f);
+		return;
+	}
+	json_auto_t *entries = err ? NULL : fields_parse(text, len);
+	if (!entries) { /* Redis is away: it is asked again at the next look */
+		source->is_dirty = true;
+		return;
+	}
+	follower_entries(f, source, entries);
+	bool is_all = json_array_size(entries) < FOLLOW_PAGE;
+	source->is_drained = is_all && source->is_last_read;
+	source->is_dirty = source->is_dirty || !is_all;
+	follower_pump(f);
+}
+
+static void follower_read(struct follower *f, struct follow_source *source)
+{
+	struct follow_read *read = mem_alloc(sizeof *read);
+	*read = (struct follow_read){ f, source };
+	source->is_dirty = false;
+	source->is_reading = true;
+	source->is_last_read = f->is_final;
+	f->pending++;
+	jobs_read_stream(f->hub->jobs, f->queue, source->stream, f->n, source->after, FOLLOW_PAGE, follower_on_entries,
+			 read);
+}
+
+/* Reads what may be new while the reader keeps up; ends when there is nothing more to come. */
+static void follower_pump(struct follower *f)
+{
+	bool is_done = f->is_final;
+	if (!f->reply || !f->is_started || http_stream_is_full(f->reply))
+		return;
+	for (size_t i = 0; i < FOLLOW_SOURCES; i++) {
+		struct follow_source *source = &f->sources[i];
+		if (!source->is_wanted)
+			continue;
+		is_done = is_done && source->is_drained;
+		if (source->is_dirty && !source->is_reading)
+			follower_read(f, source);
+	}
+	if (!is_done)
+		return;
+	follower_last_line(f);
+	follower_end(f, NULL);
+	follower_release(f);
+}
+
+static void follower_touch(struct follower *f)
+{
+	for (size_t i = 0; i < FOLLOW_SOURCES; i++)
+		f->sources[i].is_dirty = true;
+}
+
+/* ---- looking at the job ---- */
+
+static bool follower_is_final(const json_t *job)
+{
+	return fields_is(job, "state", "succeeded") || fields_is(job, "state", "failed") ||
+	       fields_is(job, "state", "cancelled");
+}
+
+static void follower_begin(struct follower *f)
+{
+	const struct http_stream_events events = { follower_drained, follower_closed, f };
+	if (f->is_started)
+		return;
+	f->is_started = true;
+	http_stream_start(f->reply, &events);
+}
+
+/* What was learned about the job, and what it means for the streams. */
+static void follower_seen(struct follower *f)
+{
+	static const char *const tails[] = { "attempt", "log_next", "metric_next", "state" };
+	const json_t *job = json_object_get(f->show, "job");
+	if (follower_is_news(&f->tail_seen, follower_fields(job, tails, ARRAY_LEN(tails))))
+		follower_touch(f);
+	f->is_final = follower_is_final(job);
+	follower_job(f);
+	if (f->wants_history)
+		follower_history(f);
+	follower_pump(f);
+}
+
+static void follower_on_show(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct follower *f = arg;
+	json_auto_t *show = err ? NULL : fields_parse(text, len);
+	f->pending--;
+	f->is_looking = false;
+	if (f->reply && show)
+		follower_begin(f);
+	/* No such job (any more); or nobody to tell. What Redis could not answer now is asked
+	 * again at the next look, if the stream was begun. */
+	bool is_hopeless = err && (!f->is_started || err->kind == ERR_NOT_FOUND);
+	if (f->reply && (is_hopeless || http_stream_is_void(f->reply)))
+		follower_end(f, err);
+	if (!f->reply) {
+		follower_release(f);
+		return;
+	}
+	if (!show)
+		return;
+	json_decref(f->show);
+	f->show = STEAL(show);
+	if (f->must_look) {
+		f->must_look = false;
+		follower_look(f);
+	}
+	follower_seen(f);
+}
+
+static void follower_look(struct follower *f)
+{
+	if (f->n == 0 || f->is_final)
+		return;
+	if (f->is_looking) {
+		f->must_look = true;
+		return;
+	}
+	f->is_looking = true;
+	f->pending++;
+	jobs_show(f->hub->jobs, f->queue, f->n, follower_on_show, f);
+}
+
+/* ---- the hub ---- */
+
+/* Is it about what f is sent? Then f has to look there. */
+static bool follower_hears(struct follower *f, const struct follow_channel *channel, const char *text)
+{
+	for (size_t i = 0; i < FOLLOW_SOURCES; i++) {
+		struct follow_source *source = &f->sources[i];
+		if (source->channel != channel)
+			continue;
+		source->is_dirty = source->is_dirty || source->is_wanted;
+		if (source->stream == STREAM_EVENTS && f->n && strstr(text, f->id))
+			follower_look(f);
+		return true;
+	}
+	return false;
+}
+
+static void follow_on_message(void *arg, const struct follow_channel *channel, const char *text)
+{
+	struct follow_hub *hub = arg;
+	struct follower *f, *after;
+	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
+		after = TAILQ_NEXT(f, next);
+		if (follower_hears(f, channel, text))
+			follower_pump(f); /* may end and free it */
+	}
+}
+
+void follow_hub_wake(struct follow_hub *hub)
+{
+	struct follower *f, *after;
+	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
+		after = TAILQ_NEXT(f, next);
+		follower_touch(f);
+		follower_look(f);
+		follower_pump(f);
+	}
+}
+
+static void follow_on_missed(void *arg)
+{
+	follow_hub_wake(arg);
+}
+
+static void follow_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct follow_hub *hub = arg;
+	struct follower *f, *after;
+	bool is_ping = ++hub->looks % FOLLOW_PING_LOOKS == 0;
+	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
+		after = TAILQ_NEXT(f, next);
+		if (is_ping && f->is_started && !http_stream_is_full(f->reply))
+			follower_line(f, json_pack("{s:s}", "kind", "ping"));
+		follower_look(f);
+		follower_pump(f);
+	}
+	struct timeval wait = clock_timeval(FOLLOW_LOOK_MS);
+	event_add(hub->timer, &wait);
+}
+
+struct follow_hub *follow_hub_new(struct event_base *base, struct jobs *jobs, struct redis *subscriber)
+{
+	struct follow_hub *hub = mem_alloc(sizeof *hub);
+	hub->base = base;
+	hub->jobs = jobs;
+	TAILQ_INIT(&hub->followers);
+	hub->channels = follow_channels_new(subscriber, follow_on_message, follow_on_missed, hub);
+	hub->timer = event_new(base, -1, 0, follow_on_timer, hub);
+	if (!hub->timer)
+		abort();
+	struct timeval wait = clock_timeval(FOLLOW_LOOK_MS);
+	event_add(hub->timer, &wait);
+	return hub;
+}
+
+void follow_hub_stop(struct follow_hub *hub)
+{
+	struct follower *f, *after;
+	struct error err;
+	error_set(&err, ERR_UNAVAILABLE, "try again: another one may be there", "the scheduler is stopping");
+	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
+		after = TAILQ_NEXT(f, next);
+		follower_end(f, &err);
+		follower_release(f);
+	}
+}
+
+void follow_hub_free(struct follow_hub *hub)
+{
+	if (!hub)
+		return;
+	follow_hub_stop(hub);
+	follow_channels_free(hub->channels);
+	event_free(hub->timer);
+	free(hub);
+}
+
+static void follower_add_source(struct follower *f, size_t index, enum jobs_stream stream, const char *kind,
+				bool is_wanted, bool is_heard)
+{
+	char channel[256];
+	struct follow_source *source = &f->sources[index];
+	*source =
+		(struct follow_source){ .stream = stream, .kind = kind, .is_wanted = is_wanted, .is_dirty = is_wanted };
+	jobs_channel(f->hub->jobs, f->queue, stream, f->n, channel, sizeof channel);
+	if (is_heard)
+		source->channel = follow_channels_take(f->hub->channels, channel);
+}
+
+void follow_start(struct follow_hub *hub, const struct follow_options *options, struct http_reply *reply)
+{
+	struct follower *f = mem_alloc(sizeof *f);
+	bool is_job = options->n > 0;
+	f->hub = hub;
+	f->reply = reply;
+	f->n = options->n;
+	f->wants_history = options->wants_history;
+	f->log_next = 1;
+	str_copy(f->queue, sizeof f->queue, options->queue);
+	if (is_job)
+		str_format(f->id, sizeof f->id, "\"%s-%" PRId64 "\"", options->queue, options->n);
+	TAILQ_INSERT_TAIL(&hub->followers, f, next);
+	/* Heard before anything is read: what comes in between is hinted at. */
+	follower_add_source(f, 0, STREAM_LOG, "log", options->wants_logs, options->wants_logs);
+	follower_add_source(f, 1, STREAM_METRICS, "metric", options->wants_metrics, options->wants_metrics);
+	follower_add_source(f, 2, STREAM_EVENTS, "event", !is_job, true);
+	if (is_job) {
+		follower_look(f);
+		return;
+	}
+	str_copy(f->sources[2].after, sizeof f->sources[2].after, options->after);
+	follower_begin(f);
+	if (!http_stream_is_void(reply)) {
+		follower_pump(f);
+		return;
+	}
+	follower_end(f, NULL); /* HEAD */
+	follower_release(f);
+}

@@ -1,0 +1,27 @@
+/*
+ * The settings of stoker-scheduler, and the one table they are read, explained and
+ * documented from.
+ */
+#ifndef STOKER_SCHEDULER_SETTINGS_H
+#define STOKER_SCHEDULER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/config.h"
+
+struct scheduler_settings {
+	char *redis_url;
+	char *redis_ca;
+	char *prefix;
+	char *listen;
+	char *token_file;
+	char *allowed_hosts;
+	int64_t max_connections;
+	char *log_level;
+	bool log_json;
+	int64_t ready_fd;
+};
+
+extern const struct option_table scheduler_options;
+
+#endif

@@ -1,0 +1,211 @@
+#include "scheduler/ticker.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "scheduler/fields.h"
+
+enum {
+	TICKER_MAX_MS = 1000,
+	TICKER_MIN_MS = 2, /* against spinning when something is due but does not move */
+	TICKER_BATCH = 100 /* what one call handles at most: then there may be more */
+};
+
+struct ticker {
+	struct ticker_options options;
+	struct event *timer;
+	size_t pending;  /* calls of the tick under way */
+	int64_t next_ms; /* the earliest due time that they told of */
+	bool is_first_done;
+	bool has_failed;     /* something in this tick */
+	char complaint[512]; /* the failure that was logged: said once, not every second; "" after a good tick */
+};
+
+/* One call of a tick, about one queue. */
+struct ticker_call {
+	struct ticker *ticker;
+	const char *what;
+	char queue[64];
+};
+
+static struct ticker_call *ticker_call_new(struct ticker *t, const char *what, const char *queue)
+{
+	struct ticker_call *call = mem_alloc(sizeof *call);
+	call->ticker = t;
+	call->what = what;
+	str_copy(call->queue, sizeof call->queue, queue);
+	t->pending++;
+	return call;
+}
+
+static void ticker_sleep(struct ticker *t, int64_t ms)
+{
+	struct timeval wait = clock_timeval(ms);
+	event_add(t->timer, &wait);
+}
+
+static void ticker_call_done(struct ticker_call *call)
+{
+	struct ticker *t = call->ticker;
+	free(call);
+	if (--t->pending > 0)
+		return;
+	if (!t->has_failed)
+		t->complaint[0] = '\0';
+	if (!t->has_failed && !t->is_first_done) {
+		t->is_first_done = true;
+		t->options.on_first(t->options.arg);
+	}
+	ticker_sleep(t, t->next_ms < TICKER_MIN_MS ? TICKER_MIN_MS : t->next_ms);
+}
+
+/* That Redis is away is said by the connection itself. */
+static void ticker_complain(struct ticker_call *call, const struct error *err)
+{
+	struct ticker *t = call->ticker;
+	t->has_failed = true;
+	if (err->kind == ERR_UNAVAILABLE || err->kind == ERR_UNKNOWN || strcmp(t->complaint, err->message) == 0)
+		return;
+	str_copy(t->complaint, sizeof t->complaint, err->message);
+	log_error("the tick failed", "queue=%s call=%s error=\"%s\"", call->queue, call->what, err->message);
+}
+
+static void ticker_on_created(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	struct ticker_call *call = arg;
+	if (err)
+		ticker_complain(call, err);
+	else
+		log_info("a queue was made", "queue=%s", call->queue);
+	ticker_call_done(call);
+}
+
+static void ticker_create(struct ticker *t, const char *queue)
+{
+	jobs_create_queue(t->options.jobs, queue, t->options.installation, ticker_on_created,
+			  ticker_call_new(t, "create", queue));
+}
+
+static void ticker_due(struct ticker *t, int64_t ms)
+{
+	if (ms >= 0 && ms < t->next_ms)
+		t->next_ms = ms;
+}
+
+/* What all three have in common: failures, and that a full batch means more. */
+static bool ticker_settle(struct ticker_call *call, int64_t done, const struct error *err)
+{
+	if (err)
+		ticker_complain(call, err);
+	else if (done >= TICKER_BATCH)
+		ticker_due(call->ticker, 0);
+	return !err;
+}
+
+static void ticker_on_promoted(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	if (err && err->kind == ERR_NOT_FOUND)
+		ticker_create(call->ticker, call->queue); /* asked for by SADD */
+	else if (ticker_settle(call, done, err))
+		ticker_due(call->ticker, next_ms);
+	ticker_call_done(call);
+}
+
+static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	if (err && err->kind == ERR_NOT_FOUND) {
+		ticker_call_done(call);
+		return;
+	}
+	/* A lease that is over and stays (the grace after a pause of Redis) is no reason to hurry. */
+	if (ticker_settle(call, done, err) && next_ms > 0)
+		ticker_due(call->ticker, next_ms);
+	if (!err && done > 0)
+		log_info("runs whose lease ended were taken back", "queue=%s count=%" PRId64, call->queue, done);
+	ticker_call_done(call);
+}
+
+static void ticker_on_pruned(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	(void)next_ms;
+	struct ticker_call *call = arg;
+	if (err && err->kind == ERR_NOT_FOUND) {
+		ticker_call_done(call);
+		return;
+	}
+	if (ticker_settle(call, done, err) && done > 0)
+		log_warn("THE BOUND ON FINISHED JOBS IS REACHED: the oldest were dropped from Redis",
+			 "queue=%s count=%" PRId64 " hint=\"raise max_finished in the queue's meta to keep more\"",
+			 call->queue, done);
+	ticker_call_done(call);
+}
+
+static void ticker_on_queues(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	struct ticker *t = call->ticker;
+	struct jobs *jobs = t->options.jobs;
+	json_auto_t *queues = err ? NULL : fields_parse(text, len);
+	bool has_default = false;
+	size_t i;
+	json_t *value;
+	json_array_foreach(queues, i, value)
+	{
+		const char *queue = json_string_value(value);
+		if (!queue)
+			continue;
+		has_default = has_default || strcmp(queue, "default") == 0;
+		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
+		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
+		jobs_prune(jobs, queue, ticker_on_pruned, ticker_call_new(t, "prune", queue));
+	}
+	if (err)
+		ticker_complain(call, err);
+	else if (!has_default)
+		ticker_create(t, "default");
+	ticker_call_done(call);
+}
+
+static void ticker_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct ticker *t = arg;
+	if (t->pending > 0 || !*t->options.installation)
+		return;
+	t->next_ms = TICKER_MAX_MS;
+	t->has_failed = false;
+	jobs_queues(t->options.jobs, ticker_on_queues, ticker_call_new(t, "queues", ""));
+}
+
+struct ticker *ticker_new(const struct ticker_options *options)
+{
+	struct ticker *t = mem_alloc(sizeof *t);
+	t->options = *options;
+	t->timer = event_new(options->base, -1, 0, ticker_tick, t);
+	if (!t->timer)
+		abort();
+	return t;
+}
+
+void ticker_wake(struct ticker *t)
+{
+	t->next_ms = 0; /* of a tick under way: another follows it */
+	if (t->pending == 0)
+		ticker_sleep(t, 0);
+}
+
+void ticker_free(struct ticker *t)
+{
+	if (!t)
+		return;
+	event_free(t->timer);
+	free(t);
+}

@@ -1,0 +1,36 @@
+/*
+ * The tick: for every queue of stoker:queues, promote what is due, reap what was
+ * lost, prune what is finished and past its bound; and make the queues that were
+ * asked for by SADD, and `default`.
+ *
+ * One timer sleeps until the next due time, at most 1 s, since a client may submit
+ * behind the scheduler's back. All calls of a tick are sent at once; the next tick
+ * begins only after every one of them ended, so that a slow Redis never piles them up.
+ */
+#ifndef STOKER_SCHEDULER_TICKER_H
+#define STOKER_SCHEDULER_TICKER_H
+
+#include <event2/event.h>
+#include "queue/jobs.h"
+
+struct ticker;
+
+/* installation: the id for new queues, owned by the caller; while it is "" there are no ticks.
+ * on_first: after the first whole tick, when `default` is there. */
+struct ticker_options {
+	struct event_base *base;
+	struct jobs *jobs;
+	const char *installation;
+	void (*on_first)(void *arg);
+	void *arg;
+};
+
+struct ticker *ticker_new(const struct ticker_options *options);
+
+/* Ticks now (or right after the one under way): something changed. */
+void ticker_wake(struct ticker *t);
+
+/* After jobs_free, which ends its calls. */
+void ticker_free(struct ticker *t);
+
+#endif
