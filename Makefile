@@ -96,7 +96,10 @@ $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 	$(CC) -I$(B) -c -o $@ $<
 
 # Unit tests: one cmocka program a module.
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
+$(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/unit-support.a $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) -lcmocka
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
 .PHONY: unit-tests objects

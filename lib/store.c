@@ -119,9 +119,9 @@ bool store_list(struct store *store, const char *prefix, store_list_fn *fn, void
 	return store_check_prefix(store, prefix, err) && store->scheme->list(store, prefix, fn, arg, err);
 }
 
-bool store_sweep(struct store *store, const char *prefix, struct error *err)
+bool store_sweep(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg, struct error *err)
 {
-	return store_check_prefix(store, prefix, err) && store->scheme->sweep(store, prefix, err);
+	return store_check_prefix(store, prefix, err) && store->scheme->sweep(store, prefix, fn, arg, err);
 }
 
 bool store_put_text(struct store *store, const char *key, const char *text, size_t len, struct error *err)

@@ -30,6 +30,9 @@ struct store_stat {
 /* False stops the listing, which then fails with *err as the function left it. */
 typedef bool store_list_fn(void *arg, const char *key, const struct store_stat *st, struct error *err);
 
+/* What a dead writer left under this key (or one like it, beside it): true removes it. */
+typedef bool store_leftover_fn(void *arg, const char *key);
+
 /* What a scheme provides; each object it makes begins with the struct of that name below. */
 struct store_scheme {
 	const char *name; /* "file" */
@@ -46,7 +49,7 @@ struct store_scheme {
 	bool (*stat)(struct store *store, const char *key, struct store_stat *st, struct error *err);
 	bool (*remove)(struct store *store, const char *key, struct error *err);
 	bool (*list)(struct store *store, const char *prefix, store_list_fn *fn, void *arg, struct error *err);
-	bool (*sweep)(struct store *store, const char *prefix, struct error *err);
+	bool (*sweep)(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg, struct error *err);
 };
 
 struct store {
@@ -89,8 +92,9 @@ bool store_remove(struct store *store, const char *key, struct error *err) MUST_
 /* Every object whose key begins with prefix, which is "" or ends with '/'; in no order. */
 bool store_list(struct store *store, const char *prefix, store_list_fn *fn, void *arg, struct error *err) MUST_CHECK;
 
-/* Removes what dead writers left below prefix. Only whoever knows that no other writer is at work there may call it. */
-bool store_sweep(struct store *store, const char *prefix, struct error *err) MUST_CHECK;
+/* Removes what writers left unfinished below prefix, as far as fn says yes: it must know that the writer is dead. */
+bool store_sweep(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg,
+		 struct error *err) MUST_CHECK;
 
 /* ---- small objects in one piece ---- */
 bool store_put_text(struct store *store, const char *key, const char *text, size_t len, struct error *err) MUST_CHECK;

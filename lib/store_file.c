@@ -251,10 +251,11 @@ static bool file_remove(struct store *store, const char *key, struct error *err)
 	}
 }
 
-/* One walk serves listing and sweeping: fn NULL removes the temporary files instead. */
+/* One walk serves listing (fn) and sweeping (leftover). */
 struct file_walk {
 	struct store *store;
 	store_list_fn *fn;
+	store_leftover_fn *leftover;
 	void *arg;
 	struct error *err;
 };
@@ -283,9 +284,9 @@ static bool file_walk_folder(struct file_walk *walk, int fd, const char *prefix,
 static bool file_walk_entry(struct file_walk *walk, int folder, const char *name, const char *key, int depth)
 {
 	if (name[0] == '.') {
-		bool is_leftover = strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
-		return walk->fn || !is_leftover || unlinkat(folder, name, 0) == 0 || errno == ENOENT ||
-		       file_error(walk->err, walk->store, "remove", key);
+		bool is_leftover = walk->leftover && strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+		return !is_leftover || !walk->leftover(walk->arg, key) || unlinkat(folder, name, 0) == 0 ||
+		       errno == ENOENT || file_error(walk->err, walk->store, "remove", key);
 	}
 	struct stat st;
 	if (depth > BENEATH_DEPTH_MAX || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -323,9 +324,9 @@ static bool file_list(struct store *store, const char *prefix, store_list_fn *fn
 	return file_walk(&walk, prefix);
 }
 
-static bool file_sweep(struct store *store, const char *prefix, struct error *err)
+static bool file_sweep(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg, struct error *err)
 {
-	struct file_walk walk = { .store = store, .err = err };
+	struct file_walk walk = { .store = store, .leftover = fn, .arg = arg, .err = err };
 	return file_walk(&walk, prefix);
 }
 

@@ -11,6 +11,7 @@
 
 #include "lib/beneath.h"
 #include "lib/buf.h"
+#include "lib/utf8.h"
 
 #define CHUNK_BYTES (256 * 1024)
 
@@ -165,9 +166,11 @@ static bool tarball_add_open(struct tarball_writer *w, int fd, int root, const c
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return error_set(w->err, ERR_INPUT, "a checkpoint holds files and folders only",
 				 "%s is neither a file nor a folder", path);
-	if (!beneath_is_path(name) || w->contents.count >= TARBALL_MEMBERS_MAX)
-		return error_set(w->err, ERR_INPUT, NULL, "%s: more than %d files, or a path that is too long or deep",
-				 path, TARBALL_MEMBERS_MAX);
+	if (w->contents.count >= TARBALL_MEMBERS_MAX)
+		return error_set(w->err, ERR_INPUT, NULL, "%s: more than %d files", path, TARBALL_MEMBERS_MAX);
+	if (!beneath_is_path(name) || !utf8_is_valid(name, strlen(name)))
+		return error_set(w->err, ERR_INPUT, "at most 512 bytes and 32 parts, in UTF-8",
+				 "%s: a path that cannot be packed", path);
 	if (S_ISREG(st.st_mode) && tarball_is_open_for_writing(fd))
 		return error_set(w->err, ERR_CONFLICT, "it is taken when its writer has closed it",
 				 "%s is open for writing", path);

@@ -75,7 +75,7 @@ void checkpoints_delete(struct checkpoints *c, const char *id, const char *summa
 struct checkpoint_restore;
 /* ok: the files are in place and resume is the absolute path for STOKER_RESUME (a file or a
  * folder). Not ok: err->kind ERR_DAMAGED means it does not verify (reject it, take the next
- * older), ERR_UNAVAILABLE that the store could not be read (try again). */
+ * older), ERR_UNAVAILABLE that the store could not be read (try again). The restore is gone by then. */
 typedef void checkpoint_restored_fn(void *arg, bool ok, const char *resume, int64_t step, const struct error *err);
 /* Runs in a helper process: fetches the manifest that the summary names, verifies SHA-256 of
  * the data before anything parses it, unpacks into <run_dir>/restore/ and puts the files back at

@@ -1,10 +1,19 @@
 worker_SOURCES := \
 	worker/backend_tinygrad.c \
+	worker/checkpoint_restore.c \
+	worker/checkpoints.c \
 	worker/formats.c \
 	worker/formats_folder.c \
 	worker/formats_safetensors.c \
 	worker/formats_torch.c \
-	worker/names.c
+	worker/helper.c \
+	worker/manifest.c \
+	worker/names.c \
+	worker/place.c \
+	worker/restore.c \
+	worker/ship.c \
+	worker/units.c \
+	worker/watch.c
 
 # The trainer of the backend tinygrad: copied beside the program, installed under share/.
 worker_TRAINER := \

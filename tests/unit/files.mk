@@ -1,4 +1,9 @@
+# What several tests use.
+unit_SUPPORT := \
+	tests/unit/folder.c
+
 unit_TESTS := \
+	test_checkpoints \
 	test_child \
 	test_cli_text \
 	test_cli_words \

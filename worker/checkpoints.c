@@ -1,0 +1,520 @@
+#include "worker/checkpoints.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/beneath.h"
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/store.h"
+#include "worker/helper.h"
+#include "worker/ship.h"
+#include "worker/units.h"
+#include "worker/watch.h"
+
+#define BACKOFF_MS       500
+#define BACKOFF_MAX_MS   60000
+#define END_TRIES        3               /* for what still moves after the program has ended */
+#define FLUSH_GIVE_UP_MS (5 * 60 * 1000) /* for a store that does not answer */
+
+enum checkpoints_phase {
+	PHASE_FREE,       /* the next thing may start */
+	PHASE_SHIPPING,   /* the helper packs a unit */
+	PHASE_COMMITTING, /* the runner was told and has to answer */
+	PHASE_REMOVING,   /* the helper removes objects */
+};
+
+struct removal {
+	char *id;
+	char *summary; /* NULL: unknown */
+	bool is_told;  /* on_deleted is wanted */
+	int64_t retry_ms;
+	int64_t backoff_ms;
+};
+
+struct checkpoints {
+	struct checkpoints_options options; /* its texts are not used: they are copied below */
+	struct ship_place place;
+	char *dirs[WATCH_ROOTS]; /* by enum unit_root; with links resolved */
+	struct units *units;
+	struct watch *watch;
+	struct event *timer;
+
+	enum checkpoints_phase phase;
+	struct helper *helper;
+	struct unit *unit; /* shipping, committing */
+	int64_t unit_changes;
+	char id[48];
+	int64_t seq; /* of the last try: a path in the store is never used twice */
+	bool must_sweep;
+
+	struct removal *removals;
+	size_t removal_count;
+
+	int64_t step; /* newest reported, -1: none */
+	double loss;
+	bool is_ended, ended_cleanly;
+	int64_t ended_ms;
+	bool is_flushing, is_idle_told;
+	int64_t give_up_ms;
+};
+
+/* Everything is started from the timer, so that no callback runs inside a call of the runner. */
+static void checkpoints_wake(struct checkpoints *c, int64_t in_ms)
+{
+	struct timeval in = clock_timeval(in_ms);
+	event_add(c->timer, &in);
+}
+
+static int64_t checkpoints_backoff(int64_t *backoff_ms)
+{
+	*backoff_ms = *backoff_ms ? *backoff_ms * 2 : BACKOFF_MS;
+	if (*backoff_ms > BACKOFF_MAX_MS)
+		*backoff_ms = BACKOFF_MAX_MS;
+	return clock_boot_ms() + *backoff_ms;
+}
+
+static void checkpoints_problem(struct checkpoints *c, const char *what, const struct error *err)
+{
+	if (c->options.on_problem)
+		c->options.on_problem(c->options.arg, what, err);
+}
+
+/* ---- removing objects ---- */
+
+static void removal_push(struct checkpoints *c, const char *id, const char *summary, bool is_told)
+{
+	c->removals = mem_realloc(c->removals, (c->removal_count + 1) * sizeof *c->removals);
+	c->removals[c->removal_count++] =
+		(struct removal){ .id = mem_strdup(id), .summary = mem_strdup(summary), .is_told = is_told };
+}
+
+static void removal_pop(struct checkpoints *c, size_t index)
+{
+	free(c->removals[index].id);
+	free(c->removals[index].summary);
+	memmove(&c->removals[index], &c->removals[index + 1], (--c->removal_count - index) * sizeof *c->removals);
+}
+
+/* The first that is due; its place in the list, or the length of the list. */
+static size_t removal_due(const struct checkpoints *c, int64_t now_ms, int64_t *due_ms)
+{
+	for (size_t i = 0; i < c->removal_count; i++) {
+		if (c->removals[i].retry_ms <= now_ms)
+			return i;
+		if (*due_ms < 0 || c->removals[i].retry_ms < *due_ms)
+			*due_ms = c->removals[i].retry_ms;
+	}
+	return c->removal_count;
+}
+
+static bool removal_run(void *arg, struct buf *text, struct error *err)
+{
+	(void)text;
+	return ship_remove_run(arg, err);
+}
+
+/* The one at work is always the first of the list. */
+static void removal_done(void *arg, const char *text, const struct error *err)
+{
+	struct checkpoints *c = arg;
+	helper_free(STEAL(c->helper));
+	c->phase = PHASE_FREE;
+	struct removal *removal = &c->removals[0];
+	CLEANUP(free_p) char *id = mem_strdup(removal->id);
+	bool is_told = removal->is_told;
+	checkpoints_wake(c, 0);
+	if (!text) {
+		if (!removal->backoff_ms)
+			checkpoints_problem(c, "cannot delete a checkpoint from the store", err);
+		removal->retry_ms = checkpoints_backoff(&removal->backoff_ms);
+		if (c->is_flushing) /* Redis remembers what is to be deleted, and asks the next attempt */
+			removal_pop(c, 0);
+		return;
+	}
+	removal_pop(c, 0);
+	if (is_told)
+		c->options.on_deleted(c->options.arg, id);
+}
+
+static void removal_start(struct checkpoints *c, size_t index)
+{
+	struct removal first = c->removals[index];
+	c->removals[index] = c->removals[0];
+	c->removals[0] = first;
+	struct ship_remove remove = { .place = &c->place, .id = first.id, .summary = first.summary };
+	struct helper_options options = {
+		.name = "stoker-remove",
+		.is_low = true,
+		.run = removal_run,
+		.run_arg = &remove,
+		.done = removal_done,
+		.done_arg = c,
+	};
+	struct error err;
+	c->helper = helper_start(c->options.base, &options, &err);
+	c->phase = PHASE_REMOVING;
+	if (!c->helper)
+		removal_done(c, NULL, &err);
+}
+
+/* ---- shipping ---- */
+
+static void unit_describe(const struct unit *unit, char *into, size_t size)
+{
+	str_format(into, size, "%.200s%s", unit->file_count ? unit->files[0] : unit->name,
+		   unit->file_count > 1 ? " and the files with it" : "");
+}
+
+static enum ship_trust checkpoints_trust(const struct checkpoints *c, const struct unit *unit, int64_t *quiet_ms)
+{
+	int64_t until_ms = c->is_ended ? c->ended_ms : clock_boot_ms();
+	*quiet_ms = until_ms - unit->changed_ms;
+	if (unit->is_announced)
+		return SHIP_ANNOUNCED;
+	if (!unit->was_written || units_is_outlived(c->units, unit) || (c->is_ended && c->ended_cleanly))
+		return SHIP_SETTLED;
+	return units_settles_ms(c->units, unit) <= until_ms ? SHIP_QUIET : SHIP_SUSPECT;
+}
+
+/* Whether there is any use in trying again what failed like this. */
+static bool ship_can_retry(const struct checkpoints *c, const struct unit *unit, enum error_kind kind)
+{
+	if (kind == ERR_INPUT || kind == ERR_NOT_FOUND)
+		return false;
+	if (!c->is_ended)
+		return true;
+	if (kind == ERR_DAMAGED)
+		return false;
+	return kind != ERR_CONFLICT || unit->backoff_ms < (BACKOFF_MS << (END_TRIES - 1));
+}
+
+static void ship_failed(struct checkpoints *c, struct unit *unit, const struct error *err)
+{
+	char what[256];
+	unit_describe(unit, what, sizeof what);
+	bool is_news = unit->told != unit->changes && err->kind != ERR_NOT_FOUND;
+	c->must_sweep |= err->kind == ERR_SYSTEM;
+	if (!ship_can_retry(c, unit, err->kind))
+		unit_settle(unit, c->unit_changes);
+	else if (unit->changes == c->unit_changes)
+		unit->retry_ms = checkpoints_backoff(&unit->backoff_ms);
+	/* In motion is no news while the program lives: it is what a save looks like. */
+	if (is_news && (err->kind != ERR_CONFLICT || c->is_ended)) {
+		unit->told = unit->changes;
+		checkpoints_problem(c, what, err);
+	}
+}
+
+static void ship_done(void *arg, const char *text, const struct error *err)
+{
+	struct checkpoints *c = arg;
+	helper_free(STEAL(c->helper));
+	if (text) {
+		c->phase = PHASE_COMMITTING;
+		c->options.on_shipped(c->options.arg, c->id, text);
+		return;
+	}
+	struct unit *unit = STEAL(c->unit);
+	unit->is_busy = false;
+	c->phase = PHASE_FREE;
+	ship_failed(c, unit, err);
+	checkpoints_wake(c, 0);
+}
+
+static bool ship_helper(void *arg, struct buf *text, struct error *err)
+{
+	return ship_run(arg, text, err);
+}
+
+static void ship_start(struct checkpoints *c, struct unit *unit)
+{
+	c->unit = unit;
+	c->unit_changes = unit->changes;
+	unit->is_busy = true;
+	str_format(c->id, sizeof c->id, "%" PRId64 "-%" PRId64, c->place.attempt, ++c->seq);
+	struct ship_request request = {
+		.place = &c->place,
+		.unit = unit,
+		.root = c->dirs[unit->root],
+		.seq = c->seq,
+		.sweep = c->must_sweep,
+	};
+	request.trust = checkpoints_trust(c, unit, &request.quiet_ms);
+	struct helper_options options = {
+		.name = "stoker-ship",
+		.is_low = !c->is_ended,
+		.run = ship_helper,
+		.run_arg = &request,
+		.done = ship_done,
+		.done_arg = c,
+	};
+	struct error err;
+	c->phase = PHASE_SHIPPING;
+	c->must_sweep = false;
+	c->helper = helper_start(c->options.base, &options, &err);
+	if (!c->helper)
+		ship_done(c, NULL, &err);
+}
+
+static void checkpoints_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct checkpoints *c = arg;
+	(void)fd;
+	(void)what;
+	watch_drain(c->watch);
+	if (c->phase != PHASE_FREE)
+		return; /* its end wakes us */
+	int64_t now_ms = clock_boot_ms(), removal_ms = -1, unit_ms = -1;
+	size_t removal = removal_due(c, now_ms, &removal_ms);
+	if (removal < c->removal_count) {
+		removal_start(c, removal);
+		return;
+	}
+	bool has_given_up = c->is_flushing && now_ms >= c->give_up_ms;
+	struct unit *unit = has_given_up ? NULL : units_next(c->units, now_ms, c->is_ended, &unit_ms);
+	if (unit) {
+		ship_start(c, unit);
+		return;
+	}
+	int64_t due_ms = removal_ms < 0 || (unit_ms >= 0 && unit_ms < removal_ms) ? unit_ms : removal_ms;
+	if (due_ms >= 0) {
+		checkpoints_wake(c, due_ms - now_ms);
+	} else if (c->is_flushing && !c->is_idle_told) {
+		c->is_idle_told = true;
+		c->options.on_idle(c->options.arg);
+	}
+}
+
+/* ---- what the watch tells ---- */
+
+static bool checkpoints_wants(void *arg, int root, const char *path)
+{
+	const struct checkpoints *c = arg;
+	return units_wants_folder(c->units, (enum unit_root)root, path);
+}
+
+static void checkpoints_changed(void *arg, int root, const char *path, bool is_folder, enum watch_change change)
+{
+	static const enum unit_change changes[] = {
+		[WATCH_FOUND] = UNIT_FOUND,
+		[WATCH_WRITTEN] = UNIT_WRITTEN,
+		[WATCH_RENAMED] = UNIT_RENAMED,
+		[WATCH_GONE] = UNIT_GONE,
+	};
+	struct checkpoints *c = arg;
+	struct unit_event event = {
+		.root = (enum unit_root)root,
+		.path = path,
+		.is_folder = is_folder,
+		.change = changes[change],
+		.now_ms = clock_boot_ms(),
+		.step = c->step,
+		.loss = c->loss,
+	};
+	units_event(c->units, &event);
+}
+
+static void checkpoints_settled(void *arg)
+{
+	checkpoints_wake(arg, 0);
+}
+
+/* ---- making and freeing ---- */
+
+static bool checkpoints_check_patterns(const struct spec_list *patterns, struct error *err)
+{
+	for (size_t i = 0; i < patterns->count; i++) {
+		const char *pattern = patterns->items[i];
+		size_t len = strlen(pattern);
+		CLEANUP(free_p) char *clean = mem_strndup(pattern, len > 1 && pattern[len - 1] == '/' ? len - 1 : len);
+		if (!beneath_is_path(strncmp(clean, "./", 2) == 0 ? clean + 2 : clean))
+			return error_set(
+				err, ERR_INPUT, "for example out/*.pt",
+				"checkpoint.paths[%zu]: expected a path relative to the working folder, without "
+				"\"..\", got \"%s\"",
+				i, pattern);
+	}
+	return true;
+}
+
+static bool checkpoints_open(struct checkpoints *c, struct error *err)
+{
+	const struct checkpoints_options *o = &c->options;
+	if (!store_check_url(c->place.store, err) || !checkpoints_check_patterns(&o->spec->checkpoint.paths, err))
+		return false;
+	c->dirs[UNIT_IN_CHECKPOINTS] = realpath(o->checkpoint_dir, NULL);
+	c->dirs[UNIT_IN_WORK] = realpath(o->work_dir, NULL);
+	if (!c->dirs[UNIT_IN_CHECKPOINTS] || !c->dirs[UNIT_IN_WORK])
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot find %s or %s", o->checkpoint_dir, o->work_dir);
+	bool has_patterns = o->spec->checkpoint.paths.count > 0;
+	struct watch_options watch = {
+		.base = o->base,
+		.roots = { c->dirs[UNIT_IN_CHECKPOINTS], has_patterns ? c->dirs[UNIT_IN_WORK] : NULL },
+		.wants = checkpoints_wants,
+		.changed = checkpoints_changed,
+		.settled = checkpoints_settled,
+		.arg = c,
+	};
+	c->watch = watch_new(&watch, err);
+	return c->watch != NULL;
+}
+
+struct checkpoints *checkpoints_new(const struct checkpoints_options *options, struct error *err)
+{
+	struct checkpoints *c = mem_alloc(sizeof *c);
+	c->options = *options;
+	c->place = (struct ship_place){
+		.store = mem_strdup(options->store),
+		.installation = mem_strdup(options->installation),
+		.job = mem_strdup(options->job),
+		.uid = mem_strdup(options->uid),
+		.token = mem_strdup(options->token),
+		.attempt = options->attempt,
+	};
+	c->step = -1;
+	c->loss = NAN;
+	c->must_sweep = true;
+	c->units = units_new(&options->spec->checkpoint.paths);
+	c->timer = event_new(options->base, -1, 0, checkpoints_tick, c);
+	if (checkpoints_open(c, err))
+		return c;
+	checkpoints_free(c);
+	return NULL;
+}
+
+void checkpoints_free(struct checkpoints *c)
+{
+	if (!c)
+		return;
+	helper_free(c->helper);
+	watch_free(c->watch);
+	units_free(c->units);
+	if (c->timer)
+		event_free(c->timer);
+	while (c->removal_count)
+		removal_pop(c, 0);
+	free(c->removals);
+	char *texts[] = { c->place.store, c->place.installation, c->place.job, c->place.uid, c->place.token, c->dirs[0],
+			  c->dirs[1] };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	free(c);
+}
+
+/* ---- what the runner tells ---- */
+
+/* "/run/checkpoints/a" below "/run/checkpoints" → "a"; NULL if it is not below. */
+static const char *checkpoints_below(const char *folder, const char *path)
+{
+	size_t len = strlen(folder);
+	return strncmp(path, folder, len) == 0 && path[len] == '/' && beneath_is_path(path + len + 1) ? path + len + 1
+												      : NULL;
+}
+
+void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step, int optimizer, const char *sha256)
+{
+	struct error err;
+	CLEANUP(free_p)
+	char *joined = path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", c->dirs[UNIT_IN_WORK], path);
+	CLEANUP(free_p) char *real = realpath(joined, NULL);
+	if (!real) {
+		error_errno(&err, ERR_NOT_FOUND, NULL, "the program announced a checkpoint that cannot be found: %s",
+			    path);
+		checkpoints_problem(c, path, &err);
+		return;
+	}
+	enum unit_root root = UNIT_IN_CHECKPOINTS;
+	const char *below = checkpoints_below(c->dirs[root], real);
+	if (!below) {
+		root = UNIT_IN_WORK;
+		below = checkpoints_below(c->dirs[root], real);
+	}
+	struct stat st;
+	if (!below || stat(real, &st) < 0) {
+		error_set(&err, ERR_INPUT, "write it to STOKER_CHECKPOINT_DIR, or below the working folder",
+			  "the program announced a checkpoint outside of its folders: %s", path);
+		checkpoints_problem(c, path, &err);
+		return;
+	}
+	watch_drain(c->watch); /* what happened to it before the announcement is part of what was announced */
+	struct unit_event event = {
+		.root = root,
+		.path = below,
+		.is_folder = S_ISDIR(st.st_mode),
+		.change = UNIT_RENAMED,
+		.now_ms = clock_boot_ms(),
+		.step = c->step,
+		.loss = c->loss,
+	};
+	struct unit *unit = units_announce(c->units, &event);
+	unit->said_step = step;
+	unit->said_optimizer = optimizer;
+	unit->sha256 = mem_strdup(sha256);
+	checkpoints_wake(c, 0);
+}
+
+void checkpoints_step(struct checkpoints *c, int64_t step, double loss)
+{
+	c->step = step;
+	c->loss = loss;
+	watch_drain(c->watch); /* what was written until now came before this step */
+	units_step(c->units, clock_boot_ms());
+	if (c->phase == PHASE_FREE && units_any_pending(c->units))
+		checkpoints_wake(c, 0);
+}
+
+void checkpoints_ended(struct checkpoints *c, bool cleanly)
+{
+	if (c->is_ended)
+		return;
+	watch_drain(c->watch);
+	c->is_ended = true;
+	c->ended_cleanly = cleanly;
+	c->ended_ms = clock_boot_ms();
+	checkpoints_wake(c, 0);
+}
+
+void checkpoints_flush(struct checkpoints *c)
+{
+	checkpoints_ended(c, false);
+	c->is_flushing = true;
+	c->give_up_ms = clock_boot_ms() + FLUSH_GIVE_UP_MS;
+	checkpoints_wake(c, 0);
+}
+
+static struct unit *checkpoints_answered(struct checkpoints *c, const char *id)
+{
+	if (c->phase != PHASE_COMMITTING || strcmp(c->id, id) != 0)
+		return NULL;
+	struct unit *unit = STEAL(c->unit);
+	unit->is_busy = false;
+	unit_settle(unit, c->unit_changes);
+	c->phase = PHASE_FREE;
+	checkpoints_wake(c, 0);
+	return unit;
+}
+
+void checkpoints_committed(struct checkpoints *c, const char *id)
+{
+	if (checkpoints_answered(c, id))
+		units_settle_older(c->units, c->unit_changes);
+}
+
+void checkpoints_refused(struct checkpoints *c, const char *id)
+{
+	if (checkpoints_answered(c, id))
+		removal_push(c, id, NULL, false);
+}
+
+void checkpoints_delete(struct checkpoints *c, const char *id, const char *summary_json_or_null)
+{
+	for (size_t i = 0; i < c->removal_count; i++)
+		if (strcmp(c->removals[i].id, id) == 0)
+			return; /* Redis names it with every commit until it is dropped */
+	removal_push(c, id, summary_json_or_null, true);
+	checkpoints_wake(c, 0);
+}

@@ -1,0 +1,189 @@
+#include "worker/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/child.h"
+
+/* The answer: "ok\n" or the name of the error's kind, a line each for message and hint, the text, and a last
+ * byte without which it is not whole. The exit status is not needed: somebody else may reap our children. */
+#define ANSWER_MAX (64 * 1024)
+#define ANSWER_END '\4'
+
+#define IOPRIO_WHO_PROCESS 1
+#define IOPRIO_CLASS_IDLE  (3 << 13)
+
+struct helper {
+	struct helper_options options;
+	pid_t pid;
+	struct event *readable;
+	int fd;
+	struct buf answer;
+	struct child_watch *watch; /* NULL once it has ended */
+	struct child_exit how;
+	char name[16];
+};
+
+struct helper_child { /* what the forked process needs */
+	const struct helper_options *options;
+	int fd;
+};
+
+static void helper_line(struct buf *answer, const char *text)
+{
+	for (; *text; text++)
+		buf_byte(answer, *text == '\n' ? ' ' : *text);
+	buf_byte(answer, '\n');
+}
+
+static int helper_main(struct event_base *base, void *arg)
+{
+	const struct helper_child *child = arg;
+	(void)base;
+	if (child->options->is_low) {
+		setpriority(PRIO_PROCESS, 0, 19);
+		syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE);
+	}
+	signal(SIGIO, SIG_IGN); /* a lease that meets a writer (lib/tarball.h) */
+	signal(SIGXFSZ, SIG_IGN);
+	struct buf text, answer;
+	buf_init(&text, ANSWER_MAX / 2);
+	buf_init(&answer, ANSWER_MAX);
+	struct error err = { .kind = ERR_NONE };
+	bool ok = child->options->run(child->options->run_arg, &text, &err);
+	if (ok && text.overflow)
+		ok = error_set(&err, ERR_INTERNAL, NULL, "the answer of %s is too long", child->options->name);
+	buf_printf(&answer, "%s\n", ok ? "ok" : error_kind_of(err.kind)->name);
+	helper_line(&answer, err.message);
+	helper_line(&answer, err.hint);
+	buf_str(&answer, buf_text(&text));
+	buf_byte(&answer, ANSWER_END);
+	for (size_t at = 0; at < answer.len;) {
+		ssize_t wrote = write(child->fd, answer.data + at, answer.len - at);
+		if (wrote < 0 && errno != EINTR)
+			return 1;
+		at += wrote > 0 ? (size_t)wrote : 0;
+	}
+	return 0;
+}
+
+/* Takes a line off the front of text; NULL when there is none. */
+static char *helper_take_line(char **text)
+{
+	char *line = *text, *end = strchr(line, '\n');
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*text = end + 1;
+	return line;
+}
+
+static void helper_settle(struct helper *h)
+{
+	if (h->watch || h->readable)
+		return; /* dead and read: only both together are the end */
+	bool is_whole = h->answer.len > 0 && h->answer.data[h->answer.len - 1] == ANSWER_END;
+	if (is_whole)
+		h->answer.data[h->answer.len - 1] = '\0';
+	CLEANUP(free_p) char *answer = buf_take(&h->answer);
+	char *text = answer;
+	char *kind = is_whole ? helper_take_line(&text) : NULL;
+	char *message = kind ? helper_take_line(&text) : NULL;
+	char *hint = message ? helper_take_line(&text) : NULL;
+	struct helper_options options = h->options;
+	struct error err = { .kind = ERR_NONE };
+	if (!hint) {
+		char how[64];
+		child_exit_text(&h->how, how, sizeof how);
+		error_set(&err, ERR_SYSTEM, NULL, "the helper process %s died: %s", h->name, how);
+		options.done(options.done_arg, NULL, &err);
+	} else if (strcmp(kind, "ok") == 0) {
+		options.done(options.done_arg, text, NULL);
+	} else {
+		error_set(&err, error_kind_from_name(kind), hint, "%s", message);
+		options.done(options.done_arg, NULL, &err);
+	}
+}
+
+static void helper_close(struct helper *h)
+{
+	if (h->readable)
+		event_free(h->readable); /* before the close: the loop must never watch a closed descriptor */
+	h->readable = NULL;
+	if (h->fd >= 0)
+		close(h->fd);
+	h->fd = -1;
+}
+
+static void helper_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct helper *h = arg;
+	(void)what;
+	char piece[4096];
+	ssize_t got = read(fd, piece, sizeof piece);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got > 0 && buf_add(&h->answer, piece, (size_t)got))
+		return;
+	helper_close(h);
+	helper_settle(h);
+}
+
+static void helper_on_exit(void *arg, const struct child_exit *how)
+{
+	struct helper *h = arg;
+	h->how = *how;
+	child_watch_free(STEAL(h->watch));
+	helper_settle(h);
+}
+
+struct helper *helper_start(struct event_base *base, const struct helper_options *options, struct error *err)
+{
+	int pipe_fds[2];
+	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+		error_errno(err, ERR_SYSTEM, NULL, "cannot make a pipe for %s", options->name);
+		return NULL;
+	}
+	fcntl(pipe_fds[1], F_SETFL, 0); /* the helper may block on it */
+	struct helper_child child = { .options = options, .fd = pipe_fds[1] };
+	struct child_fork_options fork_options = {
+		.keep = &pipe_fds[1],
+		.keep_count = 1,
+		.death_signal = SIGKILL,
+		.name = options->name,
+		.run = helper_main,
+		.arg = &child,
+	};
+	struct helper *h = mem_alloc(sizeof *h);
+	h->options = *options;
+	h->fd = pipe_fds[0];
+	buf_init(&h->answer, ANSWER_MAX);
+	str_copy(h->name, sizeof h->name, options->name);
+	bool ok = child_fork(&fork_options, &h->pid, err);
+	close(pipe_fds[1]);
+	if (ok)
+		h->watch = child_watch_new(base, h->pid, helper_on_exit, h, err);
+	h->readable = h->watch ? event_new(base, h->fd, EV_READ | EV_PERSIST, helper_on_readable, h) : NULL;
+	if (!h->readable || event_add(h->readable, NULL) < 0) {
+		helper_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void helper_free(struct helper *h)
+{
+	if (!h)
+		return;
+	if (h->watch)
+		child_watch_signal(h->watch, SIGKILL);
+	child_watch_free(h->watch);
+	helper_close(h);
+	buf_done(&h->answer);
+	free(h);
+}

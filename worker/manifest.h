@@ -1,0 +1,75 @@
+/*
+ * What is known about one stored checkpoint: the manifest beside its data (everything,
+ * each file with its hash) and the summary that is committed in Redis (docs/protocol.md).
+ * The summary carries the hashes of both data and manifest, so that nothing in the store
+ * has to be trusted.
+ */
+#ifndef STOKER_WORKER_MANIFEST_H
+#define STOKER_WORKER_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/error.h"
+#include "lib/tarball.h"
+
+#define MANIFEST_MAX (32 * 1024 * 1024)
+
+/* The members of the tar begin with one of these. */
+#define MANIFEST_CHECKPOINT "checkpoint" /* relative to the checkpoint folder */
+#define MANIFEST_WORK       "work"       /* relative to the working folder */
+
+struct manifest {
+	char *job;
+	char *uid;
+	char *token;
+	int64_t attempt;
+	int64_t seq;
+	int64_t step;  /* -1: unknown */
+	int64_t epoch; /* -1: unknown */
+	double loss;   /* NAN: unknown */
+	int optimizer; /* 1, 0, -1: unknown */
+	int64_t time_ms;
+	char *framework;
+	char *verified; /* in words, what was proved */
+	char *resume;   /* member that STOKER_RESUME names: a file, or a folder that holds all files */
+	char *key;      /* of the data object */
+	struct tarball contents;
+};
+
+void manifest_init(struct manifest *m);
+void manifest_done(struct manifest *m);
+
+/* The caller frees them. */
+char *manifest_to_json(const struct manifest *m);
+char *manifest_summary_json(const struct manifest *m, const char *uri, const char *manifest_sha256);
+
+/* ERR_DAMAGED when it is not a manifest. m is owned by the caller either way. */
+bool manifest_from_json(const char *text, size_t len, struct manifest *m, struct error *err) MUST_CHECK;
+
+struct summary {
+	char *uri;             /* of manifest.json */
+	char *sha256;          /* of the data object */
+	char *manifest_sha256; /* NULL: not given */
+	char *token;
+	int64_t attempt;
+	int64_t seq;
+	int64_t size;
+	int64_t step; /* -1: unknown */
+};
+
+/* ERR_INPUT when it lacks what a restore needs. */
+bool summary_from_json(const char *text, struct summary *s, struct error *err) MUST_CHECK;
+void summary_done(struct summary *s);
+
+static inline void cleanup_manifest(struct manifest *m)
+{
+	manifest_done(m);
+}
+
+static inline void cleanup_summary(struct summary *s)
+{
+	summary_done(s);
+}
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * What the restore helper does, in its own process: fetches the manifest that a summary
+ * names, verifies everything, unpacks into a fresh folder and puts the files in place.
+ */
+#ifndef STOKER_WORKER_RESTORE_H
+#define STOKER_WORKER_RESTORE_H
+
+#include <stdbool.h>
+#include "lib/buf.h"
+#include "lib/error.h"
+
+struct restore_request {
+	const char *store;
+	const char *id;
+	const char *summary; /* JSON */
+	const char *run_dir; /* scratch: restore/<id>/ */
+	const char *checkpoint_dir;
+	const char *work_dir;
+};
+
+/* text: the step (-1: unknown), a space, and the absolute path for STOKER_RESUME. ERR_DAMAGED: it does not verify;
+ * ERR_UNAVAILABLE: the store cannot be read. Nothing is put in place unless everything verified. */
+bool restore_run(const struct restore_request *request, struct buf *text, struct error *err);
+
+#endif

@@ -1,0 +1,316 @@
+#include "worker/ship.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/beneath.h"
+#include "lib/clock.h"
+#include "lib/store.h"
+#include "lib/tarball.h"
+#include "worker/formats.h"
+#include "worker/manifest.h"
+#include "worker/names.h"
+
+#define QUIET_OPAQUE_MS 5000 /* for formats that prove nothing */
+
+static char *ship_key(const struct ship_place *place, int64_t seq, const char *name)
+{
+	return mem_printf("%s/checkpoints/%s-%s/%s/%" PRId64 "/%s", place->installation, place->job, place->uid,
+			  place->token, seq, name);
+}
+
+/* What the bytes prove, together with what is known besides, must be enough to resume from it one day. */
+static bool ship_believe(const struct ship_request *request, const struct format_verdict *verdict, struct error *err)
+{
+	if (verdict->proof == FORMAT_TORN)
+		return error_set(err, ERR_DAMAGED, NULL, "it is not complete: %s", verdict->words);
+	if (request->trust == SHIP_SUSPECT && verdict->proof != FORMAT_WHOLE)
+		return error_set(err, ERR_DAMAGED, "save to another name and rename, or announce it on the control fd",
+				 "the program was killed while it may have been writing it, and its format cannot "
+				 "prove that it is complete");
+	if (request->trust == SHIP_QUIET && verdict->proof == FORMAT_OPAQUE && request->quiet_ms < QUIET_OPAQUE_MS)
+		return error_set(err, ERR_CONFLICT, NULL, "its format proves nothing: it must be quiet for %d s",
+				 QUIET_OPAQUE_MS / 1000);
+	return true;
+}
+
+static bool ship_check(const struct ship_request *request, int root, struct format_verdict *verdict, struct error *err)
+{
+	const struct unit *unit = request->unit;
+	if (unit->has_too_many)
+		return error_set(err, ERR_INPUT, "put the files of each checkpoint into a folder of their own",
+				 "more than %d files form one checkpoint", UNIT_FILES_MAX);
+	*verdict = format_verdict_of(FORMAT_WHOLE, "files", "");
+	for (size_t i = 0; i < unit->file_count; i++) {
+		struct stat st;
+		if (!beneath_stat(root, unit->files[i], &st))
+			return error_set(err, ERR_NOT_FOUND, NULL, "%s is not there any more", unit->files[i]);
+		struct format_verdict one = format_check(root, unit->files[i]);
+		format_join(verdict, &one);
+	}
+	return ship_believe(request, verdict, err);
+}
+
+static bool ship_sink(void *arg, const void *data, size_t len, struct error *err)
+{
+	return store_write(arg, data, len, err);
+}
+
+static const char *ship_member_root(const struct unit *unit)
+{
+	return unit->root == UNIT_IN_CHECKPOINTS ? MANIFEST_CHECKPOINT : MANIFEST_WORK;
+}
+
+static bool ship_pack(const struct ship_request *request, int root, struct store_put *put, struct tarball *contents,
+		      struct error *err)
+{
+	const struct unit *unit = request->unit;
+	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(ship_sink, put);
+	for (size_t i = 0; i < unit->file_count; i++) {
+		CLEANUP(free_p) char *name = mem_printf("%s/%s", ship_member_root(unit), unit->files[i]);
+		bool ok = unit->is_folder ? tarball_add_tree(w, root, unit->files[i], name, err)
+					  : tarball_add(w, root, unit->files[i], name, err);
+		if (!ok)
+			return false;
+	}
+	if (!tarball_finish(w, contents, err))
+		return false;
+	if (tarball_file_count(contents) == 0)
+		return error_set(err, ERR_DAMAGED, NULL, "it is empty");
+	if (unit->sha256 && !unit->is_folder && strcmp(unit->sha256, contents->members[0].sha256.text) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "its SHA-256 is not the one that the program announced");
+	return true;
+}
+
+/* The deepest folder that holds all files, or the only file. */
+static char *ship_resume(const struct unit *unit)
+{
+	CLEANUP(free_p) char *common = mem_strdup(unit->files[0]);
+	if (unit->file_count > 1)
+		for (size_t i = 0; i < unit->file_count; i++) {
+			size_t len = strlen(common);
+			while (len > 0 && (strncmp(common, unit->files[i], len) != 0 || unit->files[i][len] != '/')) {
+				while (len > 0 && common[--len] != '/')
+					;
+				common[len] = '\0';
+			}
+		}
+	return mem_printf("%s%s%s", ship_member_root(unit), *common ? "/" : "", common);
+}
+
+static void ship_describe(const struct ship_request *request, const struct format_verdict *verdict, struct manifest *m)
+{
+	const struct unit *unit = request->unit;
+	struct name_info name = name_parse(unit->files[0]);
+	m->job = mem_strdup(request->place->job);
+	m->uid = mem_strdup(request->place->uid);
+	m->token = mem_strdup(request->place->token);
+	m->attempt = request->place->attempt;
+	m->seq = request->seq;
+	const int64_t steps[] = { unit->said_step, verdict->step, name.step, unit->step };
+	for (size_t i = 0; i < ARRAY_LEN(steps) && m->step < 0; i++)
+		m->step = steps[i];
+	m->epoch = verdict->epoch >= 0 ? verdict->epoch : name.epoch;
+	m->loss = unit->loss;
+	m->optimizer = unit->said_optimizer >= 0 ? unit->said_optimizer : verdict->optimizer;
+	m->time_ms = clock_wall_ms();
+	m->framework = mem_strdup(verdict->framework);
+	m->verified = mem_printf("%s%s", request->trust == SHIP_ANNOUNCED ? "announced by the program; " : "",
+				 verdict->words);
+	m->resume = ship_resume(unit);
+	m->key = ship_key(request->place, request->seq, "data.tar");
+}
+
+/* Both objects, the manifest last: what has no manifest is nothing. */
+static bool ship_store(const struct ship_request *request, struct store *store, int root, struct manifest *m,
+		       struct buf *text, struct error *err)
+{
+	struct store_put *put;
+	if (!store_begin(store, m->key, &put, err))
+		return false;
+	if (!ship_pack(request, root, put, &m->contents, err)) {
+		store_abort(put);
+		return false;
+	}
+	if (!store_finish(put, err))
+		return false;
+	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
+	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);
+	CLEANUP(free_p) char *json = manifest_to_json(m);
+	if (!store_put_text(store, key, json, strlen(json), err)) {
+		struct error ignored; /* the first error is the one to tell; the sweep tries again */
+		(void)!store_remove(store, m->key, &ignored);
+		return false;
+	}
+	struct digest_hex hash = digest_of(json, strlen(json));
+	CLEANUP(free_p) char *summary = manifest_summary_json(m, uri, hash.text);
+	return buf_str(text, summary) || error_set(err, ERR_INTERNAL, NULL, "the summary is too long");
+}
+
+/* ---- what dead helpers left ---- */
+
+struct ship_leftovers {
+	const struct ship_place *place;
+	struct store *store;
+};
+
+/* Keys of this attempt and of those before it: their helpers are dead, or may as well be. A newer one is at work. */
+static bool ship_is_ours(const struct ship_place *place, const char *key)
+{
+	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/%s-%s/", place->installation, place->job, place->uid);
+	size_t len = strlen(prefix);
+	if (strncmp(key, prefix, len) != 0)
+		return false;
+	char *end;
+	errno = 0;
+	long long token = strtoll(key + len, &end, 10), own = strtoll(place->token, NULL, 10);
+	return *end == '/' && errno == 0 && token <= own;
+}
+
+static bool ship_leftover(void *arg, const char *key)
+{
+	const struct ship_leftovers *leftovers = arg;
+	return ship_is_ours(leftovers->place, key);
+}
+
+/* Data whose manifest was never written. */
+static bool ship_orphan(void *arg, const char *key, const struct store_stat *st, struct error *err)
+{
+	const struct ship_leftovers *leftovers = arg;
+	(void)st;
+	const char *name = strrchr(key, '/');
+	if (!name || strcmp(name, "/data.tar") != 0 || !ship_is_ours(leftovers->place, key))
+		return true;
+	CLEANUP(free_p) char *manifest = mem_printf("%.*s/manifest.json", (int)(name - key), key);
+	struct store_stat found;
+	struct error missing;
+	if (store_stat(leftovers->store, manifest, &found, &missing))
+		return true;
+	return missing.kind != ERR_NOT_FOUND || store_remove(leftovers->store, key, err);
+}
+
+/* Best effort: what cannot be removed now is met again by the next one. */
+static void ship_sweep(const struct ship_place *place, struct store *store)
+{
+	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/%s-%s/", place->installation, place->job, place->uid);
+	struct ship_leftovers leftovers = { .place = place, .store = store };
+	struct error ignored;
+	(void)!store_sweep(store, prefix, ship_leftover, &leftovers, &ignored);
+	(void)!store_list(store, prefix, ship_orphan, &leftovers, &ignored);
+}
+
+bool ship_run(const struct ship_request *request, struct buf *text, struct error *err)
+{
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(close_fd) int root = beneath_root(request->root);
+	if (root < 0)
+		return error_errno(err, ERR_NOT_FOUND, NULL, "cannot open %s", request->root);
+	struct format_verdict verdict;
+	if (!ship_check(request, root, &verdict, err) || !store_open(request->place->store, &store, err))
+		return false;
+	if (request->sweep)
+		ship_sweep(request->place, store);
+	CLEANUP(manifest) struct manifest m;
+	manifest_init(&m);
+	ship_describe(request, &verdict, &m);
+	return ship_store(request, store, root, &m, text, err);
+}
+
+/* ---- removing ---- */
+
+bool ship_split_id(const char *id, int64_t *attempt, int64_t *seq)
+{
+	char *end;
+	errno = 0;
+	*attempt = strtoll(id, &end, 10);
+	if (end == id || *end != '-' || *attempt < 0)
+		return false;
+	const char *second = end + 1;
+	*seq = strtoll(second, &end, 10);
+	return end != second && !*end && *seq >= 0 && errno == 0;
+}
+
+char *ship_key_of_uri(const char *store_url, const char *uri, struct error *err)
+{
+	size_t len = strlen(store_url);
+	if (strncmp(uri, store_url, len) == 0 && uri[len] == '/' && store_is_key(uri + len + 1))
+		return mem_strdup(uri + len + 1);
+	error_set(err, ERR_UNAVAILABLE, "give this worker the store that the checkpoint is in (--store)",
+		  "the checkpoint %s is not in the store %s", uri, store_url);
+	return NULL;
+}
+
+struct ship_search {
+	struct store *store;
+	int64_t attempt;
+	int64_t seq;
+	char *key; /* of the manifest that was found */
+};
+
+static bool ship_search_key(void *arg, const char *key, const struct store_stat *st, struct error *err)
+{
+	struct ship_search *search = arg;
+	(void)st;
+	char tail[64];
+	size_t len = strlen(key);
+	if (search->key || !str_format(tail, sizeof tail, "/%" PRId64 "/manifest.json", search->seq) ||
+	    len < strlen(tail) || strcmp(key + len - strlen(tail), tail) != 0)
+		return true;
+	CLEANUP(free_p) char *text = NULL;
+	CLEANUP(manifest) struct manifest m;
+	manifest_init(&m);
+	struct error why;
+	size_t size;
+	if (!store_get_text(search->store, key, MANIFEST_MAX, &text, &size, &why)) {
+		if (why.kind == ERR_NOT_FOUND || why.kind == ERR_DAMAGED)
+			return true;
+		if (err)
+			*err = why;
+		return false;
+	}
+	if (manifest_from_json(text, size, &m, &why) && m.attempt == search->attempt)
+		search->key = mem_strdup(key);
+	return true;
+}
+
+/* The manifest's key: by the summary, by our own numbering, or by looking into the manifests. */
+static bool ship_find(const struct ship_remove *remove, struct store *store, char **key, struct error *err)
+{
+	int64_t attempt, seq;
+	struct summary summary;
+	if (remove->summary && summary_from_json(remove->summary, &summary, NULL)) {
+		*key = ship_key_of_uri(store->url, summary.uri, err);
+		summary_done(&summary);
+		return *key != NULL;
+	}
+	if (!ship_split_id(remove->id, &attempt, &seq))
+		return error_set(err, ERR_INPUT, NULL, "not a checkpoint id: %s", remove->id);
+	if (attempt == remove->place->attempt) {
+		*key = ship_key(remove->place, seq, "manifest.json");
+		return true;
+	}
+	CLEANUP(free_p)
+	char *prefix = mem_printf("%s/checkpoints/%s-%s/", remove->place->installation, remove->place->job,
+				  remove->place->uid);
+	struct ship_search search = { .store = store, .attempt = attempt, .seq = seq };
+	bool ok = store_list(store, prefix, ship_search_key, &search, err);
+	*key = search.key;
+	return ok;
+}
+
+bool ship_remove_run(const struct ship_remove *remove, struct error *err)
+{
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(free_p) char *key = NULL;
+	if (!store_open(remove->place->store, &store, err) || !ship_find(remove, store, &key, err))
+		return false;
+	if (!key)
+		return true;
+	/* The manifest first: data without one is swept should we die in between. */
+	const char *name = strrchr(key, '/');
+	CLEANUP(free_p) char *data = mem_printf("%.*s/data.tar", (int)(name - key), key);
+	return store_remove(store, key, err) && store_remove(store, data, err);
+}

@@ -1,0 +1,61 @@
+/*
+ * What the ship helper does, in its own process: proves a unit complete, packs it in
+ * one pass into the store, and writes its manifest; and removes stored checkpoints.
+ * A kill at any line leaves at most objects that no manifest names.
+ *
+ *   <installation>/checkpoints/<job>-<uid>/<token>/<seq>/data.tar, then manifest.json
+ */
+#ifndef STOKER_WORKER_SHIP_H
+#define STOKER_WORKER_SHIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/buf.h"
+#include "lib/error.h"
+#include "worker/units.h"
+
+enum ship_trust {               /* what is known besides the bytes */
+		  SHIP_SUSPECT, /* its writer was killed, perhaps in the middle of it */
+		  SHIP_QUIET,   /* nothing happened to it for quiet_ms */
+		  SHIP_SETTLED, /* renamed into place, or its writer has demonstrably gone on */
+		  SHIP_ANNOUNCED,
+};
+
+struct ship_place { /* whose checkpoints these are */
+	char *store;
+	char *installation;
+	char *job;
+	char *uid;
+	char *token;
+	int64_t attempt;
+};
+
+struct ship_request {
+	const struct ship_place *place;
+	const struct unit *unit;
+	const char *root; /* folder that the unit's paths are relative to */
+	int64_t seq;
+	enum ship_trust trust;
+	int64_t quiet_ms;
+	bool sweep; /* first remove what dead helpers left */
+};
+
+/* text: the summary. Errors: ERR_DAMAGED torn; ERR_CONFLICT in motion, or not quiet for long enough; ERR_NOT_FOUND
+ * it is not there any more; ERR_INPUT it can never be shipped; ERR_FULL, ERR_UNAVAILABLE the store. */
+bool ship_run(const struct ship_request *request, struct buf *text, struct error *err);
+
+struct ship_remove {
+	const struct ship_place *place;
+	const char *id;      /* "2-1" */
+	const char *summary; /* NULL: looked for in the store */
+};
+/* What is not there is fine. */
+bool ship_remove_run(const struct ship_remove *remove, struct error *err);
+
+/* "<attempt>-<seq>" into its numbers. */
+bool ship_split_id(const char *id, int64_t *attempt, int64_t *seq);
+
+/* "<store>/<key>" → key, if uri is in this store; else ERR_UNAVAILABLE. The caller frees it. */
+char *ship_key_of_uri(const char *store_url, const char *uri, struct error *err);
+
+#endif
