@@ -95,6 +95,10 @@ $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 	@mkdir -p $(@D)
 	$(CC) -I$(B) -c -o $@ $<
 
+# The pages of docs/ that are printed from tables.
+$(B)/gen-docs: $(B)/scripts/gen_docs.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL)
+
 # Unit tests: one cmocka program a module.
 $(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
 	@rm -f $@
@@ -123,7 +127,7 @@ lint:
 	scripts/lint.sh $(B)
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')
-docs: all
+docs: all $(B)/gen-docs
 	scripts/docs.sh $(B)
 
 install: all

@@ -58,6 +58,9 @@ struct config_origin {
 enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_FAILED };
 enum config_result config_load(const struct option_table *table, int argc, char **argv, void *into,
 			       struct config_origin *origins, int *rest, struct error *err);
+/* The start of a daemon: config_load, and the answers to --help, --version, --print-config[=origin] and
+ * to mistakes. into is zeroed. False: the program is to end with *status. Either way config_done frees. */
+bool config_start(const struct option_table *table, int argc, char **argv, void *into, int *status);
 void config_done(const struct option_table *table, void *into); /* frees the texts */
 
 void config_print_help(const struct option_table *table, FILE *out);

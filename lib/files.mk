@@ -6,6 +6,7 @@ lib_SOURCES := \
 	lib/clock.c \
 	lib/config.c \
 	lib/config_print.c \
+	lib/config_start.c \
 	lib/config_values.c \
 	lib/digest.c \
 	lib/error.c \

@@ -3,6 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at)
+{
+	flags |= JSON_DECODE_ANY | JSON_ALLOW_NUL;
+	json_t *value = json_loadb(text, len, flags, at);
+	if (!value && json_error_code(at) == json_error_numeric_overflow)
+		value = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, at);
+	return value;
+}
+
 void json_number_text(double number, char text[JSON_NUMBER_MAX])
 {
 	if (number == floor(number) && fabs(number) < 1e15) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <yaml.h>
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "lib/utf8.h"
 
 #define YAML_PATH_MAX 4096
@@ -293,6 +294,31 @@ static size_t yaml_line_at(const char *text, size_t at)
 	return line;
 }
 
+static bool yaml_is_deep(const json_t *value, int depth)
+{
+	size_t i;
+	const char *key;
+	json_t *item;
+	if (depth > YAML_MAX_DEPTH)
+		return true;
+	json_array_foreach((json_t *)value, i, item) if (yaml_is_deep(item, depth + 1)) return true;
+	json_object_foreach((json_t *)value, key, item) if (yaml_is_deep(item, depth + 1)) return true;
+	return false;
+}
+
+/* Text that begins like a JSON object or list, as such if it is one. */
+static json_t *yaml_read_json(const char *text, size_t len)
+{
+	json_error_t at;
+	size_t blank = 0;
+	while (blank < len && (text[blank] == ' ' || text[blank] == '\t' || text[blank] == '\r' || text[blank] == '\n'))
+		blank++;
+	if (blank == len || (text[blank] != '{' && text[blank] != '['))
+		return NULL;
+	json_auto_t *value = json_read(text, len, JSON_REJECT_DUPLICATES, &at);
+	return !value || yaml_is_deep(value, 0) ? NULL : STEAL(value);
+}
+
 json_t *yaml_decode(const char *text, size_t len, const char *origin, struct error *err)
 {
 	struct error ignored;
@@ -308,7 +334,8 @@ json_t *yaml_decode(const char *text, size_t len, const char *origin, struct err
 			  (unsigned char)text[valid]);
 		return NULL;
 	}
-	return yaml_read(&r, text, len);
+	json_t *json = yaml_read_json(text, len);
+	return json ? json : yaml_read(&r, text, len);
 }
 
 int yaml_line_of(const char *text, size_t len, const char *path)

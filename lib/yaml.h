@@ -21,6 +21,7 @@
 #define YAML_MAX_DEPTH 32
 
 /* The value of the document (JSON null when there is none), to be released with json_decref;
+ * JSON is taken as JSON: YAML has other escapes. What is wrong with it is said as about YAML.
  * NULL on error. Messages start with "origin:line: ", or "line <n>: " when origin is NULL. */
 json_t *yaml_decode(const char *text, size_t len, const char *origin, struct error *err);
 

@@ -20,7 +20,8 @@ queue_SOURCES = \
 	queue/redis_url.c \
 	queue/spec.c \
 	queue/spec_check.c \
-	queue/spec_decode.c
+	queue/spec_decode.c \
+	queue/spec_markdown.c
 
 # The tables that both C and the function library are made from.
 queue_TABLES := \

@@ -22,16 +22,6 @@ static bool spec_check_text(const char *text, size_t len, struct error *err)
 	return true;
 }
 
-/* A whole number past 64 bits is read as a real, as Lua does: it is out of range, not malformed. */
-static json_t *spec_load(const char *text, size_t len, size_t flags, json_error_t *at)
-{
-	flags |= JSON_DECODE_ANY | JSON_ALLOW_NUL;
-	json_t *root = json_loadb(text, len, flags, at);
-	if (!root && json_error_code(at) == json_error_numeric_overflow)
-		root = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, at);
-	return root;
-}
-
 /* The line of what path names, or of what would contain it: what is missing is reported where it
  * belongs. 0: nowhere. Cuts path down. */
 static int spec_line_of(const char *text, size_t len, char *path)
@@ -61,7 +51,7 @@ bool spec_from_json(const char *text, size_t len, struct spec *spec, struct erro
 	json_error_t at;
 	if (!spec_check_text(text, len, err))
 		return false;
-	json_auto_t *root = spec_load(text, len, 0, &at);
+	json_auto_t *root = json_read(text, len, 0, &at);
 	if (!root)
 		return error_set(err, ERR_INPUT, NULL, "spec: not valid JSON: line %d: %s", at.line, at.text);
 	if (!spec_check(root, path, err))
@@ -70,28 +60,12 @@ bool spec_from_json(const char *text, size_t len, struct spec *spec, struct erro
 	return true;
 }
 
-/* Text that begins like a JSON object is read as one if it is one. Anything else is YAML, whose
- * reader has the better words and lines for what is wrong. */
-static json_t *spec_read(const char *text, size_t len, const char *origin, struct error *err)
-{
-	json_error_t at;
-	size_t blank = 0;
-	while (blank < len && strchr(" \t\r\n", text[blank]) && text[blank])
-		blank++;
-	if (blank < len && text[blank] == '{') {
-		json_t *root = spec_load(text, len, JSON_REJECT_DUPLICATES, &at);
-		if (root)
-			return root;
-	}
-	return yaml_decode(text, len, origin, err);
-}
-
 bool spec_normalize(const char *text, size_t len, const char *origin, char **json, struct error *err)
 {
 	char path[SPEC_PATH_MAX] = "";
 	if (!spec_check_text(text, len, err))
 		return spec_wrap(text, len, origin, path, err);
-	json_auto_t *root = spec_read(text, len, origin, err);
+	json_auto_t *root = yaml_decode(text, len, origin, err);
 	if (!root)
 		return false;
 	if (!spec_check(root, path, err))

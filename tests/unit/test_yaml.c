@@ -78,6 +78,7 @@ static void test_documents(void **state)
 	(void)state;
 	assert_string_equal(convert("b: [1, {c: d}]\na:\n  x: 'y'\n"), "{\"a\":{\"x\":\"y\"},\"b\":[1,{\"c\":\"d\"}]}");
 	assert_string_equal(convert("{\n\t\"a\": \"\\u00e9\\/\"\n}"), "{\"a\":\"é/\"}");
+	assert_string_equal(convert("[\"\\ud83d\\ude00\"]"), "[\"\xf0\x9f\x98\x80\"]"); /* JSON's own escapes */
 	assert_string_equal(convert("---\na: 1\n...\n"), "{\"a\":1}");
 	assert_string_equal(convert("\xef\xbb\xbf"
 				    "a: 1"),

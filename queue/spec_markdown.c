@@ -1,0 +1,96 @@
+/* docs/spec.md, from the table of keys. */
+#include <string.h>
+#include "queue/spec_table.h"
+
+static const char spec_markdown_head[] = "# The job spec\n\n"
+					 "Printed from the table in `queue/spec_table.c` by `make docs`; do not edit.\n\n"
+					 "A job is one YAML or JSON object. This is all there is:\n\n"
+					 "```yaml\n"
+					 "name: mnist\n"
+					 "command: [python3, train.py, --resume, \"{{resume}}\"]\n"
+					 "resources: {cpus: 4, gpus: 1, memory: 16GiB}\n"
+					 "checkpoint: {paths: [\"out/*.pt\"]}\n"
+					 "```\n\n"
+					 "Durations are `500ms`, `30s`, `5m`, `2h`, `1d` or a number of seconds; sizes "
+					 "are `512MiB`, `2GiB`, `16GB` or a "
+					 "number of bytes. `null` is the same as leaving a key out, an empty list the "
+					 "same as an empty object, and `2.0` the "
+					 "same as `2`. A spec has at most 256 KiB of UTF-8.\n\n";
+
+static const char spec_markdown_tail[] =
+	"## When a spec is wrong\n\n"
+	"The command, the HTTP API and `FCALL stoker_submit` refuse a bad spec with the same sentence, which names the "
+	"path, "
+	"what is allowed and what was found, and nothing is changed:\n\n"
+	"```\n"
+	"resources.gpus: expected an integer from 0 to 1024, got \"two\"\n"
+	"```\n\n"
+	"The first mistake is named: section by section in the order above, in each its unknown keys, then its values; "
+	"at last "
+	"what depends on other keys. The command puts the file and the line in front (`bad.yaml:6: `), an error reply "
+	"of Redis "
+	"its code (`INVALID `).\n\n"
+	"What only one side can see:\n\n"
+	"- Duplicate keys: the command and the HTTP API refuse them. Redis' JSON reader does not show them to the "
+	"function; "
+	"for it, and for the worker, the last one counts.\n"
+	"- What is not JSON or YAML at all is described in the words of the reader that found it.\n"
+	"- YAML anchors, aliases, tags and further documents are refused; `FCALL` takes only JSON. In YAML only `true` "
+	"and "
+	"`false` are booleans (`no` and `on` are text), and numbers are decimal, `0x1f` or `0o17`.\n"
+	"- The command and the HTTP API suggest the key that was probably meant.\n";
+
+/* A cell of a table: a | would end it. */
+static void spec_markdown_cell(const char *text)
+{
+	for (; *text; text++)
+		printf(*text == '|' ? "\\|" : "%c", *text);
+}
+
+static void spec_markdown_condition(const struct spec_condition *when, bool is_required)
+{
+	if (when->path)
+		printf(" Only when `%s` is `%s`%s.", when->path, when->is, is_required ? ", and required then" : "");
+	else if (is_required)
+		fputs(" Required.", stdout);
+}
+
+static void spec_markdown_row(const struct spec_row *row)
+{
+	CLEANUP(buf) struct buf expected;
+	buf_init(&expected, 400);
+	spec_show_expected(row, &expected);
+	printf("| `%s` | ", row->key);
+	spec_markdown_cell(buf_text(&expected));
+	if ((row->type == SPEC_LIST || row->type == SPEC_MAP) && row->text) {
+		if (row->names) {
+			fputs("; each name ", stdout);
+			spec_markdown_cell(row->names->expected);
+		}
+		fputs("; each text ", stdout);
+		spec_markdown_cell(row->text->expected);
+	}
+	printf(" | %s%s%s | ", row->standard ? "`" : "", row->standard ? row->standard : "", row->standard ? "`" : "");
+	spec_markdown_cell(row->help);
+	fputs(".", stdout);
+	spec_markdown_condition(&row->when, row->is_required);
+	if (row->at_least)
+		printf(" At least `%s`, which raises the default.", row->at_least);
+	fputs(" |\n", stdout);
+}
+
+void spec_print_markdown(void)
+{
+	fputs(spec_markdown_head, stdout);
+	for (size_t i = 0; i < spec_section_count; i++) {
+		const struct spec_section *s = &spec_sections[i];
+		printf("## %s%s%s\n\n%s", *s->name ? "`" : "", *s->name ? s->name : "The top", *s->name ? "`" : "",
+		       s->help);
+		spec_markdown_condition(&s->when, s->is_required);
+		fputs("\n\n| key | value | default | meaning |\n|---|---|---|---|\n", stdout);
+		for (size_t j = 0; j < s->count; j++)
+			spec_markdown_row(&s->rows[j]);
+		fputs("\n", stdout);
+	}
+	fputs(spec_markdown_tail, stdout);
+}
