@@ -8,6 +8,9 @@
 #include "cli/watch.h"
 #include "lib/clock.h"
 
+#define LS_LIMIT 50
+#define LS_PAGE  100 /* what the server gives at once */
+
 struct ls_options {
 	const char *queue;
 	const char *state;
@@ -15,17 +18,40 @@ struct ls_options {
 	bool watch;
 };
 
-static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t **answer, struct error *err)
+/* One page after cursor. */
+static bool ls_page(struct cli *cli, const struct ls_options *options, const char *cursor, int64_t limit,
+		    json_t **answer, struct error *err)
 {
 	CLEANUP(buf) struct buf path;
-	char limit[24];
+	char number[24];
 	buf_init(&path, 4096);
-	str_format(limit, sizeof limit, "%lld", (long long)(options->limit ? options->limit : 50));
+	str_format(number, sizeof number, "%lld", (long long)(limit < LS_PAGE ? limit : LS_PAGE));
 	buf_str(&path, "/api/v1/jobs");
 	client_query(&path, "queue", options->queue);
 	client_query(&path, "state", options->state);
-	client_query(&path, "limit", limit);
+	client_query(&path, "limit", number);
+	client_query(&path, "cursor", *cursor ? cursor : NULL);
 	return client_get(cli, buf_text(&path), answer, err);
+}
+
+/* {"jobs":[…],"cursor":""}, of as many pages as the limit wants. */
+static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t **answer, struct error *err)
+{
+	int64_t limit = options->limit ? options->limit : LS_LIMIT;
+	CLEANUP(free_p) char *cursor = mem_strdup("");
+	json_auto_t *jobs = json_array();
+	for (;;) {
+		json_auto_t *page = NULL;
+		if (!ls_page(cli, options, cursor, limit - (int64_t)json_array_size(jobs), &page, err))
+			return false;
+		json_array_extend(jobs, json_object_get(page, "jobs"));
+		free(cursor);
+		cursor = mem_strdup(field_text(page, "cursor"));
+		if (*cursor && (int64_t)json_array_size(jobs) < limit)
+			continue;
+		*answer = json_pack("{s:O, s:s}", "jobs", jobs, "cursor", cursor);
+		return true;
+	}
 }
 
 /* Only what is not plain needs a reason. */

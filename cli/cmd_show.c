@@ -151,45 +151,19 @@ static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 	}
 }
 
-/* The last lines of the log, for a job that did not end well; none if they cannot be had. */
-static void show_last_lines(struct cli *cli, const char *id, const json_t *job, struct buf *into)
+/* What the program wrote last: the server sends it with a job that did not end well. */
+static void show_last_lines(const json_t *shown, struct buf *into)
 {
-	int64_t from = field_int(job, "log_next", 1) - SHOW_LINES * 20;
-	CLEANUP(free_p)
-	char *tail = mem_printf("/logs?after=%lld-%lld", (long long)field_int(job, "attempt", 0),
-				(long long)(from > 0 ? from : 0));
-	CLEANUP(free_p) char *path = client_job_path(id, tail, NULL);
-	json_auto_t *answer = NULL;
-	struct error ignored = { 0 };
-	if (!path || !client_get(cli, path, &answer, &ignored))
-		return;
-	const char *lines[SHOW_LINES] = { NULL };
-	size_t count = 0;
-	size_t i;
-	json_t *entry;
-	json_array_foreach(json_object_get(answer, "entries"), i, entry)
-	{
-		struct log_text log;
-		if (!entry_log(entry, &log) || strcmp(log.stream, "gap") == 0)
-			continue;
-		for (const char *line = log.text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-			lines[count++ % SHOW_LINES] = line;
-	}
+	const json_t *lines = json_object_get(shown, "last_lines");
+	size_t count = json_array_size(lines);
 	if (count)
 		buf_str(into, "  last lines\n");
-	for (size_t k = count > SHOW_LINES ? count - SHOW_LINES : 0; k < count; k++) {
-		const char *line = lines[k % SHOW_LINES];
-		CLEANUP(free_p) char *text = mem_strndup(line, strcspn(line, "\n"));
+	for (size_t i = count > SHOW_LINES ? count - SHOW_LINES : 0; i < count; i++) {
+		const char *line = json_string_value(json_array_get(lines, i));
 		buf_str(into, "    ");
-		text_clean(into, text);
+		text_clean(into, line ? line : "");
 		buf_byte(into, '\n');
 	}
-}
-
-static bool show_wants_lines(const json_t *job)
-{
-	const char *state = field_text(job, "state");
-	return strcmp(state, "failed") == 0 || (strcmp(state, "waiting") == 0 && field_int(job, "attempt", 0) > 0);
 }
 
 static bool show_fetch(struct cli *cli, const char *id, json_t **shown, struct error *err)
@@ -213,8 +187,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_history(shown, now_ms, &frame->text);
-	if (show_wants_lines(job))
-		show_last_lines(cli, o->id, job, &frame->text);
+	show_last_lines(shown, &frame->text);
 	buf_printf(&frame->mark, "%s %s %lld %lld %s", field_text(job, "state"), field_text(job, "phase"),
 		   (long long)field_int(job, "attempt", 0), (long long)field_int(job, "step", -1),
 		   field_text(job, "checkpoint"));

@@ -10,9 +10,8 @@
 #include "cli/field.h"
 #include "cli/follow.h"
 #include "cli/interrupt.h"
-#include "cli/log_print.h"
-#include "cli/progress.h"
 #include "cli/spec_file.h"
+#include "cli/submit_view.h"
 
 #define SUBMIT_TRIES 5
 
@@ -77,116 +76,6 @@ static bool submit_one(struct cli *cli, const struct submit_options *o, const ch
 	return true;
 }
 
-/* ---- --follow ---- */
-
-struct submit_view {
-	struct cli *cli;
-	const char *id;
-	const char *name;
-	bool is_training; /* its points are shown instead of its log */
-	struct progress progress;
-	struct log_print log;
-	char checkpoint[64]; /* the last one said */
-	int64_t lost_ms;     /* when the last attempt ended badly */
-};
-
-static void submit_on_job(void *arg, const json_t *job)
-{
-	struct submit_view *view = arg;
-	const char *state = field_text(job, "state");
-	const char *checkpoint = field_text(job, "checkpoint");
-	int64_t started_ms = field_int(job, "started_ms", 0);
-	if (*checkpoint && strcmp(checkpoint, view->checkpoint) != 0) {
-		str_copy(view->checkpoint, sizeof view->checkpoint, checkpoint);
-		fprintf(stderr, "checkpoint %s saved\n",
-			*field_text(job, "checkpoint_step") ? field_text(job, "checkpoint_step") : checkpoint);
-	}
-	if (strcmp(state, "running") != 0) {
-		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
-		return;
-	}
-	const char *phase = field_text(job, "phase");
-	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, field_text(job, "worker"),
-		(long long)field_int(job, "attempt", 0));
-	if (view->lost_ms && started_ms > view->lost_ms) {
-		fprintf(stderr, " after %.1f s", (double)(started_ms - view->lost_ms) / 1000);
-		view->lost_ms = 0;
-	}
-	fputc('\n', stderr);
-}
-
-static void submit_on_log(void *arg, struct entry_id id, const json_t *entry)
-{
-	struct submit_view *view = arg;
-	log_print_entry(&view->log, id, entry);
-	fflush(stdout);
-}
-
-static void submit_on_metric(void *arg, struct entry_id id, const json_t *entry)
-{
-	struct submit_view *view = arg;
-	CLEANUP(buf) struct buf line;
-	buf_init(&line, 8192);
-	progress_metric(&view->progress, id, entry, &line);
-	if (view->cli->common.json)
-		cli_print_json_line(entry);
-	else if (view->is_training)
-		cli_print(&line);
-	fflush(stdout);
-}
-
-static void submit_on_event(void *arg, const json_t *event)
-{
-	struct submit_view *view = arg;
-	CLEANUP(buf) struct buf line;
-	buf_init(&line, 8192);
-	view->lost_ms = field_int(event, "time_ms", 0);
-	entry_event(event, &line);
-	fprintf(stderr, "        %s\n", buf_text(&line));
-}
-
-static void submit_outcome(const struct submit_view *view, const struct follow *follow)
-{
-	follow_print_outcome(follow);
-	if (!follow->job)
-		return;
-	CLEANUP(buf) struct buf line;
-	buf_init(&line, 1024);
-	progress_summary(&view->progress, &line);
-	int indent = (int)strlen(view->id) + 2;
-	if (line.len)
-		fprintf(stderr, "%*s%s\n", indent, "", buf_text(&line) + strlen(" · "));
-	fprintf(stderr, "%*sstoker show %s · stoker metrics %s · stoker checkpoints %s\n", indent, "", view->id,
-		view->id, view->id);
-}
-
-static bool submit_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err)
-{
-	const json_t *train = json_object_get(spec, "train");
-	struct submit_view view = {
-		.cli = cli,
-		.id = id,
-		.name = field_text(spec, "name"),
-		.is_training = json_is_object(train),
-		.progress = { .total = field_int(train, "steps", 0) },
-		.log = { .cli = cli },
-	};
-	struct follow follow = {
-		.cli = cli,
-		.id = id,
-		.on_job = submit_on_job,
-		.on_log = view.is_training ? NULL : submit_on_log,
-		.on_metric = submit_on_metric,
-		.on_event = submit_on_event,
-		.arg = &view,
-	};
-	bool ok = follow_run(&follow, err);
-	if (ok)
-		submit_outcome(&view, &follow);
-	follow_done(&follow);
-	return ok;
-}
-
 static bool submit_wait(struct cli *cli, const char *id, struct error *err)
 {
 	struct follow follow = { .cli = cli, .id = id };
@@ -222,7 +111,7 @@ static bool submit_run(struct cli *cli, const void *options, const struct arg_li
 		json_auto_t *spec = NULL;
 		ok = submit_one(cli, o, words->items[i], &spec, &ids[i], err);
 		if (ok && o->follow)
-			ok = submit_follow(cli, ids[i], spec, err);
+			ok = submit_view_follow(cli, ids[i], spec, err);
 	}
 	if (ok && o->wait && !o->follow)
 		ok = submit_wait_all(cli, ids, words->count, err);

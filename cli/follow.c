@@ -67,6 +67,8 @@ static bool follow_object(void *arg, const json_t *object)
 		follow_entry(f, entry, &f->metric_seen, f->on_metric);
 	} else if (strcmp(kind, "event") == 0) {
 		follow_event(f, entry);
+	} else if (strcmp(kind, "gap") == 0 && f->on_log) {
+		fprintf(stderr, "stoker: %lld lines are not kept any more\n", (long long)field_int(object, "lines", 0));
 	} else if (strcmp(kind, "end") == 0) {
 		f->job = json_incref(json_object_get(object, "job"));
 		f->why = mem_strdup(field_text(object, "why"));

@@ -104,10 +104,10 @@ static void up_say_died(const struct up_child *child)
 	CLEANUP(free_p) char *lines = up_child_last_lines(child, UP_LOG_LINES);
 	if (up_is_disk_full(lines))
 		fprintf(stderr,
-			"stoker: the %s stopped because the disk is full; it is started again until there is room\n",
+			"stoker: %s stopped because the disk is full; it is started again until there is room\n",
 			up_child_name(child));
 	else
-		fprintf(stderr, "stoker: the %s died (%s); it is started again\n", up_child_name(child),
+		fprintf(stderr, "stoker: %s died (%s); it is started again\n", up_child_name(child),
 			up_child_ended(child));
 }
 
@@ -116,7 +116,7 @@ static void up_say_log(const struct up_child *child)
 	CLEANUP(free_p) char *lines = up_child_last_lines(child, UP_LOG_LINES);
 	for (const char *line = lines; *line;) {
 		size_t len = strcspn(line, "\n");
-		fprintf(stderr, "  %s | %.*s\n", up_child_name(child), (int)len, line);
+		fprintf(stderr, "  | %.*s\n", (int)len, line);
 		line += len + (line[len] == '\n');
 	}
 }
@@ -179,18 +179,18 @@ static void up_on_change(void *arg, struct up_child *child)
 static void up_make_children(struct up *up)
 {
 	struct up_child_options options = { .base = up->base, .on_change = up_on_change, .arg = up };
-	options.name = "redis";
+	options.name = "Redis";
 	options.log = up->folder.redis_log;
 	options.probe_socket = up->folder.redis_socket;
 	options.lock_fd = up->folder.lock_fd;
 	options.death_signal = SIGTERM;
 	up->redis = up_child_new(&options);
-	options.name = "scheduler";
+	options.name = "the scheduler";
 	options.log = up->folder.scheduler_log;
 	options.probe_socket = NULL;
 	up->scheduler = up_child_new(&options);
 	/* The worker's runs go on without it, and keep whatever they inherit: not the lock. */
-	options.name = "worker";
+	options.name = "the worker";
 	options.log = up->folder.worker_log;
 	options.lock_fd = -1;
 	options.death_signal = SIGKILL;
@@ -234,7 +234,7 @@ static bool up_bring(struct up *up, struct up_child *child)
 	if (up_child_was_started(child)) {
 		CLEANUP(free_p) char *lines = up_child_last_lines(child, UP_LOG_LINES);
 		up_say_log(child);
-		error_set(&err, ERR_UNAVAILABLE, up_start_hint(up, child, lines), "the %s did not start: %s",
+		error_set(&err, ERR_UNAVAILABLE, up_start_hint(up, child, lines), "%s did not start: %s",
 			  up_child_name(child), up_child_ended(child));
 		up_fail(up, &err);
 	} else if (!up_child_start(child, &err)) {

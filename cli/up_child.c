@@ -218,7 +218,7 @@ bool up_child_start(struct up_child *child, struct error *err)
 	if (!up_child_spawn(child, ready_end, &pid, err)) {
 		if (ends[0] >= 0)
 			close(ends[0]);
-		return error_wrap(err, "cannot start the %s", child->options.name);
+		return error_wrap(err, "cannot start %s", child->options.name);
 	}
 	child->started_ms = clock_boot_ms();
 	buf_clear(&child->said);
@@ -228,7 +228,7 @@ bool up_child_start(struct up_child *child, struct error *err)
 		up_child_listen(child, ends[0]);
 	child->watch = child_watch_new(child->options.base, pid, up_child_on_exit, child, err);
 	if (!child->watch)
-		return error_wrap(err, "cannot watch the %s", child->options.name);
+		return error_wrap(err, "cannot watch %s", child->options.name);
 	child->state = UP_CHILD_STARTING;
 	return true;
 }

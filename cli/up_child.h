@@ -26,7 +26,7 @@ struct up_child;
 
 struct up_child_options {
 	struct event_base *base;
-	const char *name;         /* "redis", for people */
+	const char *name;         /* "the worker", for people */
 	const char *log;          /* its output is appended to this file */
 	const char *probe_socket; /* ready when PING is answered here; NULL: it has a --ready-fd */
 	int lock_fd;              /* kept open in the child; -1: none */

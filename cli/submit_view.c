@@ -1,0 +1,140 @@
+/* See the header. */
+#include "cli/submit_view.h"
+
+#include <string.h>
+#include "cli/field.h"
+#include "cli/follow.h"
+#include "cli/job.h"
+#include "cli/log_print.h"
+#include "cli/progress.h"
+
+struct submit_view {
+	struct cli *cli;
+	const char *id;
+	const char *name;
+	bool is_training; /* its points are shown instead of its log */
+	struct progress progress;
+	struct log_print log;
+	char checkpoint[64]; /* the last one said */
+	char *state;         /* the last one said */
+	int64_t lost_ms;     /* when the last attempt ended badly */
+};
+
+static void submit_view_checkpoint(struct submit_view *view, const json_t *job)
+{
+	const char *id = field_text(job, "checkpoint");
+	int64_t step = field_int(job, "checkpoint_step", -1);
+	if (!*id || strcmp(id, view->checkpoint) == 0)
+		return;
+	str_copy(view->checkpoint, sizeof view->checkpoint, id);
+	if (step >= 0)
+		fprintf(stderr, "        checkpoint %s saved at step %lld\n", id, (long long)step);
+	else
+		fprintf(stderr, "        checkpoint %s saved\n", id);
+}
+
+/* "default-1  charlm  queued", "default-1  running on host-a (attempt 2) after 0.6 s". */
+static void submit_view_state(struct submit_view *view, const json_t *job)
+{
+	const char *state = field_text(job, "state");
+	const char *phase = field_text(job, "phase");
+	int64_t started_ms = field_int(job, "started_ms", 0);
+	if (strcmp(state, "running") != 0) {
+		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
+		return;
+	}
+	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, field_text(job, "worker"),
+		(long long)field_int(job, "attempt", 0));
+	if (view->lost_ms && started_ms > view->lost_ms) {
+		fprintf(stderr, " after %.1f s", (double)(started_ms - view->lost_ms) / 1000);
+		view->lost_ms = 0;
+	}
+	fputc('\n', stderr);
+}
+
+static void submit_view_job(void *arg, const json_t *job)
+{
+	struct submit_view *view = arg;
+	submit_view_checkpoint(view, job);
+	CLEANUP(free_p)
+	char *said = mem_printf("%s %s %lld", field_text(job, "state"), field_text(job, "phase"),
+				(long long)field_int(job, "attempt", 0));
+	if (job_is_final(job) || (view->state && strcmp(said, view->state) == 0))
+		return; /* the outcome comes by itself */
+	free(view->state);
+	view->state = STEAL(said);
+	submit_view_state(view, job);
+}
+
+static void submit_view_log(void *arg, struct entry_id id, const json_t *entry)
+{
+	struct submit_view *view = arg;
+	log_print_entry(&view->log, id, entry);
+	fflush(stdout);
+}
+
+static void submit_view_metric(void *arg, struct entry_id id, const json_t *entry)
+{
+	struct submit_view *view = arg;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 8192);
+	progress_metric(&view->progress, id, entry, &line);
+	if (view->cli->common.json)
+		cli_print_json_line(entry);
+	else if (view->is_training)
+		cli_print(&line);
+	fflush(stdout);
+}
+
+static void submit_view_event(void *arg, const json_t *event)
+{
+	struct submit_view *view = arg;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 8192);
+	view->lost_ms = field_int(event, "time_ms", 0);
+	entry_event(event, &line);
+	fprintf(stderr, "        %s\n", buf_text(&line));
+}
+
+static void submit_view_outcome(const struct submit_view *view, const struct follow *follow)
+{
+	follow_print_outcome(follow);
+	if (!follow->job)
+		return;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 1024);
+	progress_summary(&view->progress, &line);
+	int indent = (int)strlen(view->id) + 2;
+	if (line.len)
+		fprintf(stderr, "%*s%s\n", indent, "", buf_text(&line) + strlen(" · "));
+	fprintf(stderr, "%*sstoker show %s · stoker metrics %s · stoker checkpoints %s\n", indent, "", view->id,
+		view->id, view->id);
+}
+
+bool submit_view_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err)
+{
+	const json_t *train = json_object_get(spec, "train");
+	struct submit_view view = {
+		.cli = cli,
+		.id = id,
+		.name = field_text(spec, "name"),
+		.is_training = json_is_object(train),
+		.progress = { .total = field_int(train, "steps", 0) },
+		.log = { .cli = cli },
+	};
+	struct follow follow = {
+		.cli = cli,
+		.id = id,
+		.on_job = submit_view_job,
+		.on_log = view.is_training ? NULL : submit_view_log,
+		.on_metric = submit_view_metric,
+		.on_event = submit_view_event,
+		.arg = &view,
+	};
+	bool ok = follow_run(&follow, err);
+	if (ok)
+		submit_view_outcome(&view, &follow);
+	follow_done(&follow);
+	free(view.state);
+	return ok;
+}
