@@ -2,7 +2,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
+#include "lib/fields.h"
 
 struct cancel_options {
 	const char *reason;
@@ -17,7 +17,7 @@ static bool cancel_one(struct cli *cli, const char *id, const char *reason, stru
 	json_auto_t *answer = NULL;
 	if (!client_post(cli, path, body, &answer, err))
 		return false;
-	const char *state = field_text(answer, "state");
+	const char *state = fields_text(answer, "state");
 	if (cli->common.json)
 		cli_print_json_line(answer);
 	else if (strcmp(state, "running") == 0)

@@ -2,10 +2,10 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 static enum paint checkpoints_paint(const char *state)
 {
@@ -16,22 +16,22 @@ static void checkpoints_row(struct table *table, const json_t *checkpoint, int64
 {
 	char text[64];
 	double loss;
-	table_add(table, field_text(checkpoint, "id"));
-	str_format(text, sizeof text, "%lld", (long long)field_int(checkpoint, "step", 0));
-	table_add(table, field_int(checkpoint, "step", -1) < 0 ? "" : text);
+	table_add(table, fields_text(checkpoint, "id"));
+	str_format(text, sizeof text, "%lld", (long long)fields_int(checkpoint, "step", 0));
+	table_add(table, fields_int(checkpoint, "step", -1) < 0 ? "" : text);
 	text[0] = '\0';
-	if (field_number(checkpoint, "loss", &loss))
+	if (fields_number(checkpoint, "loss", &loss))
 		text_number(loss, text, sizeof text);
 	table_add(table, text);
-	text_size(field_int(checkpoint, "size", 0), text, sizeof text);
+	text_size(fields_int(checkpoint, "size", 0), text, sizeof text);
 	table_add(table, text);
-	str_format(text, sizeof text, "%lld", (long long)field_int(checkpoint, "files", 0));
+	str_format(text, sizeof text, "%lld", (long long)fields_int(checkpoint, "files", 0));
 	table_add(table, text);
-	table_add(table, field_is_true(checkpoint, "optimizer") ? "yes" : "no");
-	text_age(now_ms - field_int(checkpoint, "time_ms", now_ms), text, sizeof text);
+	table_add(table, fields_is_true(checkpoint, "optimizer") ? "yes" : "no");
+	text_age(now_ms - fields_int(checkpoint, "time_ms", now_ms), text, sizeof text);
 	table_add(table, text);
-	table_paint(table, field_text(checkpoint, "state"), checkpoints_paint(field_text(checkpoint, "state")));
-	table_paint(table, field_text(checkpoint, "uri"), PAINT_DIM);
+	table_paint(table, fields_text(checkpoint, "state"), checkpoints_paint(fields_text(checkpoint, "state")));
+	table_paint(table, fields_text(checkpoint, "uri"), PAINT_DIM);
 }
 
 static bool checkpoints_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)

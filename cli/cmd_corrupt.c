@@ -1,7 +1,7 @@
 /* stoker corrupt: an operator says that a run has gone bad. */
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
+#include "lib/fields.h"
 
 struct corrupt_options {
 	const char *reason;
@@ -30,7 +30,7 @@ static bool corrupt_run(struct cli *cli, const void *options, const struct arg_l
 		cli_print_json(answer);
 	else
 		printf("%s  %s; its next attempt resumes from before the corruption\n", id,
-		       field_text(answer, "state"));
+		       fields_text(answer, "state"));
 	return true;
 }
 

@@ -2,8 +2,8 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/table.h"
+#include "lib/fields.h"
 
 static void doctor_print(struct cli *cli, bool ok, const char *name, const char *detail, const char *hint)
 {
@@ -21,7 +21,7 @@ static bool doctor_scheduler(struct cli *cli, struct error *err)
 	char detail[512];
 	if (!client_get(cli, "/api/v1/version", &version, err))
 		return false;
-	str_format(detail, sizeof detail, "%s answers at %s; this command is %s", field_text(version, "version"),
+	str_format(detail, sizeof detail, "%s answers at %s; this command is %s", fields_text(version, "version"),
 		   http_client_where(cli->client), STOKER_VERSION);
 	doctor_print(cli, true, "scheduler", detail, "");
 	return true;
@@ -35,7 +35,7 @@ static bool doctor_run(struct cli *cli, const void *options, const struct arg_li
 		return false;
 	if (!client_get(cli, "/api/v1/doctor", &answer, err))
 		return false;
-	cli->exit_code = field_is_true(answer, "ok") ? 0 : EXIT_CHECK_FAILED;
+	cli->exit_code = fields_is_true(answer, "ok") ? 0 : EXIT_CHECK_FAILED;
 	if (cli->common.json) {
 		cli_print_json(answer);
 		return true;
@@ -43,8 +43,8 @@ static bool doctor_run(struct cli *cli, const void *options, const struct arg_li
 	size_t i;
 	json_t *check;
 	json_array_foreach(json_object_get(answer, "checks"), i, check)
-		doctor_print(cli, field_is_true(check, "ok"), field_text(check, "name"), field_text(check, "detail"),
-			     field_text(check, "hint"));
+		doctor_print(cli, fields_is_true(check, "ok"), fields_text(check, "name"), fields_text(check, "detail"),
+			     fields_text(check, "hint"));
 	return true;
 }
 

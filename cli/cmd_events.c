@@ -3,11 +3,11 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/entry.h"
-#include "cli/field.h"
 #include "cli/interrupt.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 #define EVENTS_PAGE     "1000"
 #define EVENTS_RETRY_MS 500
@@ -27,7 +27,7 @@ struct events_view {
 static void events_print(struct events_view *view, const json_t *event)
 {
 	free(view->after);
-	view->after = mem_strdup(field_text(event, "id"));
+	view->after = mem_strdup(fields_text(event, "id"));
 	if (view->cli->common.json) {
 		cli_print_json_line(event);
 		return;
@@ -38,11 +38,11 @@ static void events_print(struct events_view *view, const json_t *event)
 	buf_init(&line, 8192);
 	buf_init(&clean, 16384);
 	/* an event's id begins with its time, by the clock of Redis */
-	int64_t time_ms = field_int(event, "time_ms", strtoll(view->after, NULL, 10));
+	int64_t time_ms = fields_int(event, "time_ms", strtoll(view->after, NULL, 10));
 	text_clock(time_ms, clock_wall_ms(), time, sizeof time);
 	entry_event(event, &line);
 	text_clean(&clean, buf_text(&line));
-	const char *job = field_text(event, "job");
+	const char *job = fields_text(event, "job");
 	printf("%s%s%s  %-12s  %s\n", paint_begin(PAINT_DIM, view->cli->color), time,
 	       paint_end(PAINT_DIM, view->cli->color), *job ? job : TEXT_NONE, buf_text(&clean));
 }
@@ -78,7 +78,7 @@ static bool events_object(void *arg, const json_t *object)
 {
 	struct events_view *view = arg;
 	view->is_lost = false;
-	if (strcmp(field_text(object, "kind"), "event") == 0)
+	if (strcmp(fields_text(object, "kind"), "event") == 0)
 		events_print(view, json_object_get(object, "entry"));
 	fflush(stdout);
 	return true;

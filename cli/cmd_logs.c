@@ -2,9 +2,9 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/follow.h"
 #include "cli/log_print.h"
+#include "lib/fields.h"
 
 #define LOGS_PAGE 1000
 
@@ -135,8 +135,8 @@ static bool logs_tail(struct cli *cli, const char *id, const struct logs_options
 	if (!path || !client_get(cli, path, &shown, err))
 		return false;
 	const json_t *job = json_object_get(shown, "job");
-	int64_t attempt = o->attempt ? o->attempt : field_int(job, "attempt", 0);
-	int64_t next = attempt == field_int(job, "attempt", 0) ? field_int(job, "log_next", 1) : 1;
+	int64_t attempt = o->attempt ? o->attempt : fields_int(job, "attempt", 0);
+	int64_t next = attempt == fields_int(job, "attempt", 0) ? fields_int(job, "log_next", 1) : 1;
 	struct logs_tail tail = { 0 };
 	bool ok = true;
 	for (int64_t back = o->tail * 2 + 200; ok; back *= 4) {

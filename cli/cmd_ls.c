@@ -2,11 +2,11 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/job.h"
 #include "cli/text.h"
 #include "cli/watch.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 #define LS_LIMIT 50
 #define LS_PAGE  100 /* what the server gives at once */
@@ -46,7 +46,7 @@ static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t *
 			return false;
 		json_array_extend(jobs, json_object_get(page, "jobs"));
 		free(cursor);
-		cursor = mem_strdup(field_text(page, "cursor"));
+		cursor = mem_strdup(fields_text(page, "cursor"));
 		if (*cursor && (int64_t)json_array_size(jobs) < limit)
 			continue;
 		*answer = json_pack("{s:O, s:s}", "jobs", jobs, "cursor", cursor);
@@ -57,27 +57,28 @@ static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t *
 /* Only what is not plain needs a reason. */
 static const char *ls_why(const json_t *job)
 {
-	const char *state = field_text(job, "state");
-	bool is_plain = strcmp(state, "succeeded") == 0 || (strcmp(state, "running") == 0 && !*field_text(job, "stop"));
-	return is_plain ? "" : field_text(job, "why");
+	const char *state = fields_text(job, "state");
+	bool is_plain =
+		strcmp(state, "succeeded") == 0 || (strcmp(state, "running") == 0 && !*fields_text(job, "stop"));
+	return is_plain ? "" : fields_text(job, "why");
 }
 
 static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
 {
 	char text[64];
 	double loss;
-	int64_t attempts = field_int(job, "attempt", 0);
+	int64_t attempts = fields_int(job, "attempt", 0);
 	int64_t ran_ms = job_ran_ms(job, now_ms);
-	table_add(table, field_text(job, "id"));
-	table_add(table, field_text(job, "name"));
-	table_paint(table, field_text(job, "state"), job_paint(job));
+	table_add(table, fields_text(job, "id"));
+	table_add(table, fields_text(job, "name"));
+	table_paint(table, fields_text(job, "state"), job_paint(job));
 	job_step(job, text, sizeof text);
 	table_add(table, text);
 	text[0] = '\0';
-	if (field_number(job, "loss", &loss))
+	if (fields_number(job, "loss", &loss))
 		text_number(loss, text, sizeof text);
 	table_add(table, text);
-	text_age(now_ms - field_int(job, "submitted_ms", now_ms), text, sizeof text);
+	text_age(now_ms - fields_int(job, "submitted_ms", now_ms), text, sizeof text);
 	table_add(table, text);
 	text[0] = '\0';
 	if (ran_ms >= 0)
@@ -87,7 +88,7 @@ static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
 	if (attempts)
 		str_format(text, sizeof text, "%lld", (long long)attempts);
 	table_add(table, text);
-	table_add(table, field_text(job, "worker"));
+	table_add(table, fields_text(job, "worker"));
 	table_paint(table, ls_why(job), PAINT_DIM);
 }
 
@@ -95,8 +96,8 @@ static void ls_mark(struct buf *mark, const json_t *job)
 {
 	static const char *const fields[] = { "id", "state", "attempt", "worker", "step", "loss", "phase" };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		buf_printf(mark, "%s ", field_text(job, fields[i]));
-	buf_printf(mark, "%lld\n", (long long)field_int(job, "step", -1));
+		buf_printf(mark, "%s ", fields_text(job, fields[i]));
+	buf_printf(mark, "%lld\n", (long long)fields_int(job, "step", -1));
 }
 
 static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, struct error *err)
@@ -123,7 +124,7 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 	else
 		fprintf(stderr, "no jobs%s%s here\n  hint: stoker submit FILE\n", options->state ? " that are " : "",
 			options->state ? options->state : "");
-	if (*field_text(answer, "cursor"))
+	if (*fields_text(answer, "cursor"))
 		fprintf(stderr, "older ones are not shown; --limit says how many\n");
 	return true;
 }

@@ -2,9 +2,9 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/series.h"
 #include "cli/text.h"
+#include "lib/fields.h"
 
 #define METRICS_PAGE 1000
 
@@ -27,7 +27,7 @@ static bool metrics_pages(struct cli *cli, const char *id, bool raw, metrics_fn 
 		json_auto_t *answer = NULL;
 		if (!client_get(cli, page, &answer, err))
 			return false;
-		const char *next = field_text(answer, "next");
+		const char *next = fields_text(answer, "next");
 		size_t i;
 		json_t *entry;
 		json_array_foreach(json_object_get(answer, "entries"), i, entry) fn(arg, entry);

@@ -2,8 +2,8 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/table.h"
+#include "lib/fields.h"
 
 static bool queues_create(struct cli *cli, const char *name, struct error *err)
 {
@@ -41,10 +41,10 @@ static bool queues_list(struct cli *cli, struct error *err)
 	json_t *queue;
 	json_array_foreach(json_object_get(answer, "queues"), i, queue)
 	{
-		table_add(&table, field_text(queue, "queue"));
+		table_add(&table, fields_text(queue, "queue"));
 		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
 			char number[24];
-			str_format(number, sizeof number, "%lld", (long long)field_int(queue, fields[k], 0));
+			str_format(number, sizeof number, "%lld", (long long)fields_int(queue, fields[k], 0));
 			table_add(&table, number);
 		}
 	}

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
+#include "lib/fields.h"
 
 struct retry_options {
 	int64_t attempt;
@@ -21,7 +21,7 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 	json_auto_t *answer = NULL;
 	if (!client_post(cli, path, body, &answer, err))
 		return false;
-	const char *again = field_text(answer, "id");
+	const char *again = fields_text(answer, "id");
 	if (cli->common.json)
 		cli_print_json(answer);
 	else

@@ -3,11 +3,11 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/entry.h"
-#include "cli/field.h"
 #include "cli/job.h"
 #include "cli/text.h"
 #include "cli/watch.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 #define SHOW_HISTORY 5 /* of the newest entries */
 #define SHOW_LINES   5
@@ -28,12 +28,12 @@ static void show_line(struct buf *into, const char *label, const char *text)
 
 static void show_header(struct cli *cli, const json_t *shown, const json_t *job, struct buf *into)
 {
-	const char *state = field_text(job, "state");
-	const char *why = field_text(shown, "why");
-	buf_printf(into, "%s%s%s", paint_begin(PAINT_BOLD, cli->color), field_text(shown, "id"),
+	const char *state = fields_text(job, "state");
+	const char *why = fields_text(shown, "why");
+	buf_printf(into, "%s%s%s", paint_begin(PAINT_BOLD, cli->color), fields_text(shown, "id"),
 		   paint_end(PAINT_BOLD, cli->color));
-	if (*field_text(job, "name"))
-		buf_printf(into, "  %s", field_text(job, "name"));
+	if (*fields_text(job, "name"))
+		buf_printf(into, "  %s", fields_text(job, "name"));
 	buf_printf(into, "  ·  %s%s%s", paint_begin(job_paint(job), cli->color), state,
 		   paint_end(job_paint(job), cli->color));
 	if (*why) {
@@ -47,19 +47,19 @@ static void show_times(const json_t *job, int64_t now_ms, struct buf *into)
 {
 	char age[32];
 	char line[256];
-	clock_human(now_ms - field_int(job, "submitted_ms", now_ms), age, sizeof age);
+	clock_human(now_ms - fields_int(job, "submitted_ms", now_ms), age, sizeof age);
 	str_format(line, sizeof line, "%s ago%s%s, priority %lld, class %s", age,
-		   *field_text(job, "actor") ? " by " : "", field_text(job, "actor"),
-		   (long long)field_int(job, "priority", 5), field_text(job, "class"));
+		   *fields_text(job, "actor") ? " by " : "", fields_text(job, "actor"),
+		   (long long)fields_int(job, "priority", 5), fields_text(job, "class"));
 	show_line(into, "submitted", line);
 	int64_t ran_ms = job_ran_ms(job, now_ms);
 	if (ran_ms < 0)
 		return;
 	clock_human(ran_ms, age, sizeof age);
-	bool running = strcmp(field_text(job, "state"), "running") == 0;
-	const char *phase = field_text(job, "phase");
-	str_format(line, sizeof line, "%lld, on %s, %s %s%s%s", (long long)field_int(job, "attempt", 0),
-		   *field_text(job, "worker") ? field_text(job, "worker") : "?", running ? "for" : "ran", age,
+	bool running = strcmp(fields_text(job, "state"), "running") == 0;
+	const char *phase = fields_text(job, "phase");
+	str_format(line, sizeof line, "%lld, on %s, %s %s%s%s", (long long)fields_int(job, "attempt", 0),
+		   *fields_text(job, "worker") ? fields_text(job, "worker") : "?", running ? "for" : "ran", age,
 		   running && *phase ? ", " : "", running ? phase : "");
 	show_line(into, "attempt", line);
 }
@@ -74,7 +74,7 @@ static void show_progress(const json_t *job, struct buf *into)
 	if (!*step)
 		return;
 	str_copy(line, sizeof line, step);
-	if (field_number(job, "loss", &loss)) {
+	if (fields_number(job, "loss", &loss)) {
 		text_number(loss, number, sizeof number);
 		str_format(line, sizeof line, "%s, loss %s", step, number);
 	}
@@ -83,26 +83,26 @@ static void show_progress(const json_t *job, struct buf *into)
 
 static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *into)
 {
-	const char *id = field_text(job, "checkpoint");
+	const char *id = fields_text(job, "checkpoint");
 	if (!*id)
 		return;
 	char line[256];
 	char size[32];
-	json_auto_t *all = field_nested(shown, "checkpoints");
-	json_auto_t *checkpoint = field_nested(all, id);
-	text_size(field_int(checkpoint, "size", 0), size, sizeof size);
+	json_auto_t *all = fields_json(shown, "checkpoints");
+	json_auto_t *checkpoint = fields_json(all, id);
+	text_size(fields_int(checkpoint, "size", 0), size, sizeof size);
 	str_format(line, sizeof line, "%s at step %lld (verified, %s optimizer state, %s)", id,
-		   (long long)field_int(job, "checkpoint_step", field_int(checkpoint, "step", 0)),
-		   field_is_true(checkpoint, "optimizer") ? "with" : "without", size);
+		   (long long)fields_int(job, "checkpoint_step", fields_int(checkpoint, "step", 0)),
+		   fields_is_true(checkpoint, "optimizer") ? "with" : "without", size);
 	show_line(into, job_is_final(job) ? "checkpoint" : "resumes from", line);
 }
 
 static void show_end(const json_t *job, struct buf *into)
 {
 	char line[640];
-	int64_t signal = field_int(job, "signal", 0);
-	int64_t code = field_int(job, "exit", -1);
-	show_line(into, job_is_final(job) ? "ended" : "last error", field_text(job, "error"));
+	int64_t signal = fields_int(job, "signal", 0);
+	int64_t code = fields_int(job, "exit", -1);
+	show_line(into, job_is_final(job) ? "ended" : "last error", fields_text(job, "error"));
 	if (signal) {
 		str_format(line, sizeof line, "signal %lld (%s)", (long long)signal, strsignal((int)signal));
 		show_line(into, "exit", line);
@@ -110,9 +110,9 @@ static void show_end(const json_t *job, struct buf *into)
 		str_format(line, sizeof line, "%lld", (long long)code);
 		show_line(into, "exit", line);
 	}
-	if (*field_text(job, "stop")) {
-		str_format(line, sizeof line, "%s%s%s", field_text(job, "stop"),
-			   *field_text(job, "stop_reason") ? ": " : "", field_text(job, "stop_reason"));
+	if (*fields_text(job, "stop")) {
+		str_format(line, sizeof line, "%s%s%s", fields_text(job, "stop"),
+			   *fields_text(job, "stop_reason") ? ": " : "", fields_text(job, "stop_reason"));
 		show_line(into, "asked to", line);
 	}
 }
@@ -120,9 +120,9 @@ static void show_end(const json_t *job, struct buf *into)
 static void show_budget(const json_t *job, struct buf *into)
 {
 	char line[128];
-	long long errors = (long long)field_int(job, "errors", 0);
-	long long lost = (long long)field_int(job, "lost", 0);
-	long long corrupted = (long long)field_int(job, "corrupted", 0);
+	long long errors = (long long)fields_int(job, "errors", 0);
+	long long lost = (long long)fields_int(job, "lost", 0);
+	long long corrupted = (long long)fields_int(job, "corrupted", 0);
 	if (!errors && !lost && !corrupted)
 		return;
 	str_format(line, sizeof line, "%lld failed, %lld lost, %lld corrupted", errors, lost, corrupted);
@@ -131,7 +131,7 @@ static void show_budget(const json_t *job, struct buf *into)
 
 static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 {
-	json_auto_t *history = field_nested(shown, "history");
+	json_auto_t *history = fields_json(shown, "history");
 	size_t count = json_array_size(history);
 	if (!count)
 		return;
@@ -143,7 +143,7 @@ static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 		char time[32];
 		CLEANUP(buf) struct buf line;
 		buf_init(&line, 4096);
-		text_clock(field_int(entry, "time_ms", 0), now_ms, time, sizeof time);
+		text_clock(fields_int(entry, "time_ms", 0), now_ms, time, sizeof time);
 		entry_event(entry, &line);
 		buf_printf(into, "    %s  ", time);
 		text_clean(into, buf_text(&line));
@@ -179,7 +179,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	if (!show_fetch(cli, o->id, &shown, err))
 		return false;
 	const json_t *job = json_object_get(shown, "job");
-	int64_t now_ms = field_int(shown, "now_ms", clock_wall_ms());
+	int64_t now_ms = fields_int(shown, "now_ms", clock_wall_ms());
 	show_header(cli, shown, job, &frame->text);
 	show_times(job, now_ms, &frame->text);
 	show_progress(job, &frame->text);
@@ -188,9 +188,9 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_checkpoint(shown, job, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	show_last_lines(shown, &frame->text);
-	buf_printf(&frame->mark, "%s %s %lld %lld %s", field_text(job, "state"), field_text(job, "phase"),
-		   (long long)field_int(job, "attempt", 0), (long long)field_int(job, "step", -1),
-		   field_text(job, "checkpoint"));
+	buf_printf(&frame->mark, "%s %s %lld %lld %s", fields_text(job, "state"), fields_text(job, "phase"),
+		   (long long)fields_int(job, "attempt", 0), (long long)fields_int(job, "step", -1),
+		   fields_text(job, "checkpoint"));
 	frame->is_last = job_is_final(job);
 	return true;
 }

@@ -7,11 +7,11 @@
 #include <sys/random.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/follow.h"
 #include "cli/interrupt.h"
 #include "cli/spec_file.h"
 #include "cli/submit_view.h"
+#include "lib/fields.h"
 
 #define SUBMIT_TRIES 5
 
@@ -67,7 +67,7 @@ static bool submit_one(struct cli *cli, const struct submit_options *o, const ch
 	if (!spec_file_load(path, &o->sets, &text, err) || !submit_send(cli, o, text, &answer, err))
 		return false;
 	*spec = json_loads(text, 0, NULL);
-	*id = mem_strdup(field_text(answer, "id"));
+	*id = mem_strdup(fields_text(answer, "id"));
 	if (cli->common.json)
 		cli_print_json_line(answer);
 	else if (!o->follow)

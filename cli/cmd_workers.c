@@ -2,10 +2,10 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/field.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 #define WORKERS_SILENT_MS 20000 /* four missed heartbeats */
 
@@ -17,33 +17,33 @@ struct workers_options {
 static void workers_share(struct table *table, const json_t *used, const json_t *capacity, const char *name)
 {
 	char text[64];
-	str_format(text, sizeof text, "%lld/%lld", (long long)field_int(used, name, 0),
-		   (long long)field_int(capacity, name, 0));
+	str_format(text, sizeof text, "%lld/%lld", (long long)fields_int(used, name, 0),
+		   (long long)fields_int(capacity, name, 0));
 	table_add(table, text);
 }
 
 static void workers_row(struct table *table, const json_t *worker, int64_t now_ms)
 {
 	char text[64];
-	json_auto_t *capacity = field_nested(worker, "capacity");
-	json_auto_t *used = field_nested(worker, "used");
-	json_auto_t *runs = field_nested(worker, "runs");
-	int64_t silent_ms = now_ms - field_int(worker, "seen_ms", now_ms);
-	const char *state = field_text(worker, "state");
+	json_auto_t *capacity = fields_json(worker, "capacity");
+	json_auto_t *used = fields_json(worker, "used");
+	json_auto_t *runs = fields_json(worker, "runs");
+	int64_t silent_ms = now_ms - fields_int(worker, "seen_ms", now_ms);
+	const char *state = fields_text(worker, "state");
 	bool is_up = strcmp(state, "up") == 0;
 	bool is_silent = is_up && silent_ms > WORKERS_SILENT_MS;
-	table_add(table, field_text(worker, "id"));
+	table_add(table, fields_text(worker, "id"));
 	table_paint(table, is_silent ? "silent" : state, is_silent ? PAINT_RED : is_up ? PAINT_GREEN : PAINT_DIM);
 	workers_share(table, used, capacity, "cpus");
 	workers_share(table, used, capacity, "gpus");
-	text_size(field_int(capacity, "memory", 0), text, sizeof text);
+	text_size(fields_int(capacity, "memory", 0), text, sizeof text);
 	table_add(table, text);
 	str_format(text, sizeof text, "%zu", json_array_size(runs));
-	table_add(table, json_is_array(runs) ? text : field_text(worker, "runs"));
+	table_add(table, json_is_array(runs) ? text : fields_text(worker, "runs"));
 	text_age(silent_ms, text, sizeof text);
 	table_add(table, text);
-	table_add(table, field_text(worker, "version"));
-	table_add(table, field_text(worker, "host"));
+	table_add(table, fields_text(worker, "version"));
+	table_add(table, fields_text(worker, "host"));
 }
 
 static bool workers_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)

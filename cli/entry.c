@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "cli/field.h"
+#include "lib/fields.h"
 
 bool entry_id_read(const json_t *entry, struct entry_id *id)
 {
-	const char *text = field_text(entry, "id");
+	const char *text = fields_text(entry, "id");
 	char *end = NULL;
 	id->attempt = strtoll(text, &end, 10);
 	if (end == text || *end != '-')
@@ -29,7 +29,7 @@ bool entry_log(const json_t *entry, struct log_text *log)
 		const char *text = json_string_value(json_object_get(entry, streams[i]));
 		if (!text)
 			continue;
-		*log = (struct log_text){ streams[i], text, field_int(entry, "lines", 1) };
+		*log = (struct log_text){ streams[i], text, fields_int(entry, "lines", 1) };
 		return true;
 	}
 	return false;
@@ -65,8 +65,8 @@ static const char *event_name(const char *name)
 
 static void event_part(const json_t *event, const char *field, const char *before, struct buf *into)
 {
-	const char *text = field_text(event, field);
-	int64_t number = field_int(event, field, 0);
+	const char *text = fields_text(event, field);
+	int64_t number = fields_int(event, field, 0);
 	if (*text)
 		buf_printf(into, "%s%s", before, text);
 	else if (number)
@@ -75,9 +75,9 @@ static void event_part(const json_t *event, const char *field, const char *befor
 
 void entry_event(const json_t *event, struct buf *into)
 {
-	if (field_int(event, "attempt", 0) > 0)
-		buf_printf(into, "attempt %lld ", (long long)field_int(event, "attempt", 0));
-	buf_str(into, event_name(field_text(event, "event")));
+	if (fields_int(event, "attempt", 0) > 0)
+		buf_printf(into, "attempt %lld ", (long long)fields_int(event, "attempt", 0));
+	buf_str(into, event_name(fields_text(event, "event")));
 	event_part(event, "checkpoint", " ", into);
 	event_part(event, "step", " at step ", into);
 	event_part(event, "worker", " on ", into);

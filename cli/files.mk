@@ -21,7 +21,6 @@ cli_SOURCES := \
 	cli/cmd_workers.c \
 	cli/commands.c \
 	cli/entry.c \
-	cli/field.c \
 	cli/follow.c \
 	cli/interrupt.c \
 	cli/job.c \

@@ -3,9 +3,9 @@
 
 #include <string.h>
 #include "cli/client.h"
-#include "cli/field.h"
 #include "cli/interrupt.h"
 #include "cli/job.h"
+#include "lib/fields.h"
 
 #define FOLLOW_RETRY_MIN_MS 100
 #define FOLLOW_RETRY_MAX_MS 2000
@@ -15,8 +15,8 @@ static void follow_job(struct follow *f, const json_t *job)
 	if (!f->on_job)
 		return;
 	CLEANUP(free_p)
-	char *shown = mem_printf("%s %lld %s %s", field_text(job, "state"), (long long)field_int(job, "attempt", 0),
-				 field_text(job, "phase"), field_text(job, "checkpoint"));
+	char *shown = mem_printf("%s %lld %s %s", fields_text(job, "state"), (long long)fields_int(job, "attempt", 0),
+				 fields_text(job, "phase"), fields_text(job, "checkpoint"));
 	if (f->job_seen && strcmp(shown, f->job_seen) == 0)
 		return;
 	free(f->job_seen);
@@ -27,7 +27,7 @@ static void follow_job(struct follow *f, const json_t *job)
 /* History entries have no ids, but their times do not fall: those of one millisecond are counted. */
 static void follow_event(struct follow *f, const json_t *event)
 {
-	int64_t time_ms = field_int(event, "time_ms", 0);
+	int64_t time_ms = fields_int(event, "time_ms", 0);
 	if (!f->on_event || time_ms < f->event_ms)
 		return;
 	if (time_ms > f->event_ms) {
@@ -54,7 +54,7 @@ static void follow_entry(struct follow *f, const json_t *entry, struct entry_id 
 static bool follow_object(void *arg, const json_t *object)
 {
 	struct follow *f = arg;
-	const char *kind = field_text(object, "kind");
+	const char *kind = fields_text(object, "kind");
 	const json_t *entry = json_object_get(object, "entry");
 	if (f->is_lost)
 		fprintf(stderr, "stoker: the scheduler is back\n");
@@ -68,10 +68,11 @@ static bool follow_object(void *arg, const json_t *object)
 	} else if (strcmp(kind, "event") == 0) {
 		follow_event(f, entry);
 	} else if (strcmp(kind, "gap") == 0 && f->on_log) {
-		fprintf(stderr, "stoker: %lld lines are not kept any more\n", (long long)field_int(object, "lines", 0));
+		fprintf(stderr, "stoker: %lld lines are not kept any more\n",
+			(long long)fields_int(object, "lines", 0));
 	} else if (strcmp(kind, "end") == 0) {
 		f->job = json_incref(json_object_get(object, "job"));
-		f->why = mem_strdup(field_text(object, "why"));
+		f->why = mem_strdup(fields_text(object, "why"));
 		follow_job(f, f->job);
 		return false;
 	}

@@ -3,8 +3,8 @@
 
 #include <string.h>
 #include "cli/cli.h"
-#include "cli/field.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 
 struct job_state_row {
 	const char *name;
@@ -26,7 +26,7 @@ static const struct job_state_row job_states[] = {
 static const struct job_state_row *job_state(const json_t *job)
 {
 	static const struct job_state_row other = { "", PAINT_NONE, false, 0 };
-	const char *state = field_text(job, "state");
+	const char *state = fields_text(job, "state");
 	for (size_t i = 0; i < ARRAY_LEN(job_states); i++)
 		if (strcmp(job_states[i].name, state) == 0)
 			return &job_states[i];
@@ -50,19 +50,19 @@ int job_exit_code(const json_t *job)
 
 int64_t job_ran_ms(const json_t *job, int64_t now_ms)
 {
-	int64_t started = field_int(job, "started_ms", 0);
-	int64_t ended = field_int(job, "ended_ms", 0);
+	int64_t started = fields_int(job, "started_ms", 0);
+	int64_t ended = fields_int(job, "ended_ms", 0);
 	if (!started)
 		return -1;
 	if (ended >= started)
 		return ended - started;
-	return strcmp(field_text(job, "state"), "running") == 0 ? now_ms - started : -1;
+	return strcmp(fields_text(job, "state"), "running") == 0 ? now_ms - started : -1;
 }
 
 void job_step(const json_t *job, char *into, size_t size)
 {
-	int64_t step = field_int(job, "step", -1);
-	int64_t total = field_int(job, "total", 0);
+	int64_t step = fields_int(job, "step", -1);
+	int64_t total = fields_int(job, "total", 0);
 	into[0] = '\0';
 	if (step >= 0 && total > 0)
 		str_format(into, size, "%lld/%lld", (long long)step, (long long)total);
@@ -72,16 +72,16 @@ void job_step(const json_t *job, char *into, size_t size)
 
 void job_outcome(const json_t *job, const char *why, struct buf *into)
 {
-	const char *state = field_text(job, "state");
-	int64_t attempts = field_int(job, "attempt", 0);
-	int64_t took = field_int(job, "ended_ms", 0) - field_int(job, "submitted_ms", 0);
+	const char *state = fields_text(job, "state");
+	int64_t attempts = fields_int(job, "attempt", 0);
+	int64_t took = fields_int(job, "ended_ms", 0) - fields_int(job, "submitted_ms", 0);
 	char duration[32];
 	clock_human(took > 0 ? took : 0, duration, sizeof duration);
 	bool succeeded = strcmp(state, "succeeded") == 0;
 	buf_printf(into, "%s %s %s", state, succeeded ? "in" : "after", duration);
 	if (attempts > 1)
 		buf_printf(into, " · %lld attempts", (long long)attempts);
-	const char *error = field_text(job, "error");
+	const char *error = fields_text(job, "error");
 	const char *reason = *error ? error : why;
 	if (!succeeded && *reason) {
 		buf_str(into, ": ");

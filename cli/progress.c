@@ -3,8 +3,8 @@
 
 #include <math.h>
 #include <string.h>
-#include "cli/field.h"
 #include "cli/text.h"
+#include "lib/fields.h"
 
 #define PROGRESS_EVERY_MS 5000
 #define PROGRESS_PARTS    20
@@ -17,9 +17,9 @@ static void progress_attempt(struct progress *p, struct entry_id id, const json_
 	if (p->attempt && p->step > p->resumed_at)
 		p->done_before += p->step - p->resumed_at;
 	p->attempt = id.attempt;
-	p->resumed_at = field_int(entry, "resumed_at", 0);
+	p->resumed_at = fields_int(entry, "resumed_at", 0);
 	p->step = p->shown_step = p->resumed_at;
-	p->shown_ms = field_int(entry, "time_ms", 0);
+	p->shown_ms = fields_int(entry, "time_ms", 0);
 }
 
 static void progress_best(struct progress *p, double loss, int64_t step)
@@ -49,7 +49,7 @@ static void progress_values(const json_t *entry, struct buf *into)
 	json_object_foreach((json_t *)entry, name, field)
 	{
 		double value;
-		bool skipped = shown == 4 || !field_number(entry, name, &value);
+		bool skipped = shown == 4 || !fields_number(entry, name, &value);
 		for (size_t i = 0; i < ARRAY_LEN(skip); i++)
 			skipped = skipped || strcmp(skip[i], name) == 0;
 		if (skipped)
@@ -70,7 +70,7 @@ static void progress_line(struct progress *p, const json_t *entry, int64_t time_
 	buf_printf(into, "step %lld", (long long)p->step);
 	if (p->total)
 		buf_printf(into, "/%lld", (long long)p->total);
-	if (field_number(entry, "loss", &loss)) {
+	if (fields_number(entry, "loss", &loss)) {
 		text_number(loss, text, sizeof text);
 		buf_printf(into, "   loss %s", text);
 	}
@@ -86,13 +86,13 @@ static void progress_line(struct progress *p, const json_t *entry, int64_t time_
 void progress_metric(struct progress *p, struct entry_id id, const json_t *entry, struct buf *into)
 {
 	double loss;
-	int64_t time_ms = field_int(entry, "time_ms", 0);
-	int64_t step = field_int(entry, "step", -1);
+	int64_t time_ms = fields_int(entry, "time_ms", 0);
+	int64_t step = fields_int(entry, "step", -1);
 	progress_attempt(p, id, entry);
 	if (step < 0)
 		return;
 	p->step = step;
-	if (field_number(entry, "loss", &loss))
+	if (fields_number(entry, "loss", &loss))
 		progress_best(p, loss, step);
 	if (progress_is_due(p, time_ms))
 		progress_line(p, entry, time_ms, into);

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 #include "cli/entry.h"
-#include "cli/field.h"
 #include "cli/spark.h"
 #include "cli/text.h"
+#include "lib/fields.h"
 
 #define SERIES_WIDTH 32
 
@@ -36,7 +36,7 @@ static void series_add(struct series *series, double value)
 static void series_add_resume(struct series_set *set, const json_t *entry)
 {
 	struct entry_id id;
-	int64_t step = field_int(entry, "resumed_at", 0);
+	int64_t step = fields_int(entry, "resumed_at", 0);
 	if (step <= 0 || !entry_id_read(entry, &id))
 		return;
 	set->resumes = mem_realloc(set->resumes, (set->resume_count + 1) * sizeof *set->resumes);
@@ -55,7 +55,7 @@ void series_add_entry(struct series_set *set, const json_t *entry)
 	json_object_foreach((json_t *)entry, name, field)
 	{
 		double value;
-		bool skipped = !field_number(entry, name, &value);
+		bool skipped = !fields_number(entry, name, &value);
 		for (size_t i = 0; i < ARRAY_LEN(skip); i++)
 			skipped = skipped || strcmp(skip[i], name) == 0;
 		if (!skipped)

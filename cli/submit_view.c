@@ -2,11 +2,11 @@
 #include "cli/submit_view.h"
 
 #include <string.h>
-#include "cli/field.h"
 #include "cli/follow.h"
 #include "cli/job.h"
 #include "cli/log_print.h"
 #include "cli/progress.h"
+#include "lib/fields.h"
 
 struct submit_view {
 	struct cli *cli;
@@ -22,8 +22,8 @@ struct submit_view {
 
 static void submit_view_checkpoint(struct submit_view *view, const json_t *job)
 {
-	const char *id = field_text(job, "checkpoint");
-	int64_t step = field_int(job, "checkpoint_step", -1);
+	const char *id = fields_text(job, "checkpoint");
+	int64_t step = fields_int(job, "checkpoint_step", -1);
 	if (!*id || strcmp(id, view->checkpoint) == 0)
 		return;
 	str_copy(view->checkpoint, sizeof view->checkpoint, id);
@@ -36,15 +36,15 @@ static void submit_view_checkpoint(struct submit_view *view, const json_t *job)
 /* "default-1  charlm  queued", "default-1  running on host-a (attempt 2) after 0.6 s". */
 static void submit_view_state(struct submit_view *view, const json_t *job)
 {
-	const char *state = field_text(job, "state");
-	const char *phase = field_text(job, "phase");
-	int64_t started_ms = field_int(job, "started_ms", 0);
+	const char *state = fields_text(job, "state");
+	const char *phase = fields_text(job, "phase");
+	int64_t started_ms = fields_int(job, "started_ms", 0);
 	if (strcmp(state, "running") != 0) {
 		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
 		return;
 	}
-	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, field_text(job, "worker"),
-		(long long)field_int(job, "attempt", 0));
+	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, fields_text(job, "worker"),
+		(long long)fields_int(job, "attempt", 0));
 	if (view->lost_ms && started_ms > view->lost_ms) {
 		fprintf(stderr, " after %.1f s", (double)(started_ms - view->lost_ms) / 1000);
 		view->lost_ms = 0;
@@ -57,8 +57,8 @@ static void submit_view_job(void *arg, const json_t *job)
 	struct submit_view *view = arg;
 	submit_view_checkpoint(view, job);
 	CLEANUP(free_p)
-	char *said = mem_printf("%s %s %lld", field_text(job, "state"), field_text(job, "phase"),
-				(long long)field_int(job, "attempt", 0));
+	char *said = mem_printf("%s %s %lld", fields_text(job, "state"), fields_text(job, "phase"),
+				(long long)fields_int(job, "attempt", 0));
 	if (job_is_final(job) || (view->state && strcmp(said, view->state) == 0))
 		return; /* the outcome comes by itself */
 	free(view->state);
@@ -91,7 +91,7 @@ static void submit_view_event(void *arg, const json_t *event)
 	struct submit_view *view = arg;
 	CLEANUP(buf) struct buf line;
 	buf_init(&line, 8192);
-	view->lost_ms = field_int(event, "time_ms", 0);
+	view->lost_ms = fields_int(event, "time_ms", 0);
 	entry_event(event, &line);
 	fprintf(stderr, "        %s\n", buf_text(&line));
 }
@@ -117,9 +117,9 @@ bool submit_view_follow(struct cli *cli, const char *id, const json_t *spec, str
 	struct submit_view view = {
 		.cli = cli,
 		.id = id,
-		.name = field_text(spec, "name"),
+		.name = fields_text(spec, "name"),
 		.is_training = json_is_object(train),
-		.progress = { .total = field_int(train, "steps", 0) },
+		.progress = { .total = fields_int(train, "steps", 0) },
 		.log = { .cli = cli },
 	};
 	struct follow follow = {

@@ -10,6 +10,7 @@ lib_SOURCES := \
 	lib/config_values.c \
 	lib/digest.c \
 	lib/error.c \
+	lib/fields.c \
 	lib/http_client.c \
 	lib/http_guard.c \
 	lib/http_listen.c \

@@ -4,7 +4,7 @@
 #include "lib/buf.h"
 #include "lib/config.h"
 #include "queue/spec.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 #define API "/api/v1"
 

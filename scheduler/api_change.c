@@ -4,7 +4,7 @@
 #include "lib/buf.h"
 #include "queue/spec.h"
 #include "scheduler/api.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 /* ---- submit ---- */
 

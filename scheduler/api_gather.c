@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include "lib/buf.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 struct gather {
 	struct api_call *call;

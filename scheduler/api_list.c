@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "scheduler/api_gather.h"
 #include "scheduler/explain.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum { API_LIST_MAX = 100 };
 enum { LIST_JOBS, LIST_WORKERS, LIST_QUESTIONS }; /* what is asked of each queue */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "scheduler/api_gather.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 /* ---- queues ---- */
 

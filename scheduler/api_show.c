@@ -5,7 +5,7 @@
 #include "lib/buf.h"
 #include "scheduler/api.h"
 #include "scheduler/explain.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10 };
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "scheduler/api.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 #include "scheduler/follow.h"
 #include "scheduler/points.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/cleanup.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum { DOCTOR_REDIS_MAJOR = 7 };
 

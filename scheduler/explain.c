@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "lib/clock.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum { EXPLAIN_MAX_ATTEMPTS = 3 }; /* retry.max_attempts of a spec that does not say */
 

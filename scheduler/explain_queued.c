@@ -2,7 +2,7 @@
 #include <string.h>
 #include "lib/clock.h"
 #include "scheduler/explain.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum { EXPLAIN_SEEN_MS = 15000 }; /* a worker says every 5 s that it is there */
 

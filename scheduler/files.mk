@@ -10,7 +10,6 @@ scheduler_SOURCES := \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \
-	scheduler/fields.c \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
 	scheduler/points.c \

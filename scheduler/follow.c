@@ -9,7 +9,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "scheduler/explain.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 #include "scheduler/follow_channels.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include "lib/buf.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 json_t *points_merge(const json_t *entries)
 {

@@ -6,7 +6,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 enum {
 	TICKER_MAX_MS = 1000,

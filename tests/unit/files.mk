@@ -5,6 +5,7 @@ unit_SUPPORT := \
 unit_TESTS := \
 	test_checkpoints \
 	test_child \
+	test_cli_entries \
 	test_cli_text \
 	test_cli_words \
 	test_config \

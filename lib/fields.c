@@ -1,4 +1,4 @@
-#include "scheduler/fields.h"
+#include "lib/fields.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +22,27 @@ int64_t fields_int(const json_t *object, const char *name, int64_t otherwise)
 	errno = 0;
 	long long number = strtoll(text, &end, 10);
 	return errno || *end ? otherwise : number;
+}
+
+bool fields_number(const json_t *object, const char *name, double *value)
+{
+	const json_t *field = json_object_get(object, name);
+	if (json_is_number(field)) {
+		*value = json_number_value(field);
+		return true;
+	}
+	const char *text = json_string_value(field);
+	if (!text || !*text)
+		return false;
+	char *end;
+	*value = strtod(text, &end);
+	return *end == '\0';
+}
+
+bool fields_is_true(const json_t *object, const char *name)
+{
+	return json_is_true(json_object_get(object, name)) || fields_int(object, name, 0) == 1 ||
+	       fields_is(object, name, "true");
 }
 
 bool fields_is(const json_t *object, const char *name, const char *text)

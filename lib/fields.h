@@ -1,10 +1,11 @@
 /*
  * Reading what Redis kept as hash fields: in the JSON documents of the function
  * library a number may stand as a number or as decimal text, and an object as an
- * object or as its text. Used by the API files only, as all of json_t is.
+ * object or as its text. Used where json_t is: in the API and in the commands that
+ * read its answers.
  */
-#ifndef STOKER_SCHEDULER_FIELDS_H
-#define STOKER_SCHEDULER_FIELDS_H
+#ifndef STOKER_LIB_FIELDS_H
+#define STOKER_LIB_FIELDS_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,6 +14,9 @@
 /* "" where it is absent or no text. object may be NULL. */
 const char *fields_text(const json_t *object, const char *name);
 int64_t fields_int(const json_t *object, const char *name, int64_t otherwise);
+/* False where it is absent; reads NaN, Infinity and -Infinity, too. */
+bool fields_number(const json_t *object, const char *name, double *value);
+bool fields_is_true(const json_t *object, const char *name);
 bool fields_is(const json_t *object, const char *name, const char *text);
 
 /* A new reference to the object or array, parsed if it stands as text; NULL: there is none. */
