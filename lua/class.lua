@@ -20,7 +20,7 @@ local function class_labels_json(labels)
     for name in pairs(labels) do
         names[#names + 1] = name
     end
-    table.sort(names)
+    table.sort(names, bytes_less)
     for i, name in ipairs(names) do
         parts[i] = cjson.encode(name) .. ':' .. cjson.encode(labels[name])
     end

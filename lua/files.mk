@@ -4,6 +4,8 @@ lua_SOURCES := \
 	lua/job.lua \
 	lua/class.lua \
 	lua/lane.lua \
+	lua/nearest.lua \
+	lua/spec_walk.lua \
 	lua/spec.lua \
 	lua/move.lua \
 	lua/checkpoints.lua \
@@ -16,9 +18,15 @@ lua_SOURCES := \
 	lua/renew.lua \
 	lua/log.lua \
 	lua/metric.lua \
+	lua/checkpoint.lua \
 	lua/finish.lua \
+	lua/adopt.lua \
+	lua/cancel.lua \
+	lua/corrupt.lua \
+	lua/retry.lua \
 	lua/promote.lua \
 	lua/reap.lua \
+	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
 	lua/stats.lua

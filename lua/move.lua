@@ -59,7 +59,7 @@ end
 -- The class of a waiting job may have been dropped meanwhile: it is made again.
 local function job_ready(q, j, event)
     if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
-        local _, requirement = spec_class(spec_load(q, j.n))
+        local _, requirement = spec_class(spec_of_job(q, j.n))
         class_put(q, j.f.class, requirement)
     end
     append(q.batch.unwait, j.n)

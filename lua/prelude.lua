@@ -93,6 +93,17 @@ local function clip(text, bytes)
     return text:sub(1, bytes)
 end
 
+-- Lua compares texts by the locale that Redis was started in; what is written or said must not depend on it.
+local function bytes_less(a, b)
+    for i = 1, math.min(#a, #b) do
+        local x, y = a:byte(i), b:byte(i)
+        if x ~= y then
+            return x < y
+        end
+    end
+    return #a < #b
+end
+
 local function quoted(text)
     if text == nil then
         return 'nothing'
@@ -213,7 +224,11 @@ local function queue_open(keys)
         q.meta[field] = values[i] or nil
     end
     for field, default in pairs(META_NUMBERS) do
-        q.meta[field] = tonumber(q.meta[field]) or default
+        local value = q.meta[field]
+        if value and not (value:match('^%d+$') and #value < 16) then
+            fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field, quoted(value))
+        end
+        q.meta[field] = tonumber(value or default)
     end
     return q
 end

@@ -66,26 +66,28 @@ local function recovery_decide(q, j, policy)
                not newest and 'no good checkpoint is left: it starts from the beginning' or nil)
 end
 
--- At a claim: what this attempt starts from. Said for every attempt but a first one without a past.
+-- Notes what the running attempt starts from, and says it; c is nil for the beginning.
+local function recovery_resume_from(q, j, c)
+    local step = c and tonumber(c.record.step)
+    job_set(j, 'resume', c and c.id)
+    job_set(j, 'step', step)
+    job_set(j, 'resumed_at', step or 0)
+    job_set(j, 'recover_step', step or 0)
+    event_say(q, j, 'recovery.checkpoint_selected', 'checkpoint', c and c.id or 'none', 'step', step or 0, 'reason',
+              not c and 'no good checkpoint: it starts from the beginning' or nil)
+end
+
+-- At a claim: what this attempt starts from. A first attempt without a past says nothing. Answers the summary.
 local function recovery_select(q, j)
     local id = j.f.resume_next or j.f.checkpoint
-    local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id)
-    local step
-    if summary then
-        step = tonumber(cjson.decode(summary).step)
-        job_set(j, 'resume', id)
-        job_set(j, 'step', step)
-    else
-        job_clear(j, 'resume', 'step')
-    end
+    local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id) or nil
     job_clear(j, 'resume_next')
-    if j.f.attempt ~= '1' or summary then
-        job_set(j, 'recover_step', step or 0)
-        job_set(j, 'resumed_at', step or 0)
-        event_say(q, j, 'recovery.checkpoint_selected', 'checkpoint', summary and id or 'none', 'step', step or 0,
-                  'reason', not summary and 'no checkpoint: it starts from the beginning' or nil)
+    if summary then
+        recovery_resume_from(q, j, {id = id, record = cjson.decode(summary)})
+    elseif j.f.attempt ~= '1' then
+        recovery_resume_from(q, j, nil)
     end
-    return summary or nil
+    return summary
 end
 
 -- Says recovery.completed once the attempt got past what it resumed from: its step did, or, when it tells no steps, it

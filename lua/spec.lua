@@ -1,82 +1,47 @@
--- The job spec, as the functions read it. A spec is kept once, as it was given, in `spec:<n>`; what a function needs
--- later (retries, recovery, keep_last) is read from there at the time.
+-- The job spec, as the functions use it. It is kept once, as it was given, in `spec:<n>`; what a function needs later
+-- (retries, recovery, keep_last) is read from there at the time. "Values" are those of spec_walk: by path, in ms and
+-- bytes, with the defaults filled in.
 
-local SPEC_MAX_BYTES = 262144
-
-local UNITS_MS = {ms = 1, s = 1000, m = 60000, min = 60000, h = 3600000, d = 86400000}
-local UNITS_BYTES = {[''] = 1, B = 1, KiB = 1024, MiB = 1048576, GiB = 1073741824, TiB = 1099511627776}
-
-local function spec_duration_ms(value)
-    if type(value) == 'number' then
-        return value * 1000
+-- The values of a stored spec. It was checked when it came in, so nothing fails here: should a stranger have changed
+-- it, the defaults hold.
+local function spec_of_job(q, n)
+    local text = call('GET', key_of(q, 'spec:' .. n)) or '{}'
+    local ok, values = pcall(spec_walk, select(2, pcall(cjson.decode, text)))
+    if ok then
+        return values
     end
-    local number, unit = value:match('^([%d.]+)%s*(%a+)$')
-    return tonumber(number) * UNITS_MS[unit]
-end
-
-local function spec_size_bytes(value)
-    if type(value) == 'number' then
-        return value
-    end
-    local number, unit = value:match('^([%d.]+)%s*(%a*)$')
-    return tonumber(number) * UNITS_BYTES[unit]
-end
-
--- The value at a path of a decoded spec, or the default.
-local function spec_value(tree, path, default)
-    for name in path:gmatch('[^.]+') do
-        tree = type(tree) == 'table' and tree[name] or nil
-        if tree == nil or tree == cjson.null then
-            return default
+    values = {}
+    for _, section in ipairs(spec_table.sections) do
+        for _, row in ipairs(section.rows) do
+            values[row.path] = row.default
         end
     end
-    return tree
-end
-
-local function spec_check(q, text)
-    if #text > SPEC_MAX_BYTES then
-        fail('INVALID', 'the spec has %d bytes, at most %d are allowed', #text, SPEC_MAX_BYTES)
-    end
-    local tree = want_object(text, 'spec', SPEC_MAX_BYTES)
-    local queue = spec_value(tree, 'queue')
-    if queue and queue ~= q.name then
-        fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', quoted(queue), q.name)
-    end
-    return tree
+    return values
 end
 
 -- The class and the requirement of a spec.
-local function spec_class(tree)
-    return class_of(spec_value(tree, 'resources.cpus', 1), spec_value(tree, 'resources.gpus', 0),
-                    spec_size_bytes(spec_value(tree, 'resources.memory', 0)), spec_value(tree, 'resources.labels', {}))
+local function spec_class(values)
+    return class_of(values['resources.cpus'], values['resources.gpus'], values['resources.memory'],
+                    values['resources.labels'] or {})
 end
 
--- The spec of a job, decoded; empty if a stranger took it away.
-local function spec_load(q, n)
-    local text = call('GET', key_of(q, 'spec:' .. n))
-    return text and cjson.decode(text) or {}
+local function spec_backoff(values, section)
+    return {base_ms = values[section .. '.backoff'], most_ms = values[section .. '.max_backoff'],
+            jitter = values[section .. '.jitter']}
 end
 
 -- What decides over the life of a job after its submit.
 local function spec_policy(q, n)
-    local tree = spec_load(q, n)
-    local function backoff(section)
-        return {
-            base_ms = spec_duration_ms(spec_value(tree, section .. '.backoff', 5)),
-            most_ms = spec_duration_ms(spec_value(tree, section .. '.max_backoff', 60)),
-            jitter = spec_value(tree, section .. '.jitter', 0.25),
-        }
-    end
-    local enabled = spec_value(tree, 'recovery.enabled', true)
+    local values = spec_of_job(q, n)
     return {
-        max_errors = spec_value(tree, 'retry.max_attempts', 3),
-        max_lost = spec_value(tree, 'retry.max_lost', 3),
-        retry = backoff('retry'),
-        recover = enabled,
-        max_corrupted = spec_value(tree, 'recovery.max_attempts', 3),
-        recovery = backoff('recovery'),
-        checkpoint = spec_value(tree, 'recovery.checkpoint', 'latest'),
-        may_restart = spec_value(tree, 'recovery.no_checkpoint', 'restart') == 'restart',
-        keep_last = spec_value(tree, 'checkpoint.keep_last', 3),
+        max_errors = values['retry.max_attempts'],
+        max_lost = values['retry.max_lost'],
+        retry = spec_backoff(values, 'retry'),
+        recover = values['recovery.enabled'],
+        max_corrupted = values['recovery.max_attempts'],
+        recovery = spec_backoff(values, 'recovery'),
+        checkpoint = values['recovery.checkpoint'],
+        may_restart = values['recovery.no_checkpoint'] == 'restart',
+        keep_last = values['checkpoint.keep_last'],
     }
 end

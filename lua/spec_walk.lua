@@ -20,7 +20,7 @@ local function spec_show_value(value)
     if type(value) == 'string' then
         return spec_show_text(value)
     elseif type(value) == 'number' then
-        local is_whole = value == floor(value) and math.abs(value) < 1e15
+        local is_whole = value == math.floor(value) and math.abs(value) < 1e15
         return string.format(is_whole and '%.0f' or '%.14g', value == 0 and 0 or value)
     elseif type(value) ~= 'table' then
         return value == cjson.null and 'null' or tostring(value)
@@ -45,22 +45,11 @@ local function spec_fail(path, expected, value)
     fail('INVALID', path .. ': expected ' .. expected .. ', got ' .. spec_show_value(value))
 end
 
--- By bytes: Lua's own order depends on the locale of the server.
-local function spec_is_before(a, b)
-    for i = 1, min(#a, #b) do
-        local x, y = a:byte(i), b:byte(i)
-        if x ~= y then
-            return x < y
-        end
-    end
-    return #a < #b
-end
-
 -- The smallest name for which is_bad(name, value).
 local function spec_first_bad(object, is_bad)
     local first
     for name, value in pairs(object) do
-        if is_bad(name, value) and (not first or spec_is_before(name, first)) then
+        if is_bad(name, value) and (not first or bytes_less(name, first)) then
             first = name
         end
     end
@@ -92,19 +81,19 @@ local function spec_unit(text, units, bare)
     if unit ~= '' then
         factor = units[(unit:gsub('^ ', ''))]
     end
-    local value = factor and floor(tonumber(number) * factor + 0.5)
+    local value = factor and math.floor(tonumber(number) * factor + 0.5)
     return value and value <= LARGEST and value or nil
 end
 
 local function spec_duration(value)
     if type(value) == 'number' then
-        return floor(value * 1000 + 0.5)
+        return math.floor(value * 1000 + 0.5)
     end
     return type(value) == 'string' and spec_unit(value, spec_table.durations, 1000) or nil
 end
 
 local function spec_whole(value)
-    return type(value) == 'number' and value == floor(value) and value or nil
+    return type(value) == 'number' and value == math.floor(value) and value or nil
 end
 
 -- type → its value in the decoded unit, or nil when it has another type.
@@ -210,6 +199,14 @@ local function spec_section_of(tree, section)
     return spec_given(tree, section.name)
 end
 
+local function spec_known_keys(section)
+    local keys = {}
+    for key in section.known:gmatch('[^, ]+') do
+        append(keys, key)
+    end
+    return keys
+end
+
 -- Each value by itself, into values by path; defaults for what is not given.
 local function spec_walk_values(tree, section, values)
     local object = spec_section_of(tree, section)
@@ -223,7 +220,9 @@ local function spec_walk_values(tree, section, values)
     end)
     if unknown then
         local path = (section.name == '' and '' or section.name .. '.') .. spec_show_name(unknown)
-        fail('INVALID', path .. ': unknown key; known here: ' .. section.known)
+        local meant = nearest(unknown, spec_known_keys(section))
+        fail('INVALID', path .. ': unknown key; known here: ' .. section.known ..
+             (meant and ' | did you mean ' .. meant .. '?' or ''))
     end
     for _, row in ipairs(section.rows) do
         local value = spec_given(object, row.key)
@@ -301,27 +300,58 @@ local function spec_is_utf8(text)
     return not text:find('[\128-\255]')
 end
 
-local spec_json -- made at the first use: while the library is loaded there is no cjson
+local SPEC_LITERALS = {['true'] = true, ['false'] = true, null = true, text = true}
 
--- JSON as other readers of the spec take it: no 0x10, NaN or Infinity.
-local function spec_decode(text)
-    if not spec_json then
-        spec_json = cjson.new()
-        spec_json.decode_invalid_numbers(false)
-    end
-    return spec_json.decode(text)
+local function spec_is_number_literal(word)
+    local rest = word:match('^%-?0(.*)$') or word:match('^%-?[1-9]%d*(.*)$')
+    rest = rest and (rest:match('^%.%d+(.*)$') or rest)
+    return rest and (rest == '' or rest:match('^[eE][+-]?%d+$'))
 end
 
--- The text of a spec → its values by path, and the spec as it was given.
-local function spec_read(text)
-    if #text > spec_table.max_bytes then
-        fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text)
-    elseif not spec_is_utf8(text) then
-        fail('INVALID', 'spec: expected UTF-8 text')
+-- cjson takes more than JSON: 0x10, nan, control characters in texts. A worker reads the spec with a strict reader, so
+-- what that would refuse is refused here. Answers how many names stand in the objects of the text.
+local function spec_check_strict(text)
+    local bare = text:gsub('\\.', '')
+    local outside = bare:gsub('"[^"]*"', 'text')
+    if select(2, text:gsub('[%z\1-\31]', '')) ~= select(2, outside:gsub('[%z\1-\31]', '')) then
+        fail('INVALID', 'spec: not valid JSON: a control character in a text')
     end
-    local ok, tree = pcall(spec_decode, text)
+    for word in outside:gmatch('[^%s{}%[%],:]+') do
+        if not SPEC_LITERALS[word] and not spec_is_number_literal(word) then
+            fail('INVALID', 'spec: not valid JSON: ' .. spec_show_text(word))
+        end
+    end
+    return select(2, outside:gsub(':', ''))
+end
+
+local function spec_count_names(value)
+    local count = 0
+    if type(value) == 'table' then
+        local of_each = value[1] == nil and 1 or 0
+        for _, item in pairs(value) do
+            count = count + of_each + spec_count_names(item)
+        end
+    end
+    return count
+end
+
+local function spec_decode(text)
+    local ok, tree = pcall(cjson.decode, text)
     if not ok then
         fail('INVALID', 'spec: not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
+    elseif spec_check_strict(text) ~= spec_count_names(tree) then
+        fail('INVALID', 'spec: not valid JSON: a name stands twice in an object')
     end
-    return spec_walk(tree), tree
+    return tree
+end
+
+-- The text of a spec → its values by path.
+local function spec_read(text)
+    if #text > spec_table.max_bytes then
+        fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text ..
+             ' | put large data into files, and name them in the spec')
+    elseif not spec_is_utf8(text) then
+        fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
+    end
+    return spec_walk(spec_decode(text))
 end

@@ -10,26 +10,28 @@ do
     end
 
     -- Everything is checked here; what follows cannot fail. options: actor, delay_ms, retry_of (a job).
-    function submit_job(q, spec_text, tree, options)
+    function submit_job(q, spec_text, values, options)
         check_room(q)
         expect_queue_types(q)
-        local class, requirement = spec_class(tree)
+        local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
         local n = integer_text(q.meta.next + 1)
         local j = job_of_fields(n, {state = 'new'})
         job_set(j, 'class', class)
-        job_set(j, 'priority', spec_value(tree, 'priority', 5))
+        job_set(j, 'priority', values.priority)
         expect_type(q, 'stream', 'ready:' .. lane_name(j, '-'))
         expect_type(q, 'zset', 'wake:' .. class)
-        call('DEL', key_of(q, 'job:' .. n)) -- what a stranger put there would mix with ours
+        -- What a stranger put there would mix with ours.
+        call('DEL', key_of(q, 'job:' .. n), key_of(q, 'log:' .. n), key_of(q, 'metrics:' .. n),
+             key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n))
         call('HINCRBY', q.meta_key, 'next', 1)
         call('SET', key_of(q, 'spec:' .. n), spec_text)
         job_set(j, 'uid', redis.sha1hex(q.base .. n .. ':' .. q.now_us .. ':' .. spec_text):sub(1, 16))
-        job_set(j, 'name', spec_value(tree, 'name'))
-        job_set(j, 'experiment', spec_value(tree, 'experiment'))
+        job_set(j, 'name', values.name)
+        job_set(j, 'experiment', values.experiment)
         job_set(j, 'actor', options.actor)
         job_set(j, 'attempt', 0)
-        job_set(j, 'lease_ms', spec_duration_ms(spec_value(tree, 'lease', 10)))
+        job_set(j, 'lease_ms', values.lease)
         job_set(j, 'submitted_ms', q.now)
         class_put(q, class, requirement)
         q.batch.active = q.batch.active + 1
@@ -54,6 +56,14 @@ do
         return job_id(q, n)
     end
 
+    local function want_spec(q, text)
+        local values = spec_read(text)
+        if values.queue and values.queue ~= q.name then
+            fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
+        end
+        return values
+    end
+
     local function submit(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
@@ -67,9 +77,8 @@ do
                 return id
             end
         end
-        local tree = spec_check(q, spec_text)
-        local delay_ms = spec_duration_ms(spec_value(tree, 'delay', 0))
-        local j = submit_job(q, spec_text, tree, {actor = actor, delay_ms = delay_ms})
+        local values = want_spec(q, spec_text)
+        local j = submit_job(q, spec_text, values, {actor = actor, delay_ms = values.delay})
         if key then
             call('SET', key_of(q, 'key:' .. key), j.n .. ' ' .. hash, 'PX', integer_text(q.meta.key_ttl_ms))
         end

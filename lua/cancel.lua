@@ -1,0 +1,49 @@
+-- stoker_cancel <n> [actor] [reason]: at once when it does not run; else its runner is asked.
+do
+    local function cancel_running(q, j, actor, reason)
+        if j.f.stop == 'cancel' then
+            return
+        end
+        job_set(j, 'stop', 'cancel') -- it wins over every other thing that was asked
+        job_set(j, 'stop_reason', reason or 'cancelled')
+        event_note(q, j, 'job.cancel_asked', 'state', 'running', 'actor', actor, 'reason', reason)
+        event_hint(q, 'stop', tonumber(j.n))
+    end
+
+    local function cancel_idle(q, j, actor, reason)
+        if j.f.state == 'queued' then
+            lane_drop(q, j)
+        else
+            append(q.batch.unwait, j.n)
+        end
+        job_set(j, 'cause', 'cancelled')
+        job_set(j, 'error', reason)
+        job_settle(q, j, 'cancel')
+        event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', actor, 'reason', reason)
+    end
+
+    local function cancel(keys, args)
+        no_more_arguments(args, 3)
+        local q = queue_open(keys)
+        local n = want_job_number(args[1])
+        local actor, reason = want_actor(args[2]), want_reason(args[3])
+        expect_queue_types(q)
+        expect_type(q, 'zset', 'jobs:cancelled')
+        expect_type(q, 'list', 'history:' .. n)
+        local j = job_load(q, n)
+        if job_is_final(j) then
+            if j.f.state ~= 'cancelled' then
+                fail('CONFLICT', 'job %s is %s already', job_id(q, n), j.f.state)
+            end
+        elseif j.f.state == 'running' then
+            cancel_running(q, j, actor, reason)
+        else
+            cancel_idle(q, j, actor, reason)
+        end
+        job_save(q, j)
+        queue_flush(q)
+        return j.f.state
+    end
+
+    register('cancel', cancel, 'allow-oom')
+end

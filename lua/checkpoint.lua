@@ -1,0 +1,168 @@
+-- stoker_checkpoint, _reject, _drop: checkpoints are committed, found bad, and forgotten under the attempt's token.
+do
+    local function want_checkpoint_id(text)
+        return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
+    end
+
+    local function want_summary(text)
+        local summary = want_object(text, 'summary', SUMMARY_MAX_BYTES)
+        local step = summary.step
+        if step == cjson.null then
+            summary.step = nil
+        elseif step ~= nil and (type(step) ~= 'number' or step ~= math.floor(step) or step < 0) then
+            fail('INVALID', 'summary.step: expected an integer from 0, got %s', quoted(step))
+        end
+        return summary
+    end
+
+    local function find(list, id)
+        for i, c in ipairs(list) do
+            if c.id == id then
+                return c, i
+            end
+        end
+    end
+
+    -- The answer of a commit, and of the same commit again.
+    local function answer_deleting(list)
+        local answer = {'ok'}
+        for _, c in ipairs(list) do
+            if c.record.state == 'deleting' then
+                append(answer, c.id)
+            end
+        end
+        return answer
+    end
+
+    -- Marks what keep_last leaves out. What this attempt may still be restoring stays; what an earlier job lent
+    -- (attempt 0) is only forgotten: the objects are that job's.
+    local function keep_last(q, j, list, count)
+        local good = checkpoints_committed(list)
+        for i = 1, #good - count do
+            local c = good[i]
+            if c.attempt == 0 then
+                call('HDEL', key_of(q, 'checkpoints:' .. j.n), c.id)
+            elseif c.id ~= j.f.resume or j.f.started_ms then
+                checkpoints_mark(q, j, c, 'deleting')
+            end
+        end
+    end
+
+    -- After the run was flagged, only what lies before the onset is still good.
+    local function state_of_new(j, summary)
+        if j.f.stop ~= 'corrupted' and j.f.flagged ~= j.f.attempt then
+            return 'committed'
+        end
+        local onset = tonumber(j.f.onset)
+        return onset and summary.step and summary.step < onset and 'committed' or 'quarantined'
+    end
+
+    local function commit(q, j, list, c, policy)
+        c.record.state = state_of_new(j, c.record)
+        append(list, c)
+        checkpoints_put(q, j.n, c)
+        job_set(j, 'checkpoint_seq', c.attempt .. '-' .. c.seq)
+        if c.record.state == 'quarantined' then
+            event_note(q, j, 'checkpoint.quarantined', 'checkpoint', c.id, 'step', c.record.step, 'reason',
+                       'the run was flagged corrupted before this was saved')
+            return
+        end
+        job_clear(j, 'lost')
+        checkpoints_note_newest(j, list)
+        event_say(q, j, 'checkpoint.committed', 'checkpoint', c.id, 'step', c.record.step, 'worker', j.f.worker)
+        keep_last(q, j, list, policy.keep_last)
+    end
+
+    -- Whether this sequence number of the running attempt was committed before, even if it is dropped by now.
+    local function is_known(j, attempt, seq)
+        local last_attempt, last_seq = (j.f.checkpoint_seq or ''):match(CHECKPOINT_ID)
+        return tonumber(last_attempt) == attempt and seq <= tonumber(last_seq)
+    end
+
+    local function checkpoint(keys, args)
+        no_more_arguments(args, 5)
+        local q = queue_open(keys)
+        local id = want_checkpoint_id(args[4])
+        local summary = want_summary(args[5])
+        expect_queue_types(q)
+        local j = attempt_fenced(q, args)
+        local attempt, seq = id:match(CHECKPOINT_ID)
+        attempt, seq = tonumber(attempt), tonumber(seq)
+        if attempt ~= job_number(j, 'attempt') then
+            fail('INVALID', 'checkpoint: %s is not of the running attempt, %s', id, j.f.attempt)
+        end
+        local policy = spec_policy(q, j.n)
+        local list = checkpoints_load(q, j.n)
+        local known = find(list, id)
+        if known and known.record.sha256 ~= summary.sha256 then
+            fail('CONFLICT', 'checkpoint %s of job %s is committed with other contents', id, job_id(q, j.n))
+        end
+        attempt_revive(q, j)
+        if not known and not is_known(j, attempt, seq) then
+            summary.attempt, summary.seq, summary.token = attempt, seq, j.f.token
+            summary.time_ms = type(summary.time_ms) == 'number' and summary.time_ms or q.now
+            commit(q, j, list, {id = id, attempt = attempt, seq = seq, record = summary}, policy)
+        end
+        job_save(q, j)
+        queue_flush(q)
+        return answer_deleting(list)
+    end
+
+    -- The newest good one before place i.
+    local function next_older(list, i)
+        for k = i - 1, 1, -1 do
+            if list[k].record.state == 'committed' then
+                return list[k]
+            end
+        end
+    end
+
+    local function reject(keys, args)
+        no_more_arguments(args, 5)
+        local q = queue_open(keys)
+        local id = want_checkpoint_id(args[4])
+        local reason = want_reason(args[5])
+        expect_queue_types(q)
+        local j = attempt_fenced(q, args)
+        local list = checkpoints_load(q, j.n)
+        local c, i = find(list, id)
+        if not c then
+            fail('NOTFOUND', 'job %s has no checkpoint %s', job_id(q, j.n), id)
+        end
+        attempt_revive(q, j)
+        local older = next_older(list, i)
+        if c.record.state ~= 'rejected' then
+            checkpoints_mark(q, j, c, 'rejected')
+            event_note(q, j, 'checkpoint.rejected', 'checkpoint', id, 'step', c.record.step, 'reason', reason)
+            checkpoints_note_newest(j, list)
+            recovery_resume_from(q, j, older)
+        end
+        job_save(q, j)
+        queue_flush(q)
+        return older and {older.id, cjson.encode(older.record)} or {}
+    end
+
+    local function drop(keys, args)
+        local q = queue_open(keys)
+        if #args < 4 or #args > 3 + MAX_JOBS_A_CALL then
+            fail('INVALID', 'expected <n> <uid> <token> and 1 to %d checkpoint ids', MAX_JOBS_A_CALL)
+        end
+        for i = 4, #args do
+            want_checkpoint_id(args[i])
+        end
+        local j = job_fenced(q, args)
+        local list, gone = checkpoints_load(q, j.n), {}
+        for i = 4, #args do
+            local c = find(list, args[i])
+            if c and c.record.state == 'deleting' then
+                append(gone, c.id)
+            end
+        end
+        call_with('HDEL', key_of(q, 'checkpoints:' .. j.n), gone)
+        return #gone
+    end
+
+    register('checkpoint', checkpoint, 'allow-oom')
+    register('reject', reject, 'allow-oom')
+    register('drop', drop, 'allow-oom')
+end

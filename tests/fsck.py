@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+"""Checks the invariants of the Redis contract (docs/protocol.md) on a live Redis, without changing anything.
+
+    tests/fsck.py unix:///path/redis.sock [prefix]     prints what is wrong; exit 1 if anything is
+
+fsck.check(client) answers a list of sentences, empty when all is well.
+"""
+import json
+import re
+import sys
+
+FINAL = ("succeeded", "failed", "cancelled")
+STATES = ("waiting", "queued", "running") + FINAL
+RUN_FIELDS = ("uid", "class", "priority", "attempt", "lease_ms", "submitted_ms", "state")
+
+
+class Queue:
+    def __init__(self, client, base):
+        self.client, self.base, self.problems = client, base, []
+        self.read()
+
+    def say(self, text, *args):
+        self.problems.append(f"{self.base}: {text % args}")
+
+    def read(self):
+        """What is needed of every key of the queue, as of one moment."""
+        names = self.client.keys(self.base + "*")
+        types = dict(zip(names, self.many([lambda p, name=name: p.type(name) for name in names])))
+        wanted = {}
+        for name, kind in types.items():
+            short = name[len(self.base):]
+            if kind == "hash" and not short.startswith("worker:"):
+                wanted[short] = lambda p, name=name: p.hgetall(name)
+            elif kind == "zset" and not short.startswith("wake:"):
+                wanted[short] = lambda p, name=name: p.zrange(name, 0, -1, withscores=True)
+            elif kind == "stream" and short != "events":
+                wanted[short] = lambda p, name=name: p.xrange(name)
+            if kind == "stream" and short.startswith("ready:"):
+                wanted["groups " + short] = lambda p, name=name: p.xinfo_groups(name)
+                wanted["pending " + short] = lambda p, name=name: p.xpending_range(name, "workers", "-", "+", 1000000)
+        self.types = {name[len(self.base):]: kind for name, kind in types.items()}
+        self.data = dict(zip(wanted, self.many(wanted.values())))
+        self.jobs = {short[4:]: fields for short, fields in self.data.items() if short.startswith("job:")}
+        self.meta = self.data.get("meta", {})
+
+    def many(self, commands):
+        with self.client.pipeline(transaction=True) as pipe:
+            for command in commands:
+                command(pipe)
+            return pipe.execute(raise_on_error=False)
+
+    def index(self, name):
+        return dict(self.data.get(name, []))
+
+    def check(self):
+        self.check_types()
+        entries = self.check_lanes()
+        for n, job in self.jobs.items():
+            self.check_job(n, job, entries)
+        self.check_indexes()
+        self.check_counts(entries)
+        for n in self.jobs:
+            self.check_streams(n)
+            self.check_checkpoints(n)
+        return self.problems
+
+    def check_types(self):
+        expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
+                    "events": "stream", "workers": "zset"}
+        parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
+                 "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash"}
+        for short, kind in self.types.items():
+            wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
+            if wanted is None:
+                self.say("unknown key %s", short)
+            elif kind != wanted:
+                self.say("%s is a %s, not a %s", short, kind, wanted)
+
+    def check_lanes(self):
+        """Entries of all lanes: (lane, id) → (n, consumer or None). Undelivered ones need their lane in `lanes`."""
+        entries, lanes = {}, self.index("lanes")
+        for short in [k for k in self.data if k.startswith("ready:")]:
+            lane, groups = short[6:], self.data["groups " + short]
+            if len(groups) != 1 or groups[0]["name"] != "workers":
+                self.say("%s has the groups %s", short, groups)
+                continue
+            pending = {p["message_id"]: p["consumer"] for p in self.data["pending " + short]}
+            found = dict(self.data[short])
+            if not found:
+                self.say("%s is empty and still there", short)
+            for entry in pending.keys() - found.keys():
+                self.say("%s: %s is pending but deleted", short, entry)
+            undelivered = 0
+            for entry, fields in found.items():
+                entries[lane, entry] = (fields.get("n"), pending.get(entry))
+                delivered = parse_id(entry) <= parse_id(groups[0]["last-delivered-id"])
+                undelivered += not delivered
+                if delivered != (entry in pending):
+                    self.say("%s: %s is delivered but not pending, or the reverse", short, entry)
+            if undelivered and lane not in lanes:
+                self.say("%s has undelivered entries and is not in lanes", short)
+            if undelivered and lane.split(":")[0] not in self.data.get("classes", {}):
+                self.say("%s has work and its class is not in classes", short)
+            if undelivered and lane.endswith(":!held"):
+                self.say("%s: nobody reads what is queued there", short)
+        for lane in lanes:
+            if "ready:" + lane not in self.data:
+                self.say("lanes has %s, which has no stream", lane)
+        return entries
+
+    def check_job(self, n, job, entries):
+        state = job.get("state")
+        if state not in STATES:
+            return self.say("job %s has the state %s", n, state)
+        for field in RUN_FIELDS:
+            if field not in job:
+                self.say("job %s has no %s", n, field)
+        for field, value in job.items():
+            if value == "":
+                self.say("job %s: the field %s is empty", n, field)
+        mine = [(place, consumer) for place, (owner, consumer) in entries.items() if owner == n]
+        if state in ("queued", "running"):
+            if [place for place, _ in mine] != [(job.get("lane"), job.get("entry"))]:
+                self.say("%s job %s knows %s, but its ready entries are %s", state, n,
+                         (job.get("lane"), job.get("entry")), mine)
+            else:
+                self.check_delivery(n, job, mine[0][1])
+        elif mine:
+            self.say("%s job %s has ready entries %s", state, n, mine)
+        for name, wanted in [("leases", "running"), ("waiting", "waiting")] + [("jobs:" + s, s) for s in FINAL]:
+            if (n in self.index(name)) != (state == wanted):
+                self.say("%s job %s is %sin %s", state, n, "" if n in self.index(name) else "not ", name)
+        if state in FINAL and "ended_ms" not in job:
+            self.say("%s job %s has no ended_ms", state, n)
+        if state == "waiting" and "reason" not in job:
+            self.say("waiting job %s has no reason", n)
+        if "spec:" + n not in self.types:
+            self.say("job %s has no spec", n)
+
+    def check_delivery(self, n, job, consumer):
+        if job["state"] == "queued" and consumer is not None:
+            self.say("queued job %s is pending for %s", n, consumer)
+        if job["state"] == "running":
+            if consumer != job.get("worker"):
+                self.say("running job %s of %s is pending for %s", n, job.get("worker"), consumer)
+            if not job.get("token", "").isdigit() or int(job["attempt"]) < 1:
+                self.say("running job %s has token %s, attempt %s", n, job.get("token"), job["attempt"])
+
+    def check_indexes(self):
+        for name in ["leases", "waiting"] + ["jobs:" + s for s in FINAL]:
+            for n in self.index(name):
+                if n not in self.jobs:
+                    self.say("%s has %s, which is no job", name, n)
+        for short in self.types:
+            kind, _, n = short.partition(":")
+            if kind in ("spec", "log", "metrics", "checkpoints", "history") and n not in self.jobs:
+                self.say("%s belongs to no job", short)
+
+    def check_counts(self, entries):
+        active = sum(job.get("state") not in FINAL for job in self.jobs.values())
+        if int(self.meta.get("active", 0)) != active:
+            self.say("meta says %s active jobs, there are %d", self.meta.get("active"), active)
+        newest = max([int(n) for n in self.jobs] or [0])
+        if int(self.meta.get("next", 0)) < newest:
+            self.say("meta says the newest job is %s, it is %d", self.meta.get("next"), newest)
+        for (lane, entry), (n, _) in entries.items():
+            if n not in self.jobs:
+                self.say("ready:%s %s names job %s, which is not there", lane, entry, n)
+
+    def check_streams(self, n):
+        """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""
+        log, points = self.data.get("log:" + n, []), self.data.get("metrics:" + n, [])
+        self.check_dense(n, "log", [(entry, int(fields["lines"])) for entry, fields in log], "log_next")
+        self.check_dense(n, "metrics", [(e, 1) for e, _ in points if not e.endswith("-0")], "metric_next")
+
+    def check_dense(self, n, what, entries, field):
+        expected = {}
+        for i, (entry, count) in enumerate(entries):
+            attempt, first = parse_id(entry)
+            wanted = expected.get(attempt, 1 if i > 0 else first)
+            if first != wanted:
+                self.say("%s of job %s has a hole before %s (expected %d)", what, n, entry, wanted)
+            expected[attempt] = first + count
+        attempt = int(self.jobs[n]["attempt"])
+        if attempt in expected and self.jobs[n].get(field) != str(expected[attempt]):
+            self.say("%s of job %s ends before %d, its %s is %s", what, n, expected[attempt], field,
+                     self.jobs[n].get(field))
+
+    def check_checkpoints(self, n):
+        good, job = [], self.jobs[n]
+        for checkpoint, text in self.data.get("checkpoints:" + n, {}).items():
+            if not re.fullmatch(r"\d+-\d+", checkpoint):
+                self.say("job %s has a checkpoint called %s", n, checkpoint)
+                continue
+            record = json.loads(text)
+            if record.get("state") not in ("committed", "quarantined", "rejected", "deleting"):
+                self.say("checkpoint %s of job %s has the state %s", checkpoint, n, record.get("state"))
+            if record.get("state") == "committed":
+                good.append(checkpoint)
+        newest = max(good, key=parse_id, default=None)
+        if job.get("checkpoint") != newest:
+            self.say("job %s names checkpoint %s, the newest good one is %s", n, job.get("checkpoint"), newest)
+
+
+def parse_id(entry):
+    return tuple(int(part) for part in entry.split("-"))
+
+
+def check(client, prefix="stoker"):
+    """What is wrong in three readings: keys may come and go between the list of keys and the MULTI."""
+    wrong = None
+    for _ in range(3):
+        found = []
+        for key in sorted(client.keys(prefix + ":{*}:meta")):
+            found += Queue(client, key[:-len("meta")]).check()
+        wrong = found if wrong is None else [problem for problem in wrong if problem in found]
+        if not wrong:
+            break
+    return wrong
+
+
+def main():
+    import redis
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    client = redis.Redis.from_url(sys.argv[1], decode_responses=True)
+    problems = check(client, *sys.argv[2:3])
+    print("\n".join(problems) or "all invariants hold")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
