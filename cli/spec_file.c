@@ -26,7 +26,7 @@ static bool spec_file_read(const char *path, const char *name, struct buf *text,
 	while ((len = read(fd, part, sizeof part)) > 0)
 		if (!buf_add(text, part, (size_t)len))
 			return error_set(err, ERR_INPUT, "training data belongs in files that the spec names",
-					 "%s: a spec has at most %d KiB", name, SPEC_MAX_BYTES / 1024);
+					 "%s: spec: expected at most %d bytes", name, SPEC_MAX_BYTES);
 	if (len < 0)
 		return error_errno(err, ERR_INPUT, NULL, "cannot read %s", name);
 	return true;
@@ -71,17 +71,6 @@ static char *spec_file_folder(const char *path)
 	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
 }
 
-/* What stands behind "origin:12: ". */
-static const char *spec_file_sentence(const char *message, const char *origin)
-{
-	size_t len = strlen(origin);
-	if (strncmp(message, origin, len) != 0 || message[len] != ':')
-		return message;
-	const char *rest = message + len + 1;
-	size_t digits = strspn(rest, "0123456789");
-	return digits && strncmp(rest + digits, ": ", 2) == 0 ? rest + digits + 2 : message;
-}
-
 /* What is sent is the document after --set; but where the same is wrong with the file as it stands,
  * the error names the line there. */
 static bool spec_file_check(const char *name, const struct buf *text, const json_t *spec, char **json,
@@ -89,25 +78,28 @@ static bool spec_file_check(const char *name, const struct buf *text, const json
 {
 	struct error changed = { 0 };
 	struct error plain = { 0 };
-	CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT);
+	CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT | JSON_ENCODE_ANY);
 	CLEANUP(free_p) char *ignored = NULL;
-	if (spec_normalize(document, strlen(document), "--set", json, &changed))
+	if (spec_normalize(document, strlen(document), NULL, json, &changed))
 		return true;
-	const char *sentence = spec_file_sentence(changed.message, "--set");
-	if (!spec_normalize(buf_text(text), text->len, name, &ignored, &plain) &&
-	    strcmp(spec_file_sentence(plain.message, name), sentence) == 0)
+	size_t tail = strlen(changed.message);
+	if (!spec_normalize(buf_text(text), text->len, name, &ignored, &plain) && strlen(plain.message) > tail &&
+	    strcmp(plain.message + strlen(plain.message) - tail, changed.message) == 0)
 		*err = plain;
 	else
-		error_set(err, changed.kind, changed.hint, "%s with --set: %s", name, sentence);
+		error_set(err, changed.kind, changed.hint, "%s with --set: %s", name, changed.message);
 	return false;
 }
 
 bool spec_file_load(const char *path, const struct arg_list *sets, char **json, struct error *err)
 {
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
+	CLEANUP(free_p) char *plain = NULL;
 	CLEANUP(buf) struct buf text;
-	buf_init(&text, SPEC_MAX_BYTES);
+	buf_init(&text, YAML_MAX_BYTES);
 	if (!spec_file_read(path, name, &text, err))
+		return false;
+	if (sets->count == 0 && !spec_normalize(buf_text(&text), text.len, name, &plain, err))
 		return false;
 	json_auto_t *spec = yaml_decode(buf_text(&text), text.len, name, err);
 	if (!spec)
