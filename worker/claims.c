@@ -1,0 +1,288 @@
+#include "worker/claims.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+enum {
+	CLAIMS_MAX = 16,         /* jobs a request */
+	CLAIMS_CLASSES_MAX = 64, /* doorbells waited on at once */
+	CLAIMS_NAMES_MAX = 64 * 1024,
+	CLAIMS_WAIT_MS = 5000, /* on doorbells; then it asks anyway: a bell may have rung for a worker that died */
+	CLAIMS_RETRY_MS = 500,
+	CLAIMS_REFUSED_MS = 10000, /* after a claim that this machine could not start */
+};
+
+enum claims_state {
+	CLAIMS_OFF,      /* not begun, or stopped */
+	CLAIMS_ASKING,   /* a request is on its way */
+	CLAIMS_LISTING,  /* asks which classes there are */
+	CLAIMS_WAITING,  /* for a doorbell, or for the timer when no class fits */
+	CLAIMS_RETRYING, /* Redis did not answer, or this machine failed */
+};
+
+struct claims {
+	struct claims_options o;
+	struct jobs *bell;
+	struct event *timer;
+	enum claims_state state;
+	int64_t request;      /* number of the last request that was answered */
+	int64_t sent_boot_ms; /* when the one on its way was sent first; 1: by an earlier worker, long ago */
+	bool is_stopped;
+	bool has_failed;
+	bool look_again;    /* something changed while a call was on its way */
+	bool is_ringing;    /* a doorbell call is on its way, for these classes: */
+	struct buf ringing; /* their names, joined: NUL stands behind each */
+	struct buf wanted;  /* those that fit now */
+};
+
+static void claims_ask(struct claims *claims);
+static void claims_list(struct claims *claims);
+
+static void claims_arm(struct claims *claims, enum claims_state state, int64_t ms)
+{
+	struct timeval tv = clock_timeval(ms);
+	claims->state = state;
+	event_add(claims->timer, &tv);
+}
+
+static void claims_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	claims_ask(arg);
+}
+
+struct claims *claims_new(const struct claims_options *options, struct error *err)
+{
+	struct claims *claims = mem_alloc(sizeof *claims);
+	claims->o = *options;
+	claims->timer = evtimer_new(options->base, claims_timer, claims);
+	claims->is_stopped = true;
+	buf_init(&claims->ringing, CLAIMS_NAMES_MAX);
+	buf_init(&claims->wanted, CLAIMS_NAMES_MAX);
+	claims->bell = jobs_new(options->base, options->own, err);
+	if (!claims->bell) {
+		claims_free(claims);
+		return NULL;
+	}
+	return claims;
+}
+
+void claims_free(struct claims *claims)
+{
+	if (!claims)
+		return;
+	jobs_free(claims->bell);
+	buf_done(&claims->ringing);
+	buf_done(&claims->wanted);
+	event_free(claims->timer);
+	free(claims);
+}
+
+static bool claims_rest(struct claims *claims)
+{
+	if (!claims->is_stopped)
+		return false;
+	event_del(claims->timer);
+	claims->state = CLAIMS_OFF;
+	return true;
+}
+
+static void claims_answered(void *arg, const struct claim *all, size_t count, const struct error *err)
+{
+	struct claims *claims = arg;
+	bool started = true;
+	if (err) {
+		if (!claims->has_failed)
+			log_failure(LOG_WARN, "cannot claim",
+				    err); /* once; the next success says no more than others do */
+		claims->has_failed = true;
+		if (!claims_rest(claims))
+			claims_arm(claims, CLAIMS_RETRYING,
+				   CLAIMS_RETRY_MS); /* the same number: it may have happened */
+		return;
+	}
+	claims->has_failed = false;
+	claims->request++;
+	for (size_t i = 0; i < count; i++)
+		started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms) && started;
+	claims->sent_boot_ms = 0;
+	claims->state = CLAIMS_OFF;
+	if (claims_rest(claims))
+		return;
+	if (!started)
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
+	else if (count == CLAIMS_MAX || claims->look_again)
+		claims_ask(claims);
+	else
+		claims_list(claims);
+}
+
+static void claims_ask(struct claims *claims)
+{
+	struct grant left = slots_free(claims->o.slots);
+	char text[256];
+	CLEANUP(buf) struct buf b;
+	if (claims_rest(claims))
+		return;
+	buf_init(&b, 64 * 1024);
+	str_format(text, sizeof text,
+		   "{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 ",\"labels\":", left.cpus,
+		   slots_gpu_count(left.gpus), left.memory_bytes);
+	buf_str(&b, text);
+	buf_str(&b, claims->o.labels_json);
+	buf_byte(&b, '}');
+	struct claim_request request = { .queue = claims->o.queue,
+					 .worker = claims->o.worker,
+					 .free_json = buf_text(&b),
+					 .max = CLAIMS_MAX,
+					 .request = claims->request + 1 };
+	claims->state = CLAIMS_ASKING;
+	claims->look_again = false;
+	if (!claims->sent_boot_ms)
+		claims->sent_boot_ms =
+			clock_boot_ms(); /* of the first sending: a lease can only end earlier than we think */
+	jobs_claim(claims->o.jobs, &request, claims_answered, claims);
+}
+
+static void claims_ring(struct claims *claims);
+
+static void claims_rang(void *arg, const char *class_name, const struct error *err)
+{
+	struct claims *claims = arg;
+	bool is_current = claims->ringing.len == claims->wanted.len &&
+			  !memcmp(buf_text(&claims->ringing), buf_text(&claims->wanted), claims->wanted.len);
+	claims->is_ringing = false;
+	if (class_name || !err)
+		claims->look_again = true; /* also when nobody rang for so long */
+	if (claims->state != CLAIMS_WAITING || claims_rest(claims))
+		return;
+	if (claims->look_again)
+		claims_ask(claims);
+	else if (is_current)
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the connection was lost */
+	else
+		claims_ring(claims);
+}
+
+/* Waits for the bells of the classes wanted, and for no others: a ring for what does not fit here would be lost
+ * to the workers where it does. */
+static void claims_ring(struct claims *claims)
+{
+	const char *names[CLAIMS_CLASSES_MAX];
+	size_t count = 0;
+	if (claims->is_ringing) {
+		if (claims->ringing.len != claims->wanted.len ||
+		    memcmp(buf_text(&claims->ringing), buf_text(&claims->wanted), claims->wanted.len) != 0)
+			jobs_interrupt(claims->bell); /* claims_rang rings again */
+		return;
+	}
+	if (!claims->wanted.len) {
+		claims_arm(claims, CLAIMS_WAITING, CLAIMS_WAIT_MS);
+		return;
+	}
+	buf_clear(&claims->ringing);
+	buf_add(&claims->ringing, claims->wanted.data, claims->wanted.len);
+	for (const char *p = claims->ringing.data; p < claims->ringing.data + claims->ringing.len; p += strlen(p) + 1)
+		names[count++] = p;
+	claims->is_ringing = true;
+	jobs_doorbell(claims->bell, claims->o.queue, names, count, CLAIMS_WAIT_MS, claims_rang, claims);
+}
+
+static bool claims_labels_fit(const char *have_json, const json_t *want)
+{
+	const char *name;
+	json_t *value;
+	json_auto_t *have = json_loads(have_json, 0, NULL);
+	json_object_foreach((json_t *)want, name,
+			    value) if (!json_equal(json_object_get(have, name), value)) return false;
+	return true;
+}
+
+static int64_t claims_number(const json_t *requirement, const char *name)
+{
+	return json_integer_value(json_object_get(requirement, name));
+}
+
+static bool claims_fits(const struct claims *claims, const json_t *requirement)
+{
+	return slots_fit(claims->o.slots, claims_number(requirement, "cpus"), claims_number(requirement, "memory"),
+			 claims_number(requirement, "gpus")) &&
+	       claims_labels_fit(claims->o.labels_json, json_object_get(requirement, "labels"));
+}
+
+static void claims_listed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct claims *claims = arg;
+	size_t count = 0;
+	const char *name;
+	json_t *requirement;
+	json_auto_t *classes = err ? NULL : json_loadb(text, len, 0, NULL);
+	if (claims->state != CLAIMS_LISTING || claims_rest(claims))
+		return;
+	if (!classes) {
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS);
+		return;
+	}
+	if (claims->look_again) {
+		claims_ask(claims);
+		return;
+	}
+	buf_clear(&claims->wanted);
+	json_object_foreach(classes, name,
+			    requirement) if (claims_fits(claims, requirement) && count++ < CLAIMS_CLASSES_MAX)
+		buf_add(&claims->wanted, name, strlen(name) + 1);
+	claims->state = CLAIMS_WAITING;
+	claims_ring(claims);
+}
+
+static void claims_list(struct claims *claims)
+{
+	claims->state = CLAIMS_LISTING;
+	jobs_classes(claims->o.jobs, claims->o.queue, claims_listed, claims);
+}
+
+void claims_begin(struct claims *claims, int64_t last_request)
+{
+	claims->is_stopped = false;
+	/* The last one again: what it gave and nobody started comes back; its answer counts it up to here. */
+	claims->request = last_request > 0 ? last_request - 1 : 0;
+	claims->sent_boot_ms = last_request > 0 ? 1 : 0;
+	claims_ask(claims);
+}
+
+void claims_look(struct claims *claims)
+{
+	claims->look_again = true;
+	if (claims->state != CLAIMS_WAITING)
+		return;
+	event_del(claims->timer);
+	claims_ask(claims);
+}
+
+void claims_stop(struct claims *claims)
+{
+	claims->is_stopped = true;
+	if (claims->is_ringing)
+		jobs_interrupt(claims->bell);
+	if (claims->state != CLAIMS_ASKING)
+		claims_rest(claims);
+}
+
+void claims_resume(struct claims *claims)
+{
+	if (!claims->is_stopped)
+		return;
+	claims->is_stopped = false;
+	if (claims->state == CLAIMS_OFF)
+		claims_ask(claims);
+}
+
+bool claims_is_idle(const struct claims *claims)
+{
+	return claims->state != CLAIMS_ASKING;
+}

@@ -1,0 +1,45 @@
+/*
+ * Claiming from one queue: waits on the doorbells of the classes that fit what is
+ * free now, claims, and hands the claims on.
+ *
+ * Requests are numbered, and the worker's record in Redis keeps the last number with
+ * its answer: after a start the last request is sent once more, so that nothing
+ * that was claimed but not started is lost.
+ */
+#ifndef STOKER_WORKER_CLAIMS_H
+#define STOKER_WORKER_CLAIMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <event2/event.h>
+#include "queue/jobs.h"
+#include "worker/slots.h"
+
+struct claims;
+
+struct claims_options {
+	struct event_base *base;
+	struct jobs *jobs;              /* for calls that do not block */
+	const struct jobs_options *own; /* the doorbell gets a connection of its own */
+	const char *queue;
+	const char *worker;
+	const char *labels_json;
+	const struct slots *slots;
+	/* sent_boot_ms: when the request was sent. false: this one cannot be started. */
+	bool (*on_claim)(void *arg, const struct claim *claim, int64_t sent_boot_ms);
+	void *arg;
+};
+
+struct claims *claims_new(const struct claims_options *options, struct error *err);
+void claims_free(struct claims *claims);
+
+/* The worker is registered; its last request had this number (0: none yet). Starts claiming. */
+void claims_begin(struct claims *claims, int64_t last_request);
+/* Something became free, or there is a new class: looks again. */
+void claims_look(struct claims *claims);
+/* No new claims from now on; a request on its way is still answered. */
+void claims_stop(struct claims *claims);
+void claims_resume(struct claims *claims);
+bool claims_is_idle(const struct claims *claims); /* no request is on its way */
+
+#endif

@@ -1,0 +1,60 @@
+/* stoker-worker: reads its options, makes the worker and runs the loop. */
+#include <signal.h>
+#include <stdio.h>
+#include "lib/log.h"
+#include "lib/ready.h"
+#include "worker/settings.h"
+#include "worker/worker.h"
+
+static enum log_level main_level(const char *name)
+{
+	switch (name[0]) {
+	case 'e':
+		return LOG_ERROR;
+	case 'w':
+		return LOG_WARN;
+	case 'd':
+		return LOG_DEBUG;
+	default:
+		return LOG_INFO;
+	}
+}
+
+static int main_run(const struct worker_settings *settings)
+{
+	struct error err = { 0 };
+	log_setup("stoker-worker", main_level(settings->log_level), settings->log_json);
+	ready_fd_keep(settings->ready_fd);
+	signal(SIGPIPE, SIG_IGN); /* writes to a program or a server that went away are errors, not deaths */
+	struct event_base *base = event_base_new();
+	struct worker *worker = base ? worker_new(base, settings, &err) : NULL;
+	if (!worker) {
+		log_failure(LOG_ERROR, "cannot start", &err);
+		return error_kind_of(err.kind)->exit_code;
+	}
+	event_base_dispatch(base);
+	worker_free(worker);
+	event_base_free(base);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct error err = { 0 };
+	struct worker_settings settings = { 0 };
+	enum config_result result = config_load(&worker_options, argc, argv, &settings, NULL, NULL, &err);
+	int status = 0;
+	if (result == CONFIG_HELP) {
+		config_print_help(&worker_options, stdout);
+	} else if (result == CONFIG_VERSION) {
+		printf("stoker-worker %s\n", STOKER_VERSION);
+	} else if (result == CONFIG_FAILED) {
+		log_setup("stoker-worker", LOG_INFO, false);
+		log_failure(LOG_ERROR, "cannot start", &err);
+		status = error_kind_of(err.kind)->exit_code;
+	} else {
+		status = main_run(&settings);
+	}
+	config_done(&worker_options, &settings);
+	return status;
+}

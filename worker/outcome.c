@@ -1,0 +1,86 @@
+#include "worker/outcome.h"
+
+#include "lib/buf.h"
+
+enum {                      /* what a program's exit status says */
+       EXIT_INPUT = 65,     /* EX_DATAERR: its input is wrong, and will be the next time */
+       EXIT_PREEMPTED = 75, /* EX_TEMPFAIL: it has saved its work and may be started again */
+       EXIT_CONFIG = 78,    /* EX_CONFIG: it cannot run like this */
+};
+
+struct outcome_stop_row {
+	enum stop_reason stop;
+	const char *cause;
+	const char *error; /* when nobody gave a reason */
+};
+
+static const struct outcome_stop_row outcome_stops[] = {
+	{ STOP_PREEMPT, "preempted", "preempted" },
+	{ STOP_STALLED, "stalled", "nothing was heard of the program for its stall_timeout" },
+	{ STOP_TIMEOUT, "timeout", "it ran longer than its timeout" },
+	{ STOP_CORRUPTED, "corrupted", "flagged as corrupted" },
+	{ STOP_CANCEL, "cancelled", "cancelled" },
+	{ STOP_PARTITION, "lost", "redis could not be reached before the lease ended (on_partition: stop)" },
+};
+
+static void outcome_say(struct outcome *outcome, const char *cause, const char *error)
+{
+	outcome->cause = cause;
+	if (!str_copy(outcome->error, sizeof outcome->error, error))
+		str_format(outcome->error, sizeof outcome->error, "%.*s", OUTCOME_ERROR_MAX - 1, error);
+}
+
+/* A program that traps SIGTERM often exits with 0: that does not say that its work was complete. */
+static bool outcome_is_success(const struct outcome_input *in)
+{
+	bool exited_zero = in->how.is_known && in->how.signal == 0 && in->how.code == 0;
+	return exited_zero && (in->stop == STOP_NONE || (in->said_done && in->stop <= STOP_TIMEOUT));
+}
+
+static void outcome_of_program(const struct outcome_input *in, struct outcome *out)
+{
+	char how[64], text[OUTCOME_ERROR_MAX];
+	child_exit_text(&in->how, how, sizeof how);
+	if (in->how.code == EXIT_INPUT) {
+		outcome_say(out, "permanent", "exit 65: the program says that its input is wrong");
+	} else if (in->how.code == EXIT_CONFIG) {
+		outcome_say(out, "permanent", "exit 78: the program says that it cannot run like this");
+	} else if (in->how.code == EXIT_PREEMPTED) {
+		outcome_say(out, "error", "exit 75, which means preempted, but nobody had asked it to stop");
+	} else if (in->how.signal == SIGKILL) {
+		str_format(text, sizeof text, "killed by %s; when nobody did that, the machine had no memory left",
+			   how);
+		outcome_say(out, "error", text);
+	} else if (in->how.signal) {
+		str_format(text, sizeof text, "killed by %s", how);
+		outcome_say(out, "error", text);
+	} else {
+		outcome_say(out, "error", how);
+	}
+}
+
+static void outcome_of_stop(const struct outcome_input *in, struct outcome *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(outcome_stops); i++)
+		if (outcome_stops[i].stop == in->stop)
+			outcome_say(out, outcome_stops[i].cause, in->why[0] ? in->why : outcome_stops[i].error);
+}
+
+void outcome_of(const struct outcome_input *in, struct outcome *out)
+{
+	*out = (struct outcome){ .exit_code = -1 };
+	if (in->was_started && in->how.is_known && in->how.signal == 0)
+		out->exit_code = in->how.code;
+	if (in->was_started && in->how.is_known)
+		out->signal = in->how.signal;
+	if (in->failure[0])
+		outcome_say(out, in->is_permanent ? "permanent" : "error", in->failure);
+	else if (in->was_started && outcome_is_success(in))
+		outcome_say(out, in->said_corrupted ? "corrupted" : "succeeded", "");
+	else if (in->stop != STOP_NONE)
+		outcome_of_stop(in, out);
+	else if (in->said_corrupted)
+		outcome_say(out, "corrupted", "the program said that it is corrupted");
+	else
+		outcome_of_program(in, out);
+}

@@ -1,0 +1,218 @@
+#include "worker/run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "lib/buf.h"
+#include "worker/run_record.h"
+
+enum { RUN_JSON_MAX = 2 * SPEC_MAX_BYTES + 64 * 1024 };
+
+char *run_path(const char *folder, const char *name)
+{
+	return mem_printf("%s/%s", folder, name);
+}
+
+static bool run_mkdir(const char *path, struct error *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return true;
+	return error_errno(err, ERR_SYSTEM, NULL, "cannot make the folder %s", path);
+}
+
+bool run_folders_make(const char *state_dir, struct error *err)
+{
+	CLEANUP(free_p) char *runs = run_path(state_dir, "runs");
+	CLEANUP(free_p) char *finished = run_path(state_dir, "finished");
+	CLEANUP(free_p) char *cache = run_path(state_dir, "cache");
+	return run_mkdir(runs, err) && run_mkdir(finished, err) && run_mkdir(cache, err);
+}
+
+/* Whole or not at all: written beside it and renamed. Not synced: after a crash of the machine no run of it lives. */
+static bool run_write(const char *folder, const char *name, const char *text, size_t len, struct error *err)
+{
+	CLEANUP(free_p) char *path = run_path(folder, name);
+	CLEANUP(free_p) char *beside = mem_printf("%s/.%s.new", folder, name);
+	CLEANUP(close_fd) int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len || rename(beside, path) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", path);
+	return true;
+}
+
+static bool run_read(const char *folder, const char *name, struct buf *into, struct error *err)
+{
+	CLEANUP(free_p) char *path = run_path(folder, name);
+	CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, NULL, "cannot read %s", path);
+	char chunk[16 * 1024];
+	ssize_t got;
+	while ((got = read(fd, chunk, sizeof chunk)) > 0)
+		if (!buf_add(into, chunk, (size_t)got))
+			return error_set(err, ERR_INPUT, NULL, "%s is too large", path);
+	return got == 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read %s", path);
+}
+
+enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *err)
+{
+	CLEANUP(free_p) char *path = run_path(folder, "lock");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", path);
+		return RUN_LOCK_FAILED;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*lock_fd = fd;
+		return RUN_LOCK_TAKEN;
+	}
+	bool held = errno == EWOULDBLOCK;
+	if (!held)
+		error_errno(err, ERR_SYSTEM, NULL, "cannot lock %s", path);
+	close(fd);
+	return held ? RUN_LOCK_HELD : RUN_LOCK_FAILED;
+}
+
+bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
+		     struct error *err)
+{
+	static const char *const inside[] = { "work", "checkpoints", "output" };
+	char name[128];
+	run_record_folder(record, name, sizeof name);
+	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
+	if (!run_mkdir(path, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
+		CLEANUP(free_p) char *sub = run_path(path, inside[i]);
+		if (!run_mkdir(sub, err))
+			return false;
+	}
+	CLEANUP(close_fd) int fd = -1;
+	enum run_lock lock = run_folder_lock(path, &fd, err);
+	if (lock == RUN_LOCK_HELD)
+		return error_set(err, ERR_CONFLICT, NULL, "the run %s is already here", name);
+	CLEANUP(free_p) char *text = run_record_print(record);
+	if (lock == RUN_LOCK_FAILED || !run_write(path, "run.json", text, strlen(text), err))
+		return false;
+	*folder = STEAL(path);
+	*lock_fd = fd;
+	fd = -1;
+	return true;
+}
+
+bool run_folder_read(const char *folder, struct run_record *record, struct error *err)
+{
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, RUN_JSON_MAX);
+	*record = (struct run_record){ 0 };
+	return run_read(folder, "run.json", &text, err) &&
+	       (run_record_parse(buf_text(&text), text.len, record, err) || error_wrap(err, "%s/run.json", folder));
+}
+
+static int run_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	remove(path);
+	return 0;
+}
+
+void run_folder_remove(const char *path)
+{
+	nftw(path, run_remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+bool run_folder_retire(const char *folder, struct error *err)
+{
+	static const char *const unneeded[] = { "work", "checkpoints", "restore" };
+	const char *name = strrchr(folder, '/') + 1;
+	CLEANUP(free_p) char *to = mem_printf("%.*s/../finished/%s", (int)(name - 1 - folder), folder, name);
+	if (rename(folder, to) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot move %s to %s", folder, to);
+	for (size_t i = 0; i < ARRAY_LEN(unneeded); i++) {
+		CLEANUP(free_p) char *path = run_path(to, unneeded[i]);
+		run_folder_remove(path);
+	}
+	return true;
+}
+
+struct run_aged {
+	char *path;
+	struct timespec changed;
+};
+
+static int run_compare_age(const void *a, const void *b)
+{
+	const struct timespec *x = &((const struct run_aged *)a)->changed, *y = &((const struct run_aged *)b)->changed;
+	if (x->tv_sec != y->tv_sec)
+		return x->tv_sec < y->tv_sec ? 1 : -1;
+	return (x->tv_nsec < y->tv_nsec) - (x->tv_nsec > y->tv_nsec);
+}
+
+void run_folders_prune(const char *state_dir, int64_t keep)
+{
+	CLEANUP(free_p) char *finished = run_path(state_dir, "finished");
+	struct run_aged *all = NULL;
+	size_t count = 0;
+	DIR *dir = opendir(finished);
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		struct stat st;
+		if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		all = mem_realloc(all, (count + 1) * sizeof *all);
+		all[count++] = (struct run_aged){ run_path(finished, entry->d_name), st.st_ctim };
+	}
+	if (dir)
+		closedir(dir);
+	if (count)
+		qsort(all, count, sizeof *all, run_compare_age);
+	for (size_t i = 0; i < count; i++) {
+		if ((int64_t)i >= keep)
+			run_folder_remove(all[i].path);
+		free(all[i].path);
+	}
+	free(all);
+}
+
+bool run_pids_write(const char *folder, const struct run_pid *runner, const struct run_pid *program, struct error *err)
+{
+	char text[128];
+	str_format(text, sizeof text, "runner %d %" PRId64 "\nprogram %d %" PRId64 "\n", (int)runner->pid,
+		   runner->start, (int)program->pid, program->start);
+	return run_write(folder, "pid", text, strlen(text), err);
+}
+
+void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *program)
+{
+	int runner_pid = 0, program_pid = 0;
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 4096);
+	*runner = *program = (struct run_pid){ 0 };
+	if (!run_read(folder, "pid", &text, NULL))
+		return;
+	if (sscanf(buf_text(&text), "runner %d %" SCNd64 " program %d %" SCNd64, &runner_pid, &runner->start,
+		   &program_pid, &program->start) != 4)
+		return;
+	runner->pid = runner_pid;
+	program->pid = program_pid;
+}
+
+bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)
+{
+	char text[32];
+	str_format(text, sizeof text, "%" PRId64 "\n", until_boot_ms);
+	return run_write(folder, "lease", text, strlen(text), err);
+}
+
+int64_t run_lease_read(const char *folder)
+{
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 64);
+	return run_read(folder, "lease", &text, NULL) ? strtoll(buf_text(&text), NULL, 10) : 0;
+}

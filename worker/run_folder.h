@@ -1,0 +1,89 @@
+/*
+ * The folder of a run: <state>/runs/<job id>-<token>/, the only place where a run
+ * is remembered on its machine, and all its paths in one file.
+ *
+ *   lock          flock held by the runner for its whole life: free = it is gone
+ *   run.json      what was claimed, and what the run holds of the machine
+ *   pid           the runner and its program, one a line: "<who> <pid> <start time>"
+ *   lease         until when (CLOCK_BOOTTIME ms) the program may run without another renewal; 0: no bound
+ *   spool.log     everything the program said (worker/spool.h)
+ *   metrics.jsonl every point of its metrics
+ *   work/ checkpoints/ output/ restore/
+ *
+ * A run that has reported its end moves to <state>/finished/ in one rename: a folder
+ * in runs/ whose lock is free is a run that died without a word.
+ */
+#ifndef STOKER_WORKER_RUN_FOLDER_H
+#define STOKER_WORKER_RUN_FOLDER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "lib/error.h"
+#include "queue/jobs.h"
+#include "queue/spec.h"
+#include "worker/slots.h"
+
+struct run_record { /* run.json */
+	struct attempt_ref ref;
+	char id[96];
+	int64_t attempt;
+	int64_t lease_ms;
+	int64_t claimed_boot_ms; /* when the claim was sent: its lease counts from here */
+	char boot[40];           /* the boot that this and every pid belong to */
+	struct grant grant;
+	char *installation;
+	char *spec_json;
+	char *resume;     /* checkpoint id, or NULL */
+	char *checkpoint; /* its summary, or NULL */
+};
+void run_record_done(struct run_record *record);
+
+static inline void cleanup_run_record(struct run_record *record)
+{
+	run_record_done(record);
+}
+
+/* Copies a claim; the grant is the caller's to fill in. */
+void run_record_from_claim(struct run_record *record, const struct claim *claim, int64_t claimed_boot_ms);
+/* "STOKER_RUN=<uid>.<token>": the mark in the environment of everything the run starts. */
+void run_record_mark(const struct run_record *record, char *into, size_t size);
+/* "gpu-42-1795329305800": the folder's name. */
+void run_record_folder(const struct run_record *record, char *into, size_t size);
+
+/* <folder>/<name>, to be freed. */
+char *run_path(const char *folder, const char *name);
+
+/* Makes runs/, finished/ and cache/ (what backends keep from run to run). */
+bool run_folders_make(const char *state_dir, struct error *err) MUST_CHECK;
+
+/* Makes the folder with everything a runner needs, run.json last, and takes its lock. A folder that was begun
+ * and has no run.json is no run. The caller owns *folder and *lock_fd. */
+bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
+		     struct error *err) MUST_CHECK;
+bool run_folder_read(const char *folder, struct run_record *record, struct error *err) MUST_CHECK;
+
+/* true: the lock was free and is ours now (*lock_fd). false: somebody holds it, or err says what is wrong. */
+enum run_lock { RUN_LOCK_TAKEN, RUN_LOCK_HELD, RUN_LOCK_FAILED };
+enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *err);
+
+/* The end: to finished/, without what nobody needs any more (work, checkpoints, restore). */
+bool run_folder_retire(const char *folder, struct error *err);
+/* Removes a folder and what is in it; what cannot be removed is left. May take long: call it in a process
+ * that has nothing else to do. */
+void run_folder_remove(const char *path);
+/* Removes the oldest folders in finished/ beyond keep. As slow as it is. */
+void run_folders_prune(const char *state_dir, int64_t keep);
+
+struct run_pid {
+	pid_t pid; /* 0: not known */
+	int64_t start;
+};
+bool run_pids_write(const char *folder, const struct run_pid *runner, const struct run_pid *program, struct error *err);
+void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *program);
+
+bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err);
+int64_t run_lease_read(const char *folder); /* 0: no bound */
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The runner: a process that owns exactly one attempt, from its claim to its final
+ * report. It is forked from the worker without an exec, leads a session of its own
+ * and outlives the worker.
+ *
+ * It restores the checkpoint, starts the program, keeps the lease, passes on output
+ * and metrics, ships checkpoints, stops the program when asked, and reports the end
+ * until Redis has answered. When it dies, its program dies with it.
+ */
+#ifndef STOKER_WORKER_RUNNER_H
+#define STOKER_WORKER_RUNNER_H
+
+#include <signal.h>
+#include <event2/event.h>
+#include "lib/log.h"
+#include "queue/jobs.h"
+#include "worker/backend.h"
+#include "worker/run_folder.h"
+
+struct runner_settings { /* the same for all runs of a worker */
+	const struct jobs_options *jobs;
+	const char *worker; /* its id */
+	const char *store;
+	struct backend_settings backend;
+	enum log_level log_level;
+	bool log_json;
+};
+
+struct runner_task {
+	const struct runner_settings *settings;
+	const struct run_record *record;
+	const char *folder; /* absolute */
+	int lock_fd;        /* held until the process ends */
+};
+
+/* The signals that the runner listens for: to be blocked when it is forked. */
+void runner_signals(sigset_t *set);
+
+/* The whole life of a runner; its answer is the exit status. task is a struct runner_task. For child_fork. */
+int runner_main(struct event_base *base, void *task);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * The parts of a runner share one struct; each part is a file:
+ *   runner.c          its life: the table of states, the timer, signals
+ *   runner_lease.c    renewals, verdicts, what happens without Redis
+ *   runner_restore.c  the checkpoint to start from
+ *   runner_program.c  starting the program, stopping it, its end
+ *   runner_output.c   what it says: log, metrics, control lines
+ *   runner_ship.c     checkpoints on their way out
+ *   runner_report.c   the final report
+ * Nothing else includes this header.
+ */
+#ifndef STOKER_WORKER_RUNNER_INTERNAL_H
+#define STOKER_WORKER_RUNNER_INTERNAL_H
+
+#include "lib/child.h"
+#include "lib/signals.h"
+#include "queue/spec.h"
+#include "worker/checkpoints.h"
+#include "worker/control.h"
+#include "worker/feed.h"
+#include "worker/outcome.h"
+#include "worker/output.h"
+#include "worker/runner.h"
+#include "worker/spool.h"
+
+#define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
+
+enum run_state { RUN_RESTORING, RUN_RUNNING, RUN_STOPPING, RUN_SHIPPING, RUN_REPORTING, RUN_OVER };
+
+enum run_event {
+	ON_READY,    /* everything that the program needs is in place */
+	ON_REFUSED,  /* it cannot be started: runner->failure says why */
+	ON_STOP,     /* a stop was asked: runner->stop says which */
+	ON_ENDED,    /* the program is reaped, its pipes are closed, nothing of it is left */
+	ON_SHIPPED,  /* nothing is left to be committed or sent */
+	ON_REPORTED, /* Redis has answered */
+};
+
+struct runner {
+	struct event_base *base;
+	const struct runner_task *task;
+	const struct run_record *record;
+	struct spec spec;
+	bool has_spec;
+	enum run_state state;
+	struct event *timer; /* the one timer: runner_tick */
+	bool is_woken;       /* during the tick: look again at once */
+	struct signals *signals;
+	char *work_dir, *checkpoint_dir, *output_dir;
+
+	/* the lease; times by CLOCK_BOOTTIME */
+	struct jobs *jobs;
+	struct redis *control_channel; /* hints only */
+	int64_t lease_ends;            /* counted from the sending of the last acknowledged renewal */
+	int64_t renew_at;
+	int64_t renew_sent;
+	bool is_renewing, renew_again;
+	bool has_said_resumed;
+	bool is_connected;
+
+	/* the checkpoint to start from */
+	struct checkpoint_restore *restore;
+	char *resume_id; /* NULL: cold */
+	char *resume_summary;
+	char *resume_path;
+	int64_t resume_step;
+	int64_t restore_at; /* when to try again; 0: not waiting */
+	bool is_rejecting;
+	bool is_restored; /* ready to start as far as the checkpoint goes */
+
+	/* the program */
+	pid_t program;
+	struct child_watch *watch;
+	struct output *output;
+	struct control *control;
+	int64_t started_at;
+	int64_t heard_at; /* of it: output, metric, checkpoint, heartbeat */
+	bool was_started, is_reaped;
+	struct child_exit how;
+	int64_t kill_at;     /* SIGKILL after the grace; 0: not asked to stop */
+	int64_t pipes_until; /* then whoever holds the pipes is killed; 0: not waiting */
+	int64_t sweep_at;    /* the next look for descendants; 0: not looking */
+	int64_t reap_at;     /* orphans that ended are reaped then; 0: none */
+
+	/* why it ended */
+	enum stop_reason stop;
+	char why[OUTCOME_ERROR_MAX];
+	int64_t onset; /* -1: unknown */
+	char failure[OUTCOME_ERROR_MAX];
+	bool is_permanent;
+	bool said_done, said_corrupted;
+
+	/* what it says */
+	struct spool log, points;
+	struct feed *log_feed, *point_feed;
+	int64_t step; /* the newest; -1: unknown */
+	double loss;
+	int64_t nonfinite;       /* reports of the watched value in a row */
+	int64_t nonfinite_onset; /* step of the first of them */
+	int64_t fleeting_at[2];  /* when the last overwritten line of stdout, stderr was kept */
+	int64_t bad_control;     /* control lines that were ignored */
+
+	/* checkpoints on their way out */
+	struct checkpoints *checkpoints;
+	char *commit_id; /* offered to Redis; NULL: none */
+	char *commit_summary;
+	bool is_committing;
+	int64_t commit_at; /* when to try again; 0: not waiting */
+	bool is_idle;      /* nothing is left to ship */
+
+	/* the report */
+	bool is_reporting;
+	int64_t report_at;
+	char *report_detail;
+	const char *report_cause;
+};
+
+/* runner.c */
+void runner_step(struct runner *r, enum run_event event);                  /* the only place where the state changes */
+void runner_wake(struct runner *r);                                        /* looks at the deadlines soon */
+void runner_say(struct runner *r, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a line of its own in the job's log */
+/* Asks the program to stop, unless it has ended by itself. A weightier reason replaces a lighter one. */
+void runner_ask_stop(struct runner *r, enum stop_reason stop, const char *why);
+void runner_refuse(struct runner *r, bool is_permanent, const struct error *err);
+const char *runner_phase(const struct runner *r);
+
+/* Deadlines: each part says what is due at `now` and when it wants to be asked again (INT64_MAX: never). */
+int64_t runner_lease_tick(struct runner *r, int64_t now);
+int64_t runner_restore_tick(struct runner *r, int64_t now);
+int64_t runner_program_tick(struct runner *r, int64_t now);
+int64_t runner_ship_tick(struct runner *r, int64_t now);
+int64_t runner_report_tick(struct runner *r, int64_t now);
+
+/* runner_lease.c */
+bool runner_connect(struct runner *r, struct error *err);
+void runner_renew(struct runner *r);
+void runner_took_stale(struct runner *r, const struct error *err); /* a fenced call answered STALE */
+bool runner_may_start(const struct runner *r); /* with on_partition: stop only while the lease is known to hold */
+void runner_lease_note(struct runner *r);      /* for the worker: until when the program may run */
+
+/* runner_restore.c */
+void runner_restore(struct runner *r);
+void runner_restore_stop(struct runner *r);
+
+/* runner_program.c */
+void runner_start_program(struct runner *r);
+void runner_terminate(struct runner *r);
+void runner_orphans(struct runner *r); /* SIGCHLD */
+void runner_output_closed(struct runner *r);
+
+/* runner_output.c */
+bool runner_open_spools(struct runner *r, struct error *err);
+bool runner_open_output(struct runner *r, int *out, int *err_fd, int *control_fd, struct error *err);
+void runner_flush(struct runner *r);
+void runner_drained(void *runner); /* a feed has nothing left */
+
+/* runner_ship.c */
+bool runner_open_checkpoints(struct runner *r, struct error *err);
+void runner_checkpoint_options(struct runner *r, struct checkpoints_options *o);
+void runner_ship_last(struct runner *r);
+void runner_check_shipped(struct runner *r);
+
+/* runner_report.c */
+void runner_report(struct runner *r);
+void runner_leave(struct runner *r);
+
+#endif

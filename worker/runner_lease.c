@@ -1,0 +1,181 @@
+/* The lease of a run: renewals, what they answer, and what happens when nobody answers. */
+#include <jansson.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "worker/runner_internal.h"
+
+enum {
+	LEASE_RETRY_MS = 300,
+	LEASE_MARGIN_LEAST_MS = 200, /* to kill before the lease ends: the time that killing may take */
+};
+
+static int64_t lease_margin(const struct runner *r)
+{
+	int64_t tenth = r->record->lease_ms / 10;
+	return tenth > LEASE_MARGIN_LEAST_MS ? tenth : LEASE_MARGIN_LEAST_MS;
+}
+
+static bool lease_binds(const struct runner *r)
+{
+	return r->has_spec && r->spec.on_partition == PARTITION_STOP;
+}
+
+bool runner_may_start(const struct runner *r)
+{
+	return !lease_binds(r) || clock_boot_ms() < r->lease_ends - lease_margin(r);
+}
+
+void runner_lease_note(struct runner *r)
+{
+	struct error err;
+	bool runs = r->was_started && !r->is_reaped;
+	if (lease_binds(r) && !run_lease_write(r->task->folder, runs ? r->lease_ends : 0, &err))
+		log_failure(LOG_WARN, "the worker cannot watch over the lease", &err);
+}
+
+void runner_took_stale(struct runner *r, const struct error *err)
+{
+	if (r->stop != STOP_STALE)
+		log_failure(LOG_WARN, "the job is not ours any more", err);
+	runner_ask_stop(r, STOP_STALE, err->message);
+}
+
+static enum stop_reason lease_stop_of(enum verdict verdict)
+{
+	switch (verdict) {
+	case VERDICT_CANCEL:
+		return STOP_CANCEL;
+	case VERDICT_CORRUPTED:
+		return STOP_CORRUPTED;
+	case VERDICT_PREEMPT:
+		return STOP_PREEMPT;
+	case VERDICT_OK:
+		break;
+	}
+	return STOP_NONE;
+}
+
+static void lease_renewed(void *arg, enum verdict verdict, const char *reason, const struct error *err)
+{
+	struct runner *r = arg;
+	r->is_renewing = false;
+	if (err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND)) {
+		runner_took_stale(r, err);
+		return;
+	}
+	if (err) { /* Redis is away: the program goes on, and nothing can be committed until it is back */
+		r->renew_at = clock_boot_ms() + LEASE_RETRY_MS;
+		r->has_said_resumed = r->has_said_resumed && err->kind != ERR_UNAVAILABLE;
+		runner_wake(r);
+		return;
+	}
+	r->lease_ends = r->renew_sent + r->record->lease_ms;
+	r->renew_at = r->renew_again ? 0 : r->renew_sent + r->record->lease_ms / 3;
+	r->renew_again = false;
+	runner_lease_note(r);
+	if (verdict != VERDICT_OK)
+		runner_ask_stop(r, lease_stop_of(verdict), reason);
+	runner_wake(r);
+}
+
+void runner_renew(struct runner *r)
+{
+	bool tells_resumed = r->state >= RUN_RUNNING && !r->has_said_resumed && r->was_started;
+	struct renewal renewal = { .phase = runner_phase(r), .step = r->step };
+	if (r->is_renewing) {
+		r->renew_again = true; /* the phase may have changed since it was sent */
+		return;
+	}
+	if (tells_resumed)
+		renewal.resumed = r->resume_id ? r->resume_id : "cold";
+	r->has_said_resumed = r->has_said_resumed || tells_resumed;
+	r->is_renewing = true;
+	r->renew_sent = clock_boot_ms();
+	jobs_renew(r->jobs, &r->record->ref, &renewal, lease_renewed, r);
+}
+
+int64_t runner_lease_tick(struct runner *r, int64_t now)
+{
+	int64_t next = INT64_MAX;
+	if (r->state == RUN_OVER || r->stop == STOP_STALE)
+		return next;
+	if (!r->is_renewing && r->is_connected) {
+		if (now >= r->renew_at)
+			runner_renew(r);
+		else
+			next = r->renew_at;
+	}
+	if (lease_binds(r) && r->was_started && !r->is_reaped) {
+		int64_t kill_at = r->lease_ends - lease_margin(r);
+		if (now >= kill_at)
+			runner_ask_stop(r, STOP_PARTITION, NULL);
+		else if (kill_at < next)
+			next = kill_at;
+	}
+	return next;
+}
+
+/* ---- connections ---- */
+
+static void lease_on_state(void *arg, bool connected, const struct error *err)
+{
+	struct runner *r = arg;
+	if (connected == r->is_connected)
+		return;
+	r->is_connected = connected;
+	if (!connected) {
+		log_failure(LOG_WARN, "redis is away; the program goes on", err);
+		return;
+	}
+	r->renew_at = 0;
+	feed_open(r->log_feed);
+	feed_open(r->point_feed);
+	feed_retry(r->log_feed);
+	feed_retry(r->point_feed);
+	runner_wake(r);
+}
+
+/* {"stop":42}: somebody asked something of our job: the renewal's answer says what. */
+static void lease_on_hint(void *arg, const char *channel, const char *text, size_t len)
+{
+	struct runner *r = arg;
+	(void)channel;
+	json_auto_t *hint = json_loadb(text, len, 0, NULL);
+	const json_t *n = json_object_get(hint, "stop");
+	int64_t number = json_is_integer(n)  ? json_integer_value(n)
+			 : json_is_string(n) ? strtoll(json_string_value(n), NULL, 10)
+					     : -1;
+	if (number == r->record->ref.n && r->state != RUN_OVER)
+		runner_renew(r);
+}
+
+bool runner_connect(struct runner *r, struct error *err)
+{
+	char channel[160];
+	r->jobs = jobs_new(r->base, r->task->settings->jobs, err);
+	r->control_channel = r->jobs ? jobs_subscriber(r->base, r->task->settings->jobs, err) : NULL;
+	if (!r->control_channel)
+		return false;
+	jobs_on_state(r->jobs, lease_on_state, r);
+	redis_on_message(r->control_channel, lease_on_hint, r);
+	jobs_control_channel(r->jobs, r->record->ref.queue, channel, sizeof channel);
+	redis_subscribe(r->control_channel, channel);
+	struct feed_options log_options = { .base = r->base,
+					    .spool = &r->log,
+					    .max_backlog = RUNNER_BACKLOG_BYTES,
+					    .max_records = 256,
+					    .jobs = r->jobs,
+					    .ref = &r->record->ref,
+					    .send = feed_send_log,
+					    .on_drained = runner_drained,
+					    .arg = r };
+	struct feed_options point_options = log_options;
+	point_options.spool = &r->points;
+	point_options.max_backlog = 0;
+	point_options.max_records = 100;
+	point_options.send = feed_send_metrics;
+	r->log_feed = feed_new(&log_options);
+	r->point_feed = feed_new(&point_options);
+	return true;
+}

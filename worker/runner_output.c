@@ -1,0 +1,183 @@
+/* What a program says: lines to the spool and on to Redis, metrics from lines and from the control fd, and what
+ * else it says there. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "worker/runner_internal.h"
+
+enum {
+	OUTPUT_FLEETING_MS = 1000, /* of text that is overwritten (progress bars) a line a second is kept */
+	OUTPUT_BAD_CONTROL_MAX = 10,
+};
+
+bool runner_open_spools(struct runner *r, struct error *err)
+{
+	CLEANUP(free_p) char *log_path = run_path(r->task->folder, "spool.log");
+	CLEANUP(free_p) char *points_path = run_path(r->task->folder, "metrics.jsonl");
+	return spool_open(&r->log, log_path, true, err) && spool_open(&r->points, points_path, false, err);
+}
+
+void runner_flush(struct runner *r)
+{
+	struct error err;
+	int64_t log_size = r->log.size, points_size = r->points.size;
+	if (!spool_flush(&r->log, &err) || !spool_flush(&r->points, &err))
+		log_failure(LOG_ERROR, "output of a run is lost", &err);
+	if (r->log.size > log_size)
+		feed_added(r->log_feed);
+	if (r->points.size > points_size)
+		feed_added(r->point_feed);
+}
+
+void runner_drained(void *runner)
+{
+	runner_check_shipped(runner);
+}
+
+/* ---- metrics ---- */
+
+/* The shortest text that reads back as the same number: 0.1, not 0.10000000000000001. */
+static void output_add_value(struct buf *b, const char *name, double value)
+{
+	char text[40] = "";
+	if (isnan(value))
+		str_copy(text, sizeof text, "\"NaN\"");
+	else if (isinf(value))
+		str_copy(text, sizeof text, value < 0 ? "\"-Infinity\"" : "\"Infinity\"");
+	for (int digits = 6; isfinite(value) && digits <= 17; digits++) {
+		str_format(text, sizeof text, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	buf_printf(b, ",\"%s\":%s", name, text);
+}
+
+static void output_watch(struct runner *r, const struct metric_point *point)
+{
+	const struct metric_value *watched = NULL;
+	for (size_t i = 0; i < point->count; i++)
+		if (!strcasecmp(point->values[i].name, r->spec.metrics.watch))
+			watched = &point->values[i];
+	if (!watched)
+		return;
+	r->loss = watched->value;
+	if (isfinite(watched->value)) {
+		r->nonfinite = 0;
+		return;
+	}
+	if (r->nonfinite++ == 0)
+		r->nonfinite_onset = point->step >= 0 ? point->step : r->step;
+	if (!r->spec.recovery.nonfinite || r->nonfinite != r->spec.recovery.nonfinite || r->onset >= 0)
+		return;
+	char why[160];
+	str_format(why, sizeof why, "%s was not finite in %" PRId64 " reports in a row", watched->name, r->nonfinite);
+	r->onset = r->nonfinite_onset;
+	runner_ask_stop(r, STOP_CORRUPTED, why);
+}
+
+static void output_take_point(struct runner *r, const struct metric_point *point)
+{
+	CLEANUP(buf) struct buf b;
+	buf_init(&b, 16 * 1024);
+	if (point->step >= 0)
+		r->step = point->step;
+	if (point->count) {
+		buf_printf(&b, "{\"time_ms\":%" PRId64, clock_wall_ms());
+		if (point->step >= 0)
+			buf_printf(&b, ",\"step\":%" PRId64, point->step);
+		if (!isnan(point->epoch))
+			output_add_value(&b, "epoch", point->epoch);
+		for (size_t i = 0; i < point->count; i++)
+			output_add_value(&b, point->values[i].name, point->values[i].value);
+		buf_byte(&b, '}');
+		spool_add(&r->points, 0, 0, buf_text(&b), b.len);
+		output_watch(r, point);
+	}
+	if (r->checkpoints)
+		checkpoints_step(r->checkpoints, r->step, r->loss);
+}
+
+/* ---- lines ---- */
+
+static void output_line(void *arg, const struct output_line *line)
+{
+	struct runner *r = arg;
+	struct metric_point point;
+	int64_t now = clock_boot_ms();
+	r->heard_at = now;
+	if (r->spec.metrics.parse && metric_lines_parse(line->text, line->len, &point))
+		output_take_point(r, &point);
+	if (line->is_fleeting) {
+		if (now - r->fleeting_at[line->is_stderr] < OUTPUT_FLEETING_MS)
+			return;
+		r->fleeting_at[line->is_stderr] = now;
+	}
+	spool_add(&r->log, line->is_stderr ? 'e' : 'o', clock_wall_ms(), line->text, line->len);
+}
+
+static void output_turn(void *arg)
+{
+	runner_flush(arg);
+}
+
+static void output_closed(void *arg)
+{
+	runner_output_closed(arg);
+}
+
+/* ---- the control fd ---- */
+
+static void output_control(void *arg, const struct control_line *line)
+{
+	struct runner *r = arg;
+	r->heard_at = clock_boot_ms();
+	switch (line->kind) {
+	case CONTROL_METRIC:
+		output_take_point(r, &line->point);
+		break;
+	case CONTROL_CHECKPOINT:
+		if (r->checkpoints)
+			checkpoints_announce(r->checkpoints, line->path, line->step, line->optimizer, line->sha256);
+		break;
+	case CONTROL_PROGRESS:
+		r->step = line->step;
+		break;
+	case CONTROL_RESUMED:
+		if (line->step >= 0)
+			r->step = line->step;
+		break;
+	case CONTROL_CORRUPTED:
+		r->said_corrupted = true;
+		r->onset = line->onset;
+		runner_ask_stop(r, STOP_CORRUPTED,
+				line->reason ? line->reason : "the program said that it is corrupted");
+		break;
+	case CONTROL_DONE:
+		r->said_done = true;
+		break;
+	case CONTROL_HEARTBEAT:
+	case CONTROL_PREEMPTED:
+		break;
+	}
+	runner_wake(r);
+}
+
+static void output_bad_control(void *arg, const struct error *err)
+{
+	struct runner *r = arg;
+	if (r->bad_control++ < OUTPUT_BAD_CONTROL_MAX)
+		runner_say(r, "a control line was ignored: %s", err->message);
+}
+
+bool runner_open_output(struct runner *r, int *out, int *err_fd, int *control_fd, struct error *err)
+{
+	struct output_options o = {
+		.base = r->base, .on_line = output_line, .on_turn = output_turn, .on_closed = output_closed, .arg = r
+	};
+	r->output = output_new(&o, out, err_fd, err);
+	r->control = r->output ? control_new(r->base, output_control, output_bad_control, r, control_fd, err) : NULL;
+	return r->control != NULL;
+}

@@ -1,0 +1,160 @@
+/* Checkpoints on their way out: offered to Redis when they are in the store, and deleted from it when Redis says so.
+ * At the end of a run everything that is pending is waited for: commits, log, metrics. */
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "worker/runner_internal.h"
+
+enum { SHIP_RETRY_MS = 500 };
+
+static void ship_forget(struct runner *r)
+{
+	free(r->commit_id);
+	free(r->commit_summary);
+	r->commit_id = r->commit_summary = NULL;
+}
+
+static void ship_committed(void *arg, const char *const *ids, size_t count, const struct error *err)
+{
+	struct runner *r = arg;
+	r->is_committing = false;
+	if (!r->commit_id)
+		return;
+	if (err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND)) {
+		runner_took_stale(r, err);
+		return;
+	}
+	if (err && err->kind != ERR_INPUT && err->kind != ERR_CONFLICT) {
+		r->commit_at =
+			clock_boot_ms() + SHIP_RETRY_MS; /* it stays in the store; only Redis can make it exist */
+		runner_wake(r);
+		return;
+	}
+	CLEANUP(free_p) char *id = STEAL(r->commit_id);
+	ship_forget(r);
+	r->heard_at = clock_boot_ms();
+	if (err) {
+		runner_say(r, "checkpoint %s was refused: %s", id, err->message);
+		checkpoints_refused(r->checkpoints, id);
+	} else {
+		runner_say(r, "checkpoint %s committed", id);
+		checkpoints_committed(r->checkpoints, id);
+		for (size_t i = 0; i < count; i++)
+			checkpoints_delete(r->checkpoints, ids[i], NULL);
+	}
+	runner_check_shipped(r);
+}
+
+static void ship_commit(struct runner *r)
+{
+	r->commit_at = 0;
+	r->is_committing = true;
+	jobs_checkpoint(r->jobs, &r->record->ref, r->commit_id, r->commit_summary, ship_committed, r);
+}
+
+static void ship_shipped(void *arg, const char *id, const char *summary_json)
+{
+	struct runner *r = arg;
+	ship_forget(r);
+	r->commit_id = mem_strdup(id);
+	r->commit_summary = mem_strdup(summary_json);
+	ship_commit(r);
+}
+
+static void ship_problem(void *arg, const char *what, const struct error *err)
+{
+	struct runner *r = arg;
+	runner_say(r, "checkpoint %s: %s", what, err->message);
+}
+
+static void ship_idle(void *arg)
+{
+	struct runner *r = arg;
+	r->is_idle = true;
+	runner_check_shipped(r);
+}
+
+static void ship_dropped(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct runner *r = arg;
+	(void)text;
+	(void)len;
+	if (err) /* the next commit answers it again, and it is dropped then */
+		log_failure(LOG_DEBUG, "a deleted checkpoint could not be dropped", err);
+	(void)r;
+}
+
+static void ship_deleted(void *arg, const char *id)
+{
+	struct runner *r = arg;
+	jobs_drop(r->jobs, &r->record->ref, &id, 1, ship_dropped, r);
+}
+
+void runner_checkpoint_options(struct runner *r, struct checkpoints_options *o)
+{
+	*o = (struct checkpoints_options){ .base = r->base,
+					   .spec = &r->spec,
+					   .store = r->task->settings->store,
+					   .installation = r->record->installation,
+					   .job = r->record->id,
+					   .uid = r->record->ref.uid,
+					   .token = r->record->ref.token,
+					   .attempt = r->record->attempt,
+					   .work_dir = r->work_dir,
+					   .checkpoint_dir = r->checkpoint_dir,
+					   .run_dir = r->task->folder,
+					   .on_shipped = ship_shipped,
+					   .on_problem = ship_problem,
+					   .on_idle = ship_idle,
+					   .on_deleted = ship_deleted,
+					   .arg = r };
+}
+
+bool runner_open_checkpoints(struct runner *r, struct error *err)
+{
+	struct checkpoints_options o;
+	runner_checkpoint_options(r, &o);
+	r->checkpoints = checkpoints_new(&o, err);
+	return r->checkpoints != NULL;
+}
+
+/* What a corrupted run wrote last is not wanted; nor may a run write that is not ours any more. */
+static bool ship_is_wanted(const struct runner *r)
+{
+	return r->checkpoints && r->was_started && r->stop != STOP_STALE && r->stop != STOP_CORRUPTED &&
+	       !r->said_corrupted;
+}
+
+void runner_ship_last(struct runner *r)
+{
+	runner_restore_stop(r);
+	if (ship_is_wanted(r)) {
+		checkpoints_flush(r->checkpoints);
+	} else {
+		ship_forget(r);
+		checkpoints_free(r->checkpoints);
+		r->checkpoints = NULL;
+		r->is_idle = true;
+	}
+	runner_flush(r);
+	feed_drain(r->log_feed);
+	feed_drain(r->point_feed);
+	runner_renew(r); /* the phase */
+	runner_check_shipped(r);
+}
+
+void runner_check_shipped(struct runner *r)
+{
+	if (r->state != RUN_SHIPPING)
+		return;
+	bool done = r->is_idle && !r->commit_id && feed_is_drained(r->log_feed) && feed_is_drained(r->point_feed);
+	if (done || r->stop == STOP_STALE)
+		runner_step(r, ON_SHIPPED);
+}
+
+int64_t runner_ship_tick(struct runner *r, int64_t now)
+{
+	if (r->commit_at && now >= r->commit_at && r->commit_id && !r->is_committing)
+		ship_commit(r);
+	return r->commit_at ? r->commit_at : INT64_MAX;
+}

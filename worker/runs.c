@@ -1,0 +1,325 @@
+#include "worker/runs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/buf.h"
+#include "lib/child.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/proc.h"
+#include "worker/lost.h"
+#include "worker/prune.h"
+
+enum { RUNS_WATCH_MS = 250 }; /* how often leases of runners that may be stopped are looked at */
+
+struct run {
+	struct run *next;
+	struct runs *runs;
+	char *folder;
+	struct run_record record;
+	struct child_watch *watch; /* of the runner; NULL once it has ended */
+	struct lost *lost;         /* the cleaning up; NULL while the runner lives */
+	bool is_gone;              /* to be removed after the turn */
+};
+
+struct runs {
+	struct runs_options o;
+	struct run *all;
+	struct prune *prune;
+	bool is_draining;
+	struct event *sweep; /* frees what is gone, outside its own callbacks */
+	struct event *watch; /* looks at leases */
+};
+
+static void runs_sweep(evutil_socket_t fd, short what, void *arg);
+static void runs_watch(evutil_socket_t fd, short what, void *arg);
+static bool run_adopt(struct run *run, struct error *err);
+
+struct runs *runs_new(const struct runs_options *options, struct error *err)
+{
+	struct runs *runs = mem_alloc(sizeof *runs);
+	runs->o = *options;
+	runs->sweep = evtimer_new(options->base, runs_sweep, runs);
+	runs->watch = event_new(options->base, -1, EV_PERSIST, runs_watch, runs);
+	runs->prune = prune_new(options->base, options->state_dir, options->keep_runs);
+	if (!run_folders_make(options->state_dir, err)) {
+		runs_free(runs);
+		return NULL;
+	}
+	return runs;
+}
+
+static void run_free(struct run *run)
+{
+	child_watch_free(run->watch);
+	lost_free(run->lost);
+	run_record_done(&run->record);
+	free(run->folder);
+	free(run);
+}
+
+void runs_free(struct runs *runs)
+{
+	if (!runs)
+		return;
+	while (runs->all) {
+		struct run *run = runs->all;
+		runs->all = run->next;
+		run_free(run);
+	}
+	prune_free(runs->prune);
+	event_free(runs->sweep);
+	event_free(runs->watch);
+	free(runs);
+}
+
+/* Nobody of the run is left: what it held is free. */
+static void run_leave(struct run *run)
+{
+	struct timeval soon = { 0 };
+	slots_give(run->runs->o.slots, &run->record.grant);
+	run->is_gone = true;
+	event_add(run->runs->sweep, &soon);
+}
+
+static void run_was_cleaned(void *arg)
+{
+	run_leave(arg);
+}
+
+/* The runner is not there (any more): was the end reported, or must we clean up? */
+static void run_is_over(struct run *run)
+{
+	child_watch_free(run->watch);
+	run->watch = NULL;
+	if (access(run->folder, F_OK) < 0 && errno == ENOENT) {
+		run_leave(run); /* it moved its folder away: everything was said, and it left no process */
+		return;
+	}
+	log_warn("a runner died", "job=%s attempt=%lld", run->record.id, (long long)run->record.attempt);
+	struct lost_options o = { .base = run->runs->o.base,
+				  .jobs = run->runs->o.jobs,
+				  .folder = run->folder,
+				  .record = &run->record,
+				  .on_done = run_was_cleaned,
+				  .arg = run };
+	run->lost = lost_new(&o);
+}
+
+static void run_runner_ended(void *arg, const struct child_exit *how)
+{
+	struct run *run = arg;
+	(void)how;
+	run_is_over(run);
+}
+
+static struct run *run_add(struct runs *runs, const char *folder)
+{
+	struct run *run = mem_alloc(sizeof *run);
+	run->runs = runs;
+	run->folder = mem_strdup(folder);
+	run->next = runs->all;
+	runs->all = run;
+	if (!run->next) {
+		struct timeval every = clock_timeval(RUNS_WATCH_MS);
+		event_add(runs->watch, &every);
+	}
+	return run;
+}
+
+static void runs_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct runs *runs = arg;
+	bool ended = false;
+	(void)fd;
+	(void)what;
+	for (struct run **link = &runs->all; *link;) {
+		struct run *run = *link;
+		if (!run->is_gone) {
+			link = &run->next;
+			continue;
+		}
+		*link = run->next;
+		run_free(run);
+		ended = true;
+	}
+	if (!runs->all)
+		event_del(runs->watch);
+	if (ended)
+		prune_soon(runs->prune);
+	runs->o.on_freed(runs->o.arg);
+}
+
+/* A runner that is itself stopped cannot kill its program before the lease ends, as on_partition: stop
+ * promises: then we do. Its lease file holds 0 when nothing was promised. */
+static void runs_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct runs *runs = arg;
+	(void)fd;
+	(void)what;
+	for (struct run *run = runs->all; run; run = run->next) {
+		struct error err;
+		if (!run->watch && !run->lost && !run->is_gone && !run_adopt(run, &err))
+			log_failure(LOG_ERROR, "a run is not watched", &err);
+		int64_t until = run->watch ? run_lease_read(run->folder) : 0;
+		if (!until || clock_boot_ms() < until)
+			continue;
+		log_warn("a runner let its lease end and is killed", "job=%s attempt=%lld", run->record.id,
+			 (long long)run->record.attempt);
+		child_watch_signal(run->watch, SIGKILL);
+	}
+}
+
+/* Watches the runner of a run that is in the table. false: it is not there any more. */
+static bool run_watch_runner(struct run *run, pid_t pid)
+{
+	struct error err;
+	run->watch = child_watch_new(run->runs->o.base, pid, run_runner_ended, run, &err);
+	return run->watch != NULL;
+}
+
+/* The lock is held: its runner lives. Between reading its pid and watching it, it may end and its pid may be given
+ * away: so the lock is asked again after the watch stands. */
+static bool run_adopt(struct run *run, struct error *err)
+{
+	struct run_pid runner, program;
+	int lock_fd = -1;
+	run_pids_read(run->folder, &runner, &program);
+	bool watched = runner.pid > 0 && run_watch_runner(run, runner.pid);
+	enum run_lock lock = run_folder_lock(run->folder, &lock_fd, err);
+	if (lock == RUN_LOCK_HELD && watched) {
+		log_info("adopted a run", "job=%s attempt=%lld runner=%d", run->record.id,
+			 (long long)run->record.attempt, (int)runner.pid);
+		if (run->runs->is_draining)
+			child_watch_signal(run->watch, SIGTERM);
+		return true;
+	}
+	if (lock == RUN_LOCK_HELD)
+		return true; /* it has not written its pid yet: runs_watch asks again */
+	if (lock == RUN_LOCK_FAILED)
+		return error_wrap(err, "cannot adopt %s", run->folder);
+	close(lock_fd);
+	run_is_over(run);
+	return true;
+}
+
+static bool runs_scan_one(struct runs *runs, const char *folder, struct error *err)
+{
+	struct run_record record;
+	if (!run_folder_read(folder, &record, err)) {
+		if (err->kind != ERR_NOT_FOUND)
+			return false;
+		run_folder_remove(folder); /* begun, but no runner was started in it: the claim is asked for again */
+		return true;
+	}
+	struct run *run = run_add(runs, folder);
+	run->record = record;
+	slots_hold(runs->o.slots, &record.grant);
+	return run_adopt(run, err);
+}
+
+bool runs_scan(struct runs *runs, struct error *err)
+{
+	CLEANUP(free_p) char *path = run_path(runs->o.state_dir, "runs");
+	DIR *dir = opendir(path);
+	if (!dir)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot read %s", path);
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		struct error why = { 0 };
+		CLEANUP(free_p) char *folder = run_path(path, entry->d_name);
+		if (entry->d_name[0] != '.' && !runs_scan_one(runs, folder, &why))
+			log_failure(LOG_ERROR, "a run folder is left alone", &why);
+	}
+	closedir(dir);
+	prune_soon(runs->prune);
+	return true;
+}
+
+static bool runs_has(const struct runs *runs, const struct attempt_ref *ref)
+{
+	for (const struct run *run = runs->all; run; run = run->next)
+		if (!strcmp(run->record.ref.uid, ref->uid) && !strcmp(run->record.ref.token, ref->token))
+			return true;
+	return false;
+}
+
+/* Forks the runner; from here on the lock is its own. */
+static bool run_fork(struct run *run, int lock_fd, struct error *err)
+{
+	sigset_t blocked;
+	pid_t pid;
+	struct runner_task task = {
+		.settings = run->runs->o.settings, .record = &run->record, .folder = run->folder, .lock_fd = lock_fd
+	};
+	struct child_fork_options o = { .keep = &lock_fd,
+					.keep_count = 1,
+					.group = CHILD_OWN_SESSION,
+					.blocked = &blocked,
+					.name = "stoker-runner",
+					.run = runner_main,
+					.arg = &task };
+	runner_signals(&blocked);
+	if (!child_fork(&o, &pid, err))
+		return false;
+	log_info("runner started", "job=%s attempt=%lld pid=%d", run->record.id, (long long)run->record.attempt,
+		 (int)pid);
+	if (!run_watch_runner(run, pid)) {
+		kill(pid, SIGKILL); /* our own child, not reaped: the number is still its own */
+		return error_set(err, ERR_SYSTEM, NULL, "cannot watch runner %d", (int)pid);
+	}
+	if (run->runs->is_draining)
+		child_watch_signal(run->watch, SIGTERM);
+	return true;
+}
+
+bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_boot_ms, struct error *err)
+{
+	struct run_record record;
+	CLEANUP(free_p) char *folder = NULL;
+	CLEANUP(close_fd) int lock_fd = -1;
+	if (runs_has(runs, &claim->ref))
+		return true;
+	run_record_from_claim(&record, claim, claimed_boot_ms);
+	if (!slots_take(runs->o.slots, claim->cpus, claim->memory_bytes, claim->gpus, &record.grant)) {
+		run_record_done(&record);
+		return error_set(err, ERR_FULL, NULL, "%s does not fit this machine now", claim->id);
+	}
+	if (!run_folder_make(runs->o.state_dir, &record, &folder, &lock_fd, err)) {
+		slots_give(runs->o.slots, &record.grant);
+		run_record_done(&record);
+		return false;
+	}
+	struct run *run = run_add(runs, folder);
+	run->record = record;
+	if (run_fork(run, lock_fd, err))
+		return true;
+	run_is_over(run);
+	return false;
+}
+
+void runs_drain(struct runs *runs)
+{
+	runs->is_draining = true;
+	for (struct run *run = runs->all; run; run = run->next)
+		if (run->watch)
+			child_watch_signal(run->watch, SIGTERM);
+}
+
+size_t runs_count(const struct runs *runs)
+{
+	size_t count = 0;
+	for (const struct run *run = runs->all; run; run = run->next)
+		count++;
+	return count;
+}
+
+void runs_list(const struct runs *runs, struct buf *into)
+{
+	buf_byte(into, '[');
+	for (const struct run *run = runs->all; run; run = run->next)
+		buf_printf(into, "%s\"%s\"", run == runs->all ? "" : ",", run->record.id);
+	buf_byte(into, ']');
+}

@@ -1,0 +1,31 @@
+/* The options of stoker-worker: one struct, filled from one table (lib/config.h). */
+#ifndef STOKER_WORKER_SETTINGS_H
+#define STOKER_WORKER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/config.h"
+
+struct worker_settings {
+	char *redis_url;
+	char *redis_ca;
+	char *prefix;
+	char *log_level;
+	bool log_json;
+	int64_t ready_fd;
+	char *queues; /* comma-separated */
+	char *id;     /* NULL: kept in the state folder */
+	char *state_dir;
+	char *store;          /* NULL: file://<state_dir>/store */
+	int64_t cpus;         /* 0: what this process may use */
+	int64_t memory_bytes; /* 0: what the machine or the cgroup has */
+	char *gpus;           /* "auto" or a number */
+	char *labels;         /* "k=v,…" or NULL */
+	char *python;
+	char *trainer; /* NULL: beside the program, or in ../share/stoker */
+	int64_t keep_runs;
+};
+
+extern const struct option_table worker_options;
+
+#endif

@@ -1,0 +1,439 @@
+#include "worker/worker.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/ready.h"
+#include "lib/signals.h"
+#include "queue/jobs.h"
+#include "queue/spec.h"
+#include "worker/capacity.h"
+#include "worker/claims.h"
+#include "worker/identity.h"
+#include "worker/runs.h"
+
+enum {
+	WORKER_HEARTBEAT_MS = 5000,
+	WORKER_HEARTBEAT_SOON_MS = 100, /* after a change worth showing */
+	WORKER_QUEUES_MAX = 64,
+	WORKER_GOODBYE_MS = 2000, /* for the last heartbeat; without it the record just ages */
+};
+
+struct worker_queue {
+	struct worker *worker;
+	char name[SPEC_QUEUE_MAX + 1];
+	struct claims *claims;
+	bool is_registered;
+	bool is_asking;   /* a heartbeat is on its way */
+	bool has_said_no; /* its registration failed; said once */
+	bool is_gone;     /* the last heartbeat was answered */
+};
+
+struct worker {
+	struct event_base *base;
+	const struct worker_settings *settings;
+	int lock_fd;
+	char id[WORKER_ID_MAX + 1];
+	char host[65];
+	char *state_dir;
+	char *store;
+	char *python, *trainer, *cache_dir;
+	char *labels_json;
+	struct jobs_options jobs_options; /* of the worker's own connections */
+	struct jobs_options runner_jobs;
+	struct runner_settings runner;
+	struct jobs *jobs;
+	struct redis *control;
+	struct slots slots;
+	struct runs *runs;
+	struct worker_queue queues[WORKER_QUEUES_MAX];
+	size_t queue_count;
+	struct signals *signals;
+	struct event *heartbeat;
+	struct event *goodbye;
+	bool is_draining, is_leaving, was_ready;
+};
+
+/* ---- heartbeat ---- */
+
+static const char *worker_state(const struct worker *worker)
+{
+	return worker->is_leaving ? "gone" : worker->is_draining ? "draining" : "up";
+}
+
+static void worker_add_grant(struct buf *b, const char *name, const struct grant *grant, const char *labels)
+{
+	buf_printf(b, ",\"%s\":{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64, name, grant->cpus,
+		   slots_gpu_count(grant->gpus), grant->memory_bytes);
+	if (labels)
+		buf_printf(b, ",\"labels\":%s", labels);
+	buf_byte(b, '}');
+}
+
+static void worker_info(const struct worker *worker, struct buf *b)
+{
+	buf_printf(b, "{\"host\":\"%s\",\"pid\":%d,\"version\":\"%s\",\"state\":\"%s\"", worker->host, (int)getpid(),
+		   STOKER_VERSION, worker_state(worker));
+	worker_add_grant(b, "capacity", &worker->slots.total, worker->labels_json);
+	worker_add_grant(b, "used", &worker->slots.used, NULL);
+	buf_str(b, ",\"runs\":");
+	runs_list(worker->runs, b);
+	buf_byte(b, '}');
+}
+
+static void worker_leave(struct worker *worker)
+{
+	event_base_loopbreak(worker->base);
+}
+
+static void worker_first_registered(struct worker_queue *queue, int64_t last_request)
+{
+	struct worker *worker = queue->worker;
+	queue->is_registered = true;
+	log_info("serving a queue", "queue=%s worker=%s", queue->name, worker->id);
+	if (!worker->is_draining)
+		claims_begin(queue->claims, last_request);
+	if (worker->was_ready)
+		return;
+	worker->was_ready = true;
+	ready_say(worker->settings->ready_fd, "");
+}
+
+static void worker_registered(void *arg, int64_t last_request, bool drain, const struct error *err)
+{
+	struct worker_queue *queue = arg;
+	struct worker *worker = queue->worker;
+	queue->is_asking = false;
+	if (err && !queue->has_said_no)
+		log_failure(LOG_WARN, "cannot register with a queue yet", err);
+	queue->has_said_no = err != NULL;
+	if (worker->is_leaving) {
+		bool all_gone = true;
+		queue->is_gone = true;
+		for (size_t i = 0; i < worker->queue_count; i++)
+			all_gone = all_gone && worker->queues[i].is_gone;
+		if (all_gone)
+			worker_leave(worker);
+		return;
+	}
+	if (err)
+		return;
+	if (!queue->is_registered)
+		worker_first_registered(queue, last_request);
+	else if (drain)
+		claims_stop(queue->claims); /* asked by an operator: what runs may end by itself */
+	else if (!worker->is_draining)
+		claims_resume(queue->claims);
+}
+
+static void worker_beat(struct worker *worker)
+{
+	CLEANUP(buf) struct buf info;
+	buf_init(&info, 1024 * 1024);
+	worker_info(worker, &info);
+	for (size_t i = 0; i < worker->queue_count; i++) {
+		struct worker_queue *queue = &worker->queues[i];
+		if (queue->is_asking && !worker->is_leaving)
+			continue;
+		queue->is_asking = true;
+		jobs_worker(worker->jobs, queue->name, worker->id, buf_text(&info), worker_registered, queue);
+	}
+}
+
+static void worker_beat_within(struct worker *worker, int64_t ms)
+{
+	struct timeval tv = clock_timeval(ms);
+	event_add(worker->heartbeat, &tv);
+}
+
+static void worker_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	bool all = true;
+	(void)fd;
+	(void)what;
+	worker_beat(worker);
+	for (size_t i = 0; i < worker->queue_count; i++)
+		all = all && worker->queues[i].is_registered;
+	worker_beat_within(worker, all ? WORKER_HEARTBEAT_MS : WORKER_HEARTBEAT_MS / 10);
+}
+
+/* ---- the end ---- */
+
+static void worker_goodbye_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	worker_leave(arg);
+}
+
+/* Drained when nothing runs, and no claim is on its way that could still bring something. */
+static void worker_check_drained(struct worker *worker)
+{
+	struct timeval wait = clock_timeval(WORKER_GOODBYE_MS);
+	if (!worker->is_draining || worker->is_leaving || runs_count(worker->runs))
+		return;
+	for (size_t i = 0; i < worker->queue_count; i++)
+		if (!claims_is_idle(worker->queues[i].claims))
+			return;
+	worker->is_leaving = true;
+	event_del(worker->heartbeat);
+	event_add(worker->goodbye, &wait);
+	worker_beat(worker);
+}
+
+static void worker_drain(struct worker *worker)
+{
+	if (worker->is_draining)
+		return;
+	log_info("draining", "runs=%zu", runs_count(worker->runs));
+	ready_say_stopping();
+	worker->is_draining = true;
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_stop(worker->queues[i].claims);
+	runs_drain(worker->runs);
+	worker_beat(worker);
+	worker_check_drained(worker);
+}
+
+static void worker_signal(void *arg, int number)
+{
+	struct worker *worker = arg;
+	if (number != SIGUSR2) {
+		worker_drain(worker);
+		return;
+	}
+	log_info("handing over: runs go on without this process", "runs=%zu", runs_count(worker->runs));
+	worker_leave(worker);
+}
+
+/* ---- runs ---- */
+
+static void worker_freed(void *arg)
+{
+	struct worker *worker = arg;
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_look(worker->queues[i].claims);
+	worker_beat_within(worker, WORKER_HEARTBEAT_SOON_MS);
+	worker_check_drained(worker);
+}
+
+static void worker_gave_back(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)arg;
+	(void)text;
+	(void)len;
+	if (err)
+		log_failure(LOG_WARN, "a claim could not be given back: its lease will end", err);
+}
+
+static bool worker_claimed(void *arg, const struct claim *claim, int64_t sent_boot_ms)
+{
+	struct worker *worker = arg;
+	struct error err = { 0 };
+	worker_beat_within(worker, WORKER_HEARTBEAT_SOON_MS);
+	if (runs_start(worker->runs, claim, sent_boot_ms, &err))
+		return true;
+	log_failure(LOG_ERROR, "a claimed job cannot be started here", &err);
+	json_auto_t *detail = json_pack("{s:s}", "error", err.message);
+	CLEANUP(free_p) char *text = json_dumps(detail, JSON_COMPACT);
+	jobs_finish(worker->jobs, &claim->ref, "preempted", text ? text : "{}", worker_gave_back, NULL);
+	return false;
+}
+
+/* A hint on :control: a class is new, or the queue was resumed. */
+static void worker_hint(void *arg, const char *channel, const char *text, size_t len)
+{
+	struct worker *worker = arg;
+	json_auto_t *hint = json_loadb(text, len, 0, NULL);
+	if (!hint || json_object_get(hint, "stop"))
+		return; /* for a runner */
+	for (size_t i = 0; i < worker->queue_count; i++) {
+		char name[160];
+		jobs_control_channel(worker->jobs, worker->queues[i].name, name, sizeof name);
+		if (!strcmp(name, channel))
+			claims_look(worker->queues[i].claims);
+	}
+}
+
+static void worker_connected(void *arg, bool connected, const struct error *err)
+{
+	struct worker *worker = arg;
+	if (connected)
+		worker_beat_within(worker, 0);
+	else if (err)
+		log_failure(LOG_DEBUG, "no connection to redis", err);
+}
+
+/* ---- making it ---- */
+
+static bool worker_add_queue(struct worker *worker, const char *name, size_t len, struct error *err)
+{
+	CLEANUP(free_p) char *text = mem_strndup(name, len);
+	if (!spec_is_queue(text))
+		return error_set(err, ERR_INPUT, NULL, "--queues: \"%s\" is not the name of a queue", text);
+	if (worker->queue_count == WORKER_QUEUES_MAX)
+		return error_set(err, ERR_INPUT, NULL, "--queues: at most %d queues", WORKER_QUEUES_MAX);
+	struct worker_queue *queue = &worker->queues[worker->queue_count++];
+	*queue = (struct worker_queue){ .worker = worker };
+	str_copy(queue->name, sizeof queue->name, text);
+	return true;
+}
+
+static bool worker_parse_queues(struct worker *worker, struct error *err)
+{
+	for (const char *p = worker->settings->queues; *p;) {
+		size_t len = strcspn(p, ",");
+		if (len && !worker_add_queue(worker, p, len, err))
+			return false;
+		p += len + (p[len] == ',');
+	}
+	return worker->queue_count || error_set(err, ERR_INPUT, NULL, "--queues: name at least one queue");
+}
+
+static void worker_set_runner(struct worker *worker)
+{
+	const struct worker_settings *s = worker->settings;
+	static const char *const levels[] = { "error", "warn", "info", "debug" };
+	worker->jobs_options = (struct jobs_options){
+		.redis = { .url = s->redis_url, .ca_file = s->redis_ca, .name = "stoker-worker" }, .prefix = s->prefix
+	};
+	worker->runner_jobs = worker->jobs_options;
+	worker->runner_jobs.redis.name = "stoker-runner";
+	worker->runner_jobs.redis.fail_when_down = true;
+	worker->python = s->python ? mem_strdup(s->python) : backend_find_python();
+	worker->trainer = s->trainer ? mem_strdup(s->trainer) : backend_find_trainer();
+	worker->cache_dir = run_path(worker->state_dir, "cache");
+	worker->runner = (struct runner_settings){
+		.jobs = &worker->runner_jobs,
+		.worker = worker->id,
+		.store = worker->store,
+		.backend = { .python = worker->python, .trainer = worker->trainer, .cache_dir = worker->cache_dir },
+		.log_json = s->log_json,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		if (!strcmp(s->log_level, levels[i]))
+			worker->runner.log_level = (enum log_level)i;
+}
+
+static bool worker_find_folders(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	if (!identity_take(s->state_dir, &worker->lock_fd, err) || !identity_find(s->state_dir, s->id, worker->id, err))
+		return false;
+	worker->state_dir = realpath(s->state_dir, NULL);
+	if (!worker->state_dir)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot find %s", s->state_dir);
+	worker->store = s->store ? mem_strdup(s->store) : mem_printf("file://%s/store", worker->state_dir);
+	if (gethostname(worker->host, sizeof worker->host - 1) < 0)
+		str_copy(worker->host, sizeof worker->host, "?");
+	return true;
+}
+
+static bool worker_connect(struct worker *worker, struct error *err)
+{
+	worker->jobs = jobs_new(worker->base, &worker->jobs_options, err);
+	worker->control = worker->jobs ? jobs_subscriber(worker->base, &worker->jobs_options, err) : NULL;
+	if (!worker->control)
+		return false;
+	jobs_on_state(worker->jobs, worker_connected, worker);
+	redis_on_message(worker->control, worker_hint, worker);
+	for (size_t i = 0; i < worker->queue_count; i++) {
+		char channel[160];
+		struct worker_queue *queue = &worker->queues[i];
+		struct claims_options o = { .base = worker->base,
+					    .jobs = worker->jobs,
+					    .own = &worker->jobs_options,
+					    .queue = queue->name,
+					    .worker = worker->id,
+					    .labels_json = worker->labels_json,
+					    .slots = &worker->slots,
+					    .on_claim = worker_claimed,
+					    .arg = worker };
+		queue->claims = claims_new(&o, err);
+		if (!queue->claims)
+			return false;
+		jobs_control_channel(worker->jobs, queue->name, channel, sizeof channel);
+		redis_subscribe(worker->control, channel);
+	}
+	return true;
+}
+
+static bool worker_listen(struct worker *worker, struct error *err)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
+	worker->heartbeat = evtimer_new(worker->base, worker_heartbeat, worker);
+	worker->goodbye = evtimer_new(worker->base, worker_goodbye_late, worker);
+	worker->signals = signals_new(worker->base, &set, worker_signal, worker, err);
+	return worker->signals != NULL;
+}
+
+static bool worker_start(struct worker *worker, struct error *err)
+{
+	const struct worker_settings *s = worker->settings;
+	worker->labels_json = capacity_labels(s->labels, err);
+	if (!worker->labels_json || !capacity_find(s, &worker->slots.total, err) || !worker_parse_queues(worker, err) ||
+	    !worker_find_folders(worker, err) || !worker_listen(worker, err))
+		return false;
+	worker_set_runner(worker);
+	if (!worker_connect(worker, err))
+		return false;
+	struct runs_options o = { .base = worker->base,
+				  .jobs = worker->jobs,
+				  .slots = &worker->slots,
+				  .state_dir = worker->state_dir,
+				  .settings = &worker->runner,
+				  .keep_runs = s->keep_runs,
+				  .on_freed = worker_freed,
+				  .arg = worker };
+	worker->runs = runs_new(&o, err);
+	if (!worker->runs || !runs_scan(worker->runs, err))
+		return false;
+	worker_beat_within(worker, 0);
+	return true;
+}
+
+struct worker *worker_new(struct event_base *base, const struct worker_settings *settings, struct error *err)
+{
+	struct worker *worker = mem_alloc(sizeof *worker);
+	worker->base = base;
+	worker->settings = settings;
+	worker->lock_fd = -1;
+	if (worker_start(worker, err))
+		return worker;
+	worker_free(worker);
+	return NULL;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_free(worker->queues[i].claims);
+	runs_free(worker->runs);
+	redis_free(worker->control);
+	jobs_free(worker->jobs);
+	signals_free(worker->signals);
+	if (worker->heartbeat)
+		event_free(worker->heartbeat);
+	if (worker->goodbye)
+		event_free(worker->goodbye);
+	free(worker->python);
+	free(worker->trainer);
+	free(worker->cache_dir);
+	free(worker->labels_json);
+	free(worker->state_dir);
+	free(worker->store);
+	if (worker->lock_fd >= 0)
+		close(worker->lock_fd);
+	free(worker);
+}
