@@ -61,6 +61,8 @@ void config_print_help(const struct option_table *table, FILE *out)
 				 row->type == OPTION_BOOL ? NULL : config_default(row), out);
 	}
 	config_help_line("--config FILE", "read options from this YAML file", NULL, NULL, out);
+	config_help_line("--print-config[=origin]", "print the settings in force, and where they come from", NULL, NULL,
+			 out);
 	config_help_line("--help", "print this", NULL, NULL, out);
 	config_help_line("--version", "print the version", NULL, NULL, out);
 	fputs("\nEach option can also be set as STOKER_<NAME> in the environment, or as name: value in the file;\n"

@@ -40,21 +40,10 @@ static int main_run(const struct scheduler_settings *settings)
 
 int main(int argc, char **argv)
 {
-	struct error err = { 0 };
 	struct scheduler_settings settings = { 0 };
-	enum config_result result = config_load(&scheduler_options, argc, argv, &settings, NULL, NULL, &err);
 	int status = 0;
-	if (result == CONFIG_HELP) {
-		config_print_help(&scheduler_options, stdout);
-	} else if (result == CONFIG_VERSION) {
-		printf("stoker-scheduler %s\n", STOKER_VERSION);
-	} else if (result == CONFIG_FAILED) {
-		log_setup("stoker-scheduler", LOG_INFO, false);
-		log_failure(LOG_ERROR, "cannot start", &err);
-		status = error_kind_of(err.kind)->exit_code;
-	} else {
+	if (config_start(&scheduler_options, argc, argv, &settings, &status))
 		status = main_run(&settings);
-	}
 	config_done(&scheduler_options, &settings);
 	return status;
 }

@@ -209,6 +209,46 @@ static void test_printing(void **state)
 	config_done(&table, &s);
 }
 
+static void test_start_answers_for_the_daemon(void **state)
+{
+	(void)state;
+	int status = -1;
+	char *go[] = { (char *)"stoker-test", (char *)"--cpus=7", NULL };
+	memset(&s, 0, sizeof s);
+	assert_true(config_start(&table, 2, go, &s, &status));
+	assert_int_equal(s.cpus, 7);
+	config_done(&table, &s);
+	static const char *const words[] = { "--help", "--version", "--print-config", "--print-config=origin",
+					     "--cpus=x" };
+	int out = dup(STDOUT_FILENO), err_fd = dup(STDERR_FILENO);
+	char path[] = "/tmp/stoker-test-start-XXXXXX";
+	int file = mkstemp(path);
+	dup2(file, STDOUT_FILENO);
+	dup2(file, STDERR_FILENO);
+	bool went_on = false;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		char *argv[] = { (char *)"stoker-test", (char *)words[i], NULL };
+		memset(&s, 0, sizeof s);
+		went_on |= config_start(&table, 2, argv, &s, &status);
+		config_done(&table, &s);
+	}
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	dup2(err_fd, STDERR_FILENO);
+	char text[8192] = "";
+	assert_true(pread(file, text, sizeof text - 1, 0) > 0);
+	close(out);
+	close(err_fd);
+	close(file);
+	unlink(path);
+	assert_false(went_on);
+	assert_int_equal(status, 2);
+	assert_non_null(strstr(text, "usage: stoker-test [options]"));
+	assert_non_null(strstr(text, "stoker-test " STOKER_VERSION "\n"));
+	assert_non_null(strstr(text, "cpus                   2                                        # default\n"));
+	assert_non_null(strstr(text, "expected an integer from 0 to 1024"));
+}
+
 static void test_grammars(void **state)
 {
 	(void)state;
@@ -252,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_bad_environment),
 		cmocka_unit_test(test_bad_files),
 		cmocka_unit_test(test_printing),
+		cmocka_unit_test(test_start_answers_for_the_daemon),
 		cmocka_unit_test(test_grammars),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
