@@ -18,7 +18,8 @@ packages=(
 had_redis=$(command -v redis-server || true)
 packages_install "${packages[@]}"
 if [ -z "$had_redis" ] && [ -d /run/systemd/system ]; then
-	say "note: Debian's redis-server package starts a Redis of its own on 127.0.0.1:6379; stoker does not use it (systemctl disable --now redis-server stops it)"
+	say "note: Debian's package also started a Redis of its own on 127.0.0.1:6379, which stoker does not use" \
+		"(systemctl disable --now redis-server stops it)"
 fi
 
 # Two things that the names of packages do not promise on an older or foreign distribution.
@@ -37,7 +38,8 @@ requirements=$here/requirements.txt
 stamp=$venv/.requirements
 
 venv_is_current() {
-	cmp -s "$requirements" "$stamp" && "$venv/bin/python" -I -c 'import importlib.util as u; assert u.find_spec("tinygrad")' 2>/dev/null
+	cmp -s "$requirements" "$stamp" &&
+		"$venv/bin/python" -I -c 'import importlib.util as u; assert u.find_spec("tinygrad")' 2>/dev/null
 }
 
 if ! venv_is_current; then
@@ -48,9 +50,12 @@ if ! venv_is_current; then
 		say "making the Python environment $venv with $(grep -oE '^[a-z0-9-]+==[^ ]+' "$requirements" | paste -sd ' ')"
 		rm -f "$stamp"
 		/usr/bin/python3 -m venv --clear "$venv" || fail "cannot make a virtual environment in $venv"
-		"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r "$requirements" ||
+		"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+			--require-hashes -r "$requirements" ||
 			fail "pip could not install what $requirements pins: is the package index reachable from here?"
 		cp "$requirements" "$stamp" # last: an interrupted install is made anew
 	fi
 fi
-say "ready: $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/redis /'), $("$venv/bin/python" -I -c 'import importlib.metadata as m; print("tinygrad", m.version("tinygrad"))') in $venv"
+redis=$(redis-server --version | sed -n 's/.* v=\([0-9.]*\) .*/redis \1/p')
+tinygrad=$("$venv/bin/python" -I -c 'import importlib.metadata as m; print("tinygrad", m.version("tinygrad"))')
+say "ready: $redis, $tinygrad in $venv"

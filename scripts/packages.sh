@@ -27,14 +27,16 @@ packages_as_root() {
 packages_install() {
 	local missing log
 	if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-		fail "this installs Debian packages, and there is no apt-get here; install what these are called on your system, then run make: $*"
+		fail "this installs Debian packages, and there is no apt-get here;" \
+			"install what these are called on your system, then run make: $*"
 	fi
 	mapfile -t missing < <(packages_missing "$@")
 	[ "${#missing[@]}" -gt 0 ] || return 0
 
 	say "installing ${#missing[@]} Debian packages: ${missing[*]}"
 	if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
-		fail "installing needs root, and sudo is missing or asks for a password; run this first: sudo apt-get install ${missing[*]}"
+		fail "installing needs root, and sudo is missing or asks for a password;" \
+			"run this first: sudo apt-get install ${missing[*]}"
 	fi
 	log=$(mktemp)
 	# A source of packages that does not answer may be one that is not needed: the install decides.

@@ -7,9 +7,8 @@ from pathlib import Path
 from harness import BUILD, ROOT, Process, wait_until
 
 TRAINER = ROOT / "worker/trainer/train.py"
-PYTHON = os.environ.get("STOKER_PYTHON") or next(
-    (str(path) for path in (Path.home() / ".local/share/stoker/venv/bin/python", Path("/var/lib/stoker/venv/bin/python"))
-     if os.access(path, os.X_OK) and (os.geteuid() or path.parts[1] == "var")), "/var/lib/stoker/venv/bin/python")
+SYSTEM, OWN = Path("/var/lib/stoker/venv/bin/python"), Path.home() / ".local/share/stoker/venv/bin/python"
+PYTHON = os.environ.get("STOKER_PYTHON") or str(OWN if os.geteuid() and OWN.exists() else SYSTEM)
 
 STEPS = 24
 LANGUAGE = {"task": "language-model", "steps": STEPS, "batch": 4, "lr": 0.01, "seed": 7, "context": 8, "layers": 1,

@@ -24,7 +24,7 @@ class Text:
         self.context = context
         text = "".join(self._read(file) for file in self._files(Path(path)))
         if len(text) < context + 2:
-            raise BadData(f"{path}: {len(text)} characters are fewer than the {context + 2} that context {context} needs")
+            raise BadData(f"{path}: {len(text)} characters are fewer than {context + 2}, which context {context} needs")
         self.digest = digest(text)
         self.vocabulary = "".join(sorted(set(text)))
         code = {character: number for number, character in enumerate(self.vocabulary)}

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# check.sh [BUILD_DIR]: builds everything with warnings as errors, lints, runs every test, and closes with
+# one line `N passed, N failed` (and `, N skipped` when there are any). Fails when anything failed.
+#
+# ASAN=1: the same tests against a build with AddressSanitizer and UBSan; lint and the tests of the
+# trainer, which is Python, are left out. ONLY="lua trainer": only these suites, and no lint.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+build=${1:-build}
+export STOKER_BUILD=$build
+reports=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$reports"' EXIT
+passed=0 failed=0 skipped=0
+
+say() { printf '\n== %s\n' "$*"; }
+
+# count PASSED FAILED SKIPPED
+count() {
+	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# count_tap FILE STATUS: lines of TAP. A program that died, or ran fewer tests than it planned, has failed.
+count_tap() {
+	local bad good skip planned ran
+	bad=$(grep -c '^not ok' "$1")
+	skip=$(grep -ciE '^ok .*# skip' "$1")
+	good=$(($(grep -c '^ok' "$1") - skip))
+	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$1" | head -n 1)
+	ran=$((good + bad + skip))
+	if [ "${planned:-0}" -gt "$ran" ]; then
+		bad=$((bad + planned - ran))
+	elif [ "$2" -ne 0 ] && [ "$bad" -eq 0 ]; then
+		bad=1
+	fi
+	count "$good" "$bad" "$skip"
+}
+
+# count_junit FILE: what pytest wrote; none at all is a failure.
+count_junit() {
+	local counts
+	counts=$(/usr/bin/python3 - "$1" <<-'PYTHON'
+		import sys
+		import xml.etree.ElementTree as tree
+		suites = list(tree.parse(sys.argv[1]).iter("testsuite"))
+		tests, bad, skipped = (sum(int(suite.get(name)) for suite in suites for name in names)
+		                       for names in (["tests"], ["failures", "errors"], ["skipped"]))
+		print(tests - bad - skipped, bad, skipped)
+	PYTHON
+	) || counts="0 1 0"
+	# shellcheck disable=SC2086 # three words
+	count $counts
+}
+
+# suite NAME: one folder of pytest tests; its output and its report are kept for count_suite.
+suite() {
+	/usr/bin/python3 -m pytest "tests/$1" --junitxml "$reports/$1.xml" >"$reports/$1.out" 2>&1
+}
+count_suite() {
+	say "tests/$1"
+	cat "$reports/$1.out"
+	count_junit "$reports/$1.xml"
+}
+
+wanted() { [ -z "${ONLY-}" ] || [[ " $ONLY " == *" $1 "* ]]; }
+suites() {
+	local folder
+	for folder in tests/*/; do
+		folder=$(basename "$folder")
+		compgen -G "tests/$folder/test_*.py" >/dev/null && wanted "$folder" && echo "$folder"
+	done
+}
+
+say 'build'
+if ! make -s -j"$(nproc)" DEV=1 ASAN="${ASAN-}" B="$build" all objects unit-tests; then
+	echo '0 passed, 1 failed'
+	exit 1
+fi
+
+# Lint and the trainer keep a core busy each and care little for time: they run side by side, before the
+# tests of daemons, which have the machine to themselves.
+lint_pid=
+if [ -z "${ASAN-}${ONLY-}" ]; then
+	scripts/lint.sh "$build" >"$reports/lint" 2>&1 &
+	lint_pid=$!
+fi
+if [ -z "${ASAN-}" ] && wanted trainer; then
+	suite trainer
+	count_suite trainer
+fi
+if [ -n "$lint_pid" ]; then
+	wait "$lint_pid"
+	status=$?
+	say 'lint'
+	cat "$reports/lint"
+	count_tap "$reports/lint" "$status"
+fi
+
+if wanted unit; then
+	say 'unit tests'
+	for test in $(make -s B="$build" list-unit-tests); do
+		(cd "$reports" && CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$OLDPWD/$test") >"$reports/tap" 2>&1
+		status=$?
+		count_tap "$reports/tap" "$status"
+		if [ "$status" -eq 0 ]; then
+			echo "$test: $(grep -c '^ok' "$reports/tap") ok"
+		else
+			echo "$test: exit $status"
+			cat "$reports/tap"
+		fi
+	done
+fi
+
+for name in $(suites); do
+	[ "$name" = trainer ] && continue
+	suite "$name"
+	count_suite "$name"
+done
+
+line="$passed passed, $failed failed"
+[ "$skipped" -eq 0 ] || line="$line, $skipped skipped"
+printf '\n%s\n' "$line"
+[ "$failed" -eq 0 ]
