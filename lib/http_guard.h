@@ -6,7 +6,7 @@
  *   Host     must be a name that the server serves. A page whose own name was made
  *            to point at 127.0.0.1 (DNS rebinding) sends that name, and is refused.
  *   Origin   browsers send it with what a page asks for; where it is present it must
- *            be the same scheme-host-port as Host. `null` never is.
+ *            be the same host and port as Host. `null` never is.
  */
 #ifndef STOKER_LIB_HTTP_GUARD_H
 #define STOKER_LIB_HTTP_GUARD_H

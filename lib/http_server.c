@@ -174,20 +174,32 @@ static bool http_request_may_enter(const struct http_server *server, const struc
 	return true;
 }
 
-/* The route, or NULL: then other says whether the path is known with another method. */
+/* The route, or NULL: then allow lists the methods that the path is answered with. */
 static const struct http_route *http_route_find(const struct http_server *server, const char *method, const char *path,
-						char *segment, size_t size, const struct http_route **other)
+						char *segment, size_t size, struct buf *allow)
 {
-	*other = NULL;
 	for (size_t i = 0; i < server->options.route_count; i++) {
 		const struct http_route *route = &server->options.routes[i];
 		if (!http_guard_route(route->pattern, path, segment, size))
 			continue;
 		if (strcmp(route->method, method) == 0)
 			return route;
-		*other = route;
+		buf_printf(allow, "%s%s", allow->len ? ", " : "", route->method);
 	}
 	return NULL;
+}
+
+static void http_refuse_route(const struct http_request *r, struct http_reply *reply, const struct buf *allow)
+{
+	struct error err;
+	if (allow->len) {
+		evhttp_add_header(evhttp_request_get_output_headers(r->raw), "Allow", buf_text(allow));
+		error_set(&err, ERR_INPUT, NULL, "%s is answered with %s only", r->path, buf_text(allow));
+		http_reply_error(reply, 405, &err);
+		return;
+	}
+	error_set(&err, ERR_NOT_FOUND, "docs/http.md lists what there is", "there is no %s", r->path);
+	http_reply_error(reply, 0, &err);
 }
 
 /* Finds the route and asks for the token; what is refused is answered here. */
@@ -195,13 +207,14 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 {
 	struct error err;
 	char segment[160];
-	const struct http_route *other = NULL;
+	CLEANUP(buf) struct buf allow;
+	buf_init(&allow, 256);
 	if (!http_request_may_enter(server, r, &err)) {
 		http_reply_error(reply, err.kind == ERR_AUTH ? 403 : 0, &err);
 		return;
 	}
 	const char *method = http_method_name(evhttp_request_get_command(r->raw));
-	const struct http_route *route = http_route_find(server, method, r->path, segment, sizeof segment, &other);
+	const struct http_route *route = http_route_find(server, method, r->path, segment, sizeof segment, &allow);
 	/* Asked before anything is told about paths: who has no token learns nothing. */
 	if ((!route || route->needs_auth) && !r->is_local &&
 	    !http_guard_token(http_request_header(r, "Authorization"), server->token)) {
@@ -210,12 +223,7 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		return;
 	}
 	if (!route) {
-		error_set(&err, other ? ERR_INPUT : ERR_NOT_FOUND, other ? other->summary : "docs/http.md lists them",
-			  other ? "%s is not answered with this method, only with %s" : "there is no %s%s", r->path,
-			  other ? other->method : "");
-		if (other)
-			evhttp_add_header(evhttp_request_get_output_headers(r->raw), "Allow", other->method);
-		http_reply_error(reply, other ? 405 : 0, &err);
+		http_refuse_route(r, reply, &allow);
 		return;
 	}
 	r->segment = segment;

@@ -5,6 +5,11 @@
 
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at)
 {
+	*at = (json_error_t){ .line = 1 };
+	if (memchr(text, '\0', len)) { /* jansson would pass over one that stands behind a number */
+		str_copy(at->text, sizeof at->text, "a NUL byte");
+		return NULL;
+	}
 	flags |= JSON_DECODE_ANY | JSON_ALLOW_NUL;
 	json_t *value = json_loadb(text, len, flags, at);
 	if (!value && json_error_code(at) == json_error_numeric_overflow)

@@ -18,7 +18,7 @@ bool json_canonical(const json_t *value, struct buf *out);
 void json_number_text(double number, char text[JSON_NUMBER_MAX]);
 
 /* Any JSON value. A whole number past 64 bits is read as a real: it is out of range, not malformed.
- * NUL is allowed in texts. flags are jansson's. NULL and *at on error. */
+ * \u0000 is allowed in texts. flags are jansson's. NULL and *at on error. */
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at);
 
 #endif

@@ -51,7 +51,7 @@ bool spec_from_json(const char *text, size_t len, struct spec *spec, struct erro
 	json_error_t at;
 	if (!spec_check_text(text, len, err))
 		return false;
-	json_auto_t *root = json_read(text, len, 0, &at);
+	json_auto_t *root = json_read(text, len, JSON_REJECT_DUPLICATES, &at);
 	if (!root)
 		return error_set(err, ERR_INPUT, NULL, "spec: not valid JSON: line %d: %s", at.line, at.text);
 	if (!spec_check(root, path, err))

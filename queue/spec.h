@@ -90,7 +90,7 @@ struct spec {
 };
 
 /* Decodes JSON text. origin stands in front of error messages ("bad.yaml"; NULL: nothing).
- * On success spec is owned by the caller (spec_done). */
+ * Strict: no YAML, no duplicate keys. On success spec is owned by the caller (spec_done). */
 bool spec_from_json(const char *text, size_t len, struct spec *spec, struct error *err);
 
 /* YAML or JSON text (JSON is YAML's subset; both go through one decoder) → canonical

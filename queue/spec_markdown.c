@@ -2,43 +2,48 @@
 #include <string.h>
 #include "queue/spec_table.h"
 
-static const char spec_markdown_head[] = "# The job spec\n\n"
-					 "Printed from the table in `queue/spec_table.c` by `make docs`; do not edit.\n\n"
-					 "A job is one YAML or JSON object. This is all there is:\n\n"
-					 "```yaml\n"
-					 "name: mnist\n"
-					 "command: [python3, train.py, --resume, \"{{resume}}\"]\n"
-					 "resources: {cpus: 4, gpus: 1, memory: 16GiB}\n"
-					 "checkpoint: {paths: [\"out/*.pt\"]}\n"
-					 "```\n\n"
-					 "Durations are `500ms`, `30s`, `5m`, `2h`, `1d` or a number of seconds; sizes "
-					 "are `512MiB`, `2GiB`, `16GB` or a "
-					 "number of bytes. `null` is the same as leaving a key out, an empty list the "
-					 "same as an empty object, and `2.0` the "
-					 "same as `2`. A spec has at most 256 KiB of UTF-8.\n\n";
+static const char spec_markdown_head[] =
+	"# The job spec\n"
+	"\n"
+	"Printed from the table in `queue/spec_table.c` by `make docs`; do not edit.\n"
+	"\n"
+	"A job is one YAML or JSON object. This is all there is:\n"
+	"\n"
+	"```yaml\n"
+	"name: mnist\n"
+	"command: [python3, train.py, --resume, \"{{resume}}\"]\n"
+	"resources: {cpus: 4, gpus: 1, memory: 16GiB}\n"
+	"checkpoint: {paths: [\"out/*.pt\"]}\n"
+	"```\n"
+	"\n"
+	"Durations are `500ms`, `30s`, `5m`, `2h`, `1d` or a number of seconds; sizes are `512MiB`, `2GiB`,\n"
+	"`16GB` or a number of bytes. `null` is the same as leaving a key out, an empty list the same as an\n"
+	"empty object, and `2.0` the same as `2`. A spec has at most 256 KiB of UTF-8.\n"
+	"\n";
 
 static const char spec_markdown_tail[] =
-	"## When a spec is wrong\n\n"
-	"The command, the HTTP API and `FCALL stoker_submit` refuse a bad spec with the same sentence, which names the "
-	"path, "
-	"what is allowed and what was found, and nothing is changed:\n\n"
+	"## When a spec is wrong\n"
+	"\n"
+	"The command, the HTTP API and `FCALL stoker_submit` refuse a bad spec with the same sentence, which\n"
+	"names the path, what is allowed and what was found. Nothing is changed:\n"
+	"\n"
 	"```\n"
 	"resources.gpus: expected an integer from 0 to 1024, got \"two\"\n"
-	"```\n\n"
-	"The first mistake is named: section by section in the order above, in each its unknown keys, then its values; "
-	"at last "
-	"what depends on other keys. The command puts the file and the line in front (`bad.yaml:6: `), an error reply "
-	"of Redis "
-	"its code (`INVALID `).\n\n"
-	"What only one side can see:\n\n"
-	"- Duplicate keys: the command and the HTTP API refuse them. Redis' JSON reader does not show them to the "
-	"function; "
-	"for it, and for the worker, the last one counts.\n"
-	"- What is not JSON or YAML at all is described in the words of the reader that found it.\n"
-	"- YAML anchors, aliases, tags and further documents are refused; `FCALL` takes only JSON. In YAML only `true` "
-	"and "
-	"`false` are booleans (`no` and `on` are text), and numbers are decimal, `0x1f` or `0o17`.\n"
-	"- The command and the HTTP API suggest the key that was probably meant.\n";
+	"```\n"
+	"\n"
+	"The first mistake is named: section by section in the order above, in each its unknown keys, then its\n"
+	"values; at last what depends on other keys. The command puts the file and the line in front\n"
+	"(`bad.yaml:6: `), an error reply of Redis its code (`INVALID `).\n"
+	"\n"
+	"What only one side can see:\n"
+	"\n"
+	"- Duplicate keys: the command and the HTTP API name the key and its line, `FCALL` only says that there\n"
+	"  is one.\n"
+	"- What is no JSON or YAML at all is described in the words of the reader that found it. A name with\n"
+	"  `\\u0000` in it and a number too large for a double are no JSON to the one, and an unknown key or out\n"
+	"  of range to the other.\n"
+	"- `FCALL` takes only JSON. In YAML, anchors, aliases, tags and further documents are refused, only\n"
+	"  `true` and `false` are booleans (`no` and `on` are text), and numbers are decimal, `0x1f` or `0o17`.\n";
 
 /* A cell of a table: a | would end it. */
 static void spec_markdown_cell(const char *text)
@@ -64,10 +69,10 @@ static void spec_markdown_row(const struct spec_row *row)
 	spec_markdown_cell(buf_text(&expected));
 	if ((row->type == SPEC_LIST || row->type == SPEC_MAP) && row->text) {
 		if (row->names) {
-			fputs("; each name ", stdout);
+			fputs("; names: ", stdout);
 			spec_markdown_cell(row->names->expected);
 		}
-		fputs("; each text ", stdout);
+		fputs("; texts: ", stdout);
 		spec_markdown_cell(row->text->expected);
 	}
 	printf(" | %s%s%s | ", row->standard ? "`" : "", row->standard ? row->standard : "", row->standard ? "`" : "");

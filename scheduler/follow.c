@@ -320,6 +320,7 @@ static void follower_on_show(void *arg, const char *text, size_t len, const stru
 		return;
 	json_decref(f->show);
 	f->show = STEAL(show);
+	json_object_set(json_object_get(f->show, "job"), "id", json_object_get(f->show, "id"));
 	if (f->must_look) {
 		f->must_look = false;
 		follower_look(f);

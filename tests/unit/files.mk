@@ -9,7 +9,9 @@ unit_TESTS := \
 	test_cli_text \
 	test_cli_words \
 	test_config \
+	test_doctor \
 	test_explain \
 	test_http_guard \
+	test_points \
 	test_spec \
 	test_yaml

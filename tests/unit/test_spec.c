@@ -128,12 +128,25 @@ static void test_leniencies(void **state)
 	/* a lower bound that was given raises the default above it */
 	CLEANUP(spec) struct spec r = decode("command: a\nretry: {backoff: 5m}");
 	assert_int_equal(r.retry.max_backoff_ms, 300000);
-	/* what Redis holds was taken by a reader for which the last one of two keys wins */
-	struct spec twice;
-	const char *json = "{\"command\":\"a\",\"priority\":1,\"priority\":2}";
-	assert_true(spec_from_json(json, strlen(json), &twice, NULL));
-	assert_int_equal(twice.priority, 2);
-	spec_done(&twice);
+}
+
+static void test_what_only_a_reader_of_json_sees(void **state)
+{
+	(void)state;
+	static const char *const cases[] = { "{\"command\":\"a\",\"command\":\"b\"}",
+					     "{\"command\":\"a\",}",
+					     "{\"command\":\"a\",\"priority\":0x5}",
+					     "{\"command\":\"a\"} {}",
+					     "command: a",
+					     "" };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct error err = { 0 };
+		struct spec spec;
+		assert_false(spec_from_json(cases[i], strlen(cases[i]), &spec, &err));
+		assert_memory_equal(err.message, "spec: not valid JSON: ", 22);
+	}
+	struct spec spec;
+	assert_false(spec_from_json("{\"command\":\"a\",\"priority\":5\0}", 29, &spec, NULL));
 }
 
 static void test_one_spelling(void **state)
@@ -331,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_train_gets_its_defaults),
 		cmocka_unit_test(test_leniencies),
+		cmocka_unit_test(test_what_only_a_reader_of_json_sees),
 		cmocka_unit_test(test_one_spelling),
 		cmocka_unit_test(test_bad_specs),
 		cmocka_unit_test(test_hints),
