@@ -100,6 +100,7 @@ class Follower:
         self.lines, self.closed = [], False
         self.connection = UnixConnection(scheduler.socket, timeout=60)
         self.connection.request("GET", "/api/v1" + path)
+        self.sock = self.connection.sock  # the response takes it out of the connection
         self.response = self.connection.getresponse()
         assert self.response.status == 200, self.response.read()
         self.thread = threading.Thread(target=self.read, daemon=True)
@@ -122,6 +123,9 @@ class Follower:
     def wait(self, kind, count=1, timeout=15):
         return wait_until(lambda: len(self.of(kind)) >= count and self.of(kind), timeout,
                           f"{count} lines of kind {kind}")
+
+    def leave(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
 
     def wait_closed(self, timeout=15):
         wait_until(lambda: self.closed, timeout, "the stream is closed")
