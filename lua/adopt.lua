@@ -18,7 +18,7 @@ do
         end
         job_save(q, j)
         queue_flush(q)
-        return {'ok', j.f.stop or 'ok'}
+        return {'ok', j.f.stop or 'ok', j.f.stop_reason or ''}
     end
 
     register('adopt', adopt, 'allow-oom')

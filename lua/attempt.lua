@@ -77,7 +77,7 @@ local function attempt_corrupted(q, j, actor, onset)
         return attempt_failed(q, j, actor, clip(why .. ': ' .. (j.f.error or ''), TEXT_MAX))
     end
     local delay_ms = attempt_backoff_ms(j, policy.recovery, job_number(j, 'corrupted'))
-    job_wait(q, j, 'recover', q.now + delay_ms, 'recovery')
+    job_wait(q, j, 'recover', q.now + delay_ms, 'retry')
     event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', 'corrupted', 'worker', j.f.worker, 'error', j.f.error)
 end
 

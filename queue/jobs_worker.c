@@ -4,24 +4,8 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* reap: [reaped, ms until the next lease ends or -1, ms in which it holds back]. */
-static void jobs_decode_reap(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
-{
-	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
-	int64_t done = 0, next_ms = -1, grace_ms = 0;
-	struct error bad;
-	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &done) ||
-		     !jobs_reply_number(jobs_reply_item(reply, 1), &next_ms))) {
-		jobs_bad_shape(call, &bad);
-		err = &bad;
-	}
-	jobs_reply_number(jobs_reply_item(reply, 2), &grace_ms);
-	if (next_ms >= 0 && grace_ms > next_ms)
-		next_ms = grace_ms; /* before that nothing is reaped */
-	fn(call->arg, done, err ? -1 : next_ms, err);
-}
-
-static void jobs_decode_promote(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+/* promote and reap: [done, ms until it is due again or -1]. */
+static void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
 	int64_t done = 0, next_ms = -1;
@@ -49,12 +33,12 @@ static void jobs_decode_prune(struct jobs_call *call, const struct redisReply *r
 
 void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
 {
-	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_promote, (jobs_any_fn *)fn, arg));
+	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
 }
 
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
 {
-	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_reap, (jobs_any_fn *)fn, arg));
+	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
 }
 
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
