@@ -1,0 +1,236 @@
+"""How attempts end: causes, budgets, backoff, cancel, retry."""
+import json
+
+import pytest
+from redis.exceptions import ResponseError
+
+FAST = {"retry": {"backoff": "1s", "max_backoff": "4s", "jitter": 0}}
+
+
+def due_in(q, n):
+    return int(q.job(n)["due_ms"]) - q.now()
+
+
+@pytest.mark.parametrize("cause,detail,error", [
+    ("error", {"exit": 1}, "exit 1"), ("error", {"signal": 11}, "signal 11"), ("timeout", {}, "timeout"),
+    ("stalled", {"error": "no output for 5 s"}, "no output for 5 s"),
+])
+def test_errors_are_tried_again_until_the_budget_is_used(q, cause, detail, error):
+    q.add(**FAST)
+    for attempt, wait_ms in ((1, 1000), (2, 2000)):
+        claim, = q.take()
+        assert claim["attempt"] == str(attempt)
+        assert q.end(claim, cause, **detail) == ["ok", "waiting"]
+        job = q.job(1)
+        assert (job["reason"], job["cause"], job["error"], job["errors"]) == ("retry", cause, error, str(attempt))
+        assert wait_ms - 500 < due_in(q, 1) <= wait_ms
+        assert q.promote()[0] == 0
+        assert q.hurry(1)[0] == 1
+    claim, = q.take()
+    assert q.end(claim, cause, **detail) == ["ok", "failed"]
+    assert [h["event"] for h in q.history(1)] == ["job.retrying", "job.retrying", "job.failed"]
+    assert q.history(1)[-1]["error"] == error
+
+
+def test_the_backoff_stops_doubling_and_spreads(q):
+    spec = {"retry": {"backoff": "1s", "max_backoff": "4s", "jitter": 0.5, "max_attempts": 9}}
+    delays = []
+    for n in range(1, 6):
+        q.add(**spec)
+        for _ in range(5):
+            claim, = q.take()
+            q.end(claim, "error")
+            delays.append(due_in(q, n))
+            q.hurry(n)
+        q.cancel(n)
+    for i, delay in enumerate(delays):
+        middle = min(1000 * 2 ** (i % 5), 4000)
+        assert middle * 0.5 - 500 < delay <= middle * 1.5
+    last = [d for i, d in enumerate(delays) if i % 5 >= 2]
+    assert max(last) - min(last) > 1000, "jitter spreads what failed together"
+
+
+@pytest.mark.parametrize("cause", ["permanent"])
+def test_a_permanent_failure_is_final(q, cause):
+    assert q.end(q.start(), cause, exit=65, error="bad data") == ["ok", "failed"]
+    assert (q.job(1)["cause"], q.job(1)["exit"], q.job(1)["error"]) == ("permanent", "65", "bad data")
+
+
+def test_preempted_costs_nothing(q):
+    claim = q.start(retry={"max_attempts": 1, "max_lost": 1})
+    for _ in range(5):
+        assert q.end(claim, "preempted") == ["ok", "queued"]
+        assert q.job(1)["reason"] == "preempted"
+        assert q.job(1)["lane"].endswith(":!front")
+        claim, = q.take()
+    assert claim["attempt"] == "6"
+
+
+def test_lost_in_a_row_is_a_poison_pill(q):
+    claim = q.start()
+    for lost in ("1", "2"):
+        assert q.end(claim, "lost", error="runner died") == ["ok", "queued"]
+        assert q.job(1)["lost"] == lost
+        claim, = q.take()
+    assert q.end(claim, "lost", error="runner died") == ["ok", "failed"]
+    assert q.job(1)["error"] == ("lost 3 times in a row without a new checkpoint (retry.max_lost is 3); "
+                                 "the last time: runner died")
+
+
+def test_a_checkpoint_gives_the_lost_budget_back(q):
+    claim = q.start(retry={"max_lost": 2})
+    for step in range(4):
+        q.end(claim, "lost")
+        claim, = q.take()
+        q.commit(claim, 1, step)
+    assert q.state(1) == "running"
+
+
+def test_budgets_are_apart(q):
+    claim = q.start(retry={"max_attempts": 2, "max_lost": 2}, recovery={"max_attempts": 1})
+    for cause in ("error", "lost", "corrupted", "preempted"):
+        q.end(claim, cause)
+        assert q.state(1) in ("queued", "waiting")
+        q.hurry(1)
+        claim, = q.take()
+    assert q.end(claim, "error") == ["ok", "failed"]
+
+
+def test_unasked_cancelled_counts_as_preempted(q):
+    assert q.end(q.start(), "cancelled") == ["ok", "queued"]
+    assert q.job(1)["cause"] == "preempted"
+
+
+def test_the_time_that_it_ran_adds_up(q):
+    claim = q.start()
+    q.set_job(1, claimed_ms=q.now() - 5000)
+    q.end(claim, "preempted")
+    claim, = q.take()
+    q.set_job(1, claimed_ms=q.now() - 7000)
+    q.end(claim, "succeeded")
+    assert 12000 <= int(q.job(1)["ran_ms"]) < 12500
+
+
+@pytest.mark.parametrize("detail,sentence", [
+    ("[]", "detail: expected a JSON object"), ('{"exit":"1"}', "detail.exit: expected an integer"),
+    ('{"signal":1.5}', "detail.signal: expected an integer"), ('{"error":3}', "detail.error: expected a text"),
+])
+def test_bad_details(q, detail, sentence):
+    claim = q.start()
+    with pytest.raises(ResponseError, match="^INVALID " + sentence):
+        q.finish(*claim.fence, "error", detail)
+    with pytest.raises(ResponseError, match="^INVALID cause: expected"):
+        q.finish(*claim.fence, "bored", "{}")
+    assert q.state(1) == "running"
+
+
+def test_a_long_error_is_cut_between_characters(q):
+    q.end(q.start(), "error", error="é" * 400)
+    assert q.job(1)["error"] == "é" * 250
+
+
+# ---------------------------------------------------------------- cancel
+
+def test_cancel_of_what_does_not_run_is_at_once(q):
+    q.add(), q.add(delay="1h")
+    for n in (1, 2):
+        assert q.cancel(n, "cli:ada", "no need") == "cancelled"
+        before = q.snapshot()
+        assert q.cancel(n, "cli:ada", "no need") == "cancelled"
+        assert q.snapshot() == before
+        assert (q.job(n)["error"], q.history(n)[0]["actor"]) == ("no need", "cli:ada")
+    assert q.take() == []
+
+
+def test_cancel_of_a_run_asks_its_runner(q):
+    claim = q.start()
+    with q.redis.pubsub() as heard:
+        heard.subscribe(q.key("control"))
+        heard.get_message(timeout=5)
+        assert q.cancel(1, "cli:ada", "wrong data") == "running"
+        assert json.loads(heard.get_message(timeout=5)["data"]) == {"stop": 1}
+    before = q.snapshot()
+    assert q.cancel(1) == "running"
+    assert q.snapshot() == before
+    assert q.renew(*claim.fence) == ["cancel", "wrong data"]
+    assert q.end(claim, "cancelled", signal=15) == ["ok", "cancelled"]
+    assert [h["event"] for h in q.history(1)] == ["job.cancel_asked", "job.cancelled"]
+
+
+@pytest.mark.parametrize("cause,state", [("error", "cancelled"), ("preempted", "cancelled"), ("lost", "cancelled"),
+                                         ("corrupted", "cancelled"), ("succeeded", "succeeded")])
+def test_a_cancel_wins_over_all_but_success(q, cause, state):
+    claim = q.start()
+    q.cancel(1)
+    assert q.end(claim, cause) == ["ok", state]
+
+
+def test_a_cancel_beats_corrupted(q):
+    claim = q.start()
+    q.corrupt(1, 1, "bad loss")
+    assert q.renew(*claim.fence)[0] == "corrupted"
+    q.cancel(1)
+    assert q.renew(*claim.fence)[0] == "cancel"
+    q.corrupt(1, 1, "bad loss")
+    assert q.renew(*claim.fence)[0] == "cancel"
+    assert q.end(claim, "corrupted") == ["ok", "cancelled"]
+
+
+def test_a_lost_run_that_was_to_be_cancelled_is_cancelled(q):
+    q.start()
+    q.cancel(1)
+    q.lose(1)
+    assert q.state(1) == "cancelled"
+
+
+@pytest.mark.parametrize("cause,state", [("succeeded", "succeeded"), ("permanent", "failed")])
+def test_cancel_of_what_is_over(q, cause, state):
+    q.end(q.start(), cause)
+    with pytest.raises(ResponseError, match=f"^CONFLICT job default-1 is {state} already"):
+        q.cancel(1)
+
+
+# ---------------------------------------------------------------- retry
+
+def test_retry_of_a_waiting_job_is_now(q):
+    claim = q.start(retry={"backoff": "1h", "max_backoff": "1h"})
+    q.end(claim, "error")
+    assert q.retry(1, 1, "cli:ada") == "default-1"
+    assert q.state(1) == "queued"
+    assert q.retry(1, 1, "cli:ada") == "default-1"
+    claim, = q.take()
+    assert q.retry(1, 1, "cli:ada") == "default-1"
+    with pytest.raises(ResponseError, match="^CONFLICT job default-1 is running"):
+        q.retry(1, 2)
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_retry_of_a_final_job_makes_a_new_one(q, end):
+    claim = q.start(checkpoint={"keep_last": 2})
+    for seq in (1, 2, 3):
+        q.commit(claim, seq, seq * 100)
+    q.end(claim, "permanent") if end == "failed" else (q.cancel(1), q.end(claim, "cancelled"))
+    assert q.retry(1, 1, "cli:ada") == "default-2"
+    assert q.retry(1, 1, "cli:ada") == "default-2"
+    assert q.state(1) == end
+    assert (q.job(1)["retried_as"], q.job(2)["retry_of"]) == ("2", "1")
+    claim, = q.take()
+    assert claim["resume"] == "0-2" and json.loads(claim["checkpoint"])["step"] == 300
+    assert q.checkpoints(2) == {"0-1": "committed", "0-2": "committed"}
+    assert q.commit(claim, 1, 400) == ["ok"]
+    assert q.commit(claim, 2, 500) == ["ok"], "what an earlier job lent is not ours to delete"
+    assert q.checkpoints(2) == {"1-1": "committed", "1-2": "committed"}
+
+
+def test_retry_of_what_succeeded(q):
+    q.end(q.start(), "succeeded")
+    with pytest.raises(ResponseError, match="^CONFLICT job default-1 is succeeded"):
+        q.retry(1, 1)
+
+
+def test_retry_names_the_attempt(q):
+    q.end(q.start(), "permanent")
+    for attempt in (0, 2):
+        with pytest.raises(ResponseError, match="^STALE"):
+            q.retry(1, attempt)
+    assert q.retry(1, 1) == "default-2"
