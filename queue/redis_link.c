@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <event2/buffer.h>
 #include "lib/clock.h"
 
@@ -61,7 +62,6 @@ static bool redis_link_parse(struct redis *redis)
 
 static void redis_link_consume(struct redis *redis, struct evbuffer *input)
 {
-	redis->link.heard_ms = clock_boot_ms();
 	for (;;) {
 		size_t len = evbuffer_get_contiguous_space(input);
 		if (len > REDIS_FEED)
@@ -79,6 +79,7 @@ static void redis_link_on_read(struct bufferevent *bev, void *arg)
 {
 	struct redis *redis = arg;
 	redis_enter(redis);
+	redis->link.heard_ms = clock_boot_ms();
 	redis_link_consume(redis, bufferevent_get_input(bev));
 	redis_leave(redis);
 }
@@ -92,16 +93,20 @@ static void redis_link_on_write(struct bufferevent *bev, void *arg)
 	redis_leave(redis);
 }
 
-/* A write fails before answers that came earlier were read: what they say is known. */
+/* Writing can fail while answers that came earlier were not read yet: what they say is known. */
 static void redis_link_drain(struct redis *redis, struct bufferevent *bev)
 {
 	uint64_t number = redis->link.number;
-	struct evbuffer *input = bufferevent_get_input(bev);
-	redis_link_consume(redis, input);
+	int fd = bufferevent_getfd(bev);
+	char piece[REDIS_FEED];
+	ssize_t got;
+	redis_link_consume(redis, bufferevent_get_input(bev));
 	if (redis->tls)
 		return; /* the kernel holds records that only the TLS engine, now broken, can read */
-	while (redis->link.number == number && evbuffer_read(input, bufferevent_getfd(bev), REDIS_FEED) > 0)
-		redis_link_consume(redis, input);
+	while (redis->link.number == number && (got = recv(fd, piece, sizeof piece, MSG_DONTWAIT)) > 0) {
+		redisReaderFeed(redis->link.reader, piece, (size_t)got);
+		redis_link_parse(redis);
+	}
 }
 
 static void redis_link_on_event(struct bufferevent *bev, short what, void *arg)

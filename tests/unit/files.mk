@@ -1,6 +1,7 @@
 # What several tests use.
 unit_SUPPORT := \
-	tests/unit/folder.c
+	tests/unit/folder.c \
+	tests/unit/redis_server.c
 
 unit_TESTS := \
 	test_checkpoints \
@@ -13,5 +14,8 @@ unit_TESTS := \
 	test_explain \
 	test_http_guard \
 	test_points \
+	test_redis \
+	test_redis_faults \
+	test_redis_url \
 	test_spec \
 	test_yaml
