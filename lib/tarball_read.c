@@ -34,7 +34,8 @@ static la_ssize_t tarball_source(struct archive *archive, void *arg, const void 
 
 static bool tarball_damaged(struct tarball_reader *r, const char *path, const char *why)
 {
-	return error_set(r->err, ERR_DAMAGED, NULL, "the tar holds %s, which %s", path, why);
+	return error_set(r->err, ERR_DAMAGED, NULL, "the tar holds %.100s%s, which %s", path,
+			 strlen(path) > 100 ? "…" : "", why);
 }
 
 static bool tarball_parse_error(struct tarball_reader *r)

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/store.h"
 #include "worker/helper.h"
+#include "worker/removals.h"
 #include "worker/ship.h"
 #include "worker/units.h"
 #include "worker/watch.h"
@@ -25,14 +26,6 @@ enum checkpoints_phase {
 	PHASE_SHIPPING,   /* the helper packs a unit */
 	PHASE_COMMITTING, /* the runner was told and has to answer */
 	PHASE_REMOVING,   /* the helper removes objects */
-};
-
-struct removal {
-	char *id;
-	char *summary; /* NULL: unknown */
-	bool is_told;  /* on_deleted is wanted */
-	int64_t retry_ms;
-	int64_t backoff_ms;
 };
 
 struct checkpoints {
@@ -51,8 +44,7 @@ struct checkpoints {
 	int64_t seq; /* of the last try: a path in the store is never used twice */
 	bool must_sweep;
 
-	struct removal *removals;
-	size_t removal_count;
+	struct removals removals;
 
 	int64_t step; /* newest reported, -1: none */
 	double loss;
@@ -85,80 +77,49 @@ static void checkpoints_problem(struct checkpoints *c, const char *what, const s
 
 /* ---- removing objects ---- */
 
-static void removal_push(struct checkpoints *c, const char *id, const char *summary, bool is_told)
-{
-	c->removals = mem_realloc(c->removals, (c->removal_count + 1) * sizeof *c->removals);
-	c->removals[c->removal_count++] =
-		(struct removal){ .id = mem_strdup(id), .summary = mem_strdup(summary), .is_told = is_told };
-}
-
-static void removal_pop(struct checkpoints *c, size_t index)
-{
-	free(c->removals[index].id);
-	free(c->removals[index].summary);
-	memmove(&c->removals[index], &c->removals[index + 1], (--c->removal_count - index) * sizeof *c->removals);
-}
-
-/* The first that is due; its place in the list, or the length of the list. */
-static size_t removal_due(const struct checkpoints *c, int64_t now_ms, int64_t *due_ms)
-{
-	for (size_t i = 0; i < c->removal_count; i++) {
-		if (c->removals[i].retry_ms <= now_ms)
-			return i;
-		if (*due_ms < 0 || c->removals[i].retry_ms < *due_ms)
-			*due_ms = c->removals[i].retry_ms;
-	}
-	return c->removal_count;
-}
-
 static bool removal_run(void *arg, struct buf *text, struct error *err)
 {
 	(void)text;
 	return ship_remove_run(arg, err);
 }
 
-/* The one at work is always the first of the list. */
-static void removal_done(void *arg, const char *text, const struct error *err)
+/* The one at work is always the front of the list. */
+static void removal_finished(void *arg, const char *text, const struct error *err)
 {
 	struct checkpoints *c = arg;
 	helper_free(STEAL(c->helper));
 	c->phase = PHASE_FREE;
-	struct removal *removal = &c->removals[0];
-	CLEANUP(free_p) char *id = mem_strdup(removal->id);
-	bool is_told = removal->is_told;
 	checkpoints_wake(c, 0);
-	if (!text) {
-		if (!removal->backoff_ms)
-			checkpoints_problem(c, "cannot delete a checkpoint from the store", err);
+	struct removal *removal = &c->removals.items[0];
+	if (!text && !removal->backoff_ms)
+		checkpoints_problem(c, "cannot delete a checkpoint from the store", err);
+	if (!text && !c->is_flushing) { /* when flushing: Redis remembers it, and asks the next attempt */
 		removal->retry_ms = checkpoints_backoff(&removal->backoff_ms);
-		if (c->is_flushing) /* Redis remembers what is to be deleted, and asks the next attempt */
-			removal_pop(c, 0);
 		return;
 	}
-	removal_pop(c, 0);
+	CLEANUP(free_p) char *id = mem_strdup(removal->id);
+	bool is_told = text && removal->is_told;
+	removals_pop(&c->removals);
 	if (is_told)
 		c->options.on_deleted(c->options.arg, id);
 }
 
-static void removal_start(struct checkpoints *c, size_t index)
+static void removal_start(struct checkpoints *c, const struct removal *removal)
 {
-	struct removal first = c->removals[index];
-	c->removals[index] = c->removals[0];
-	c->removals[0] = first;
-	struct ship_remove remove = { .place = &c->place, .id = first.id, .summary = first.summary };
+	struct ship_remove remove = { .place = &c->place, .id = removal->id, .summary = removal->summary };
 	struct helper_options options = {
 		.name = "stoker-remove",
 		.is_low = true,
 		.run = removal_run,
 		.run_arg = &remove,
-		.done = removal_done,
+		.done = removal_finished,
 		.done_arg = c,
 	};
 	struct error err;
-	c->helper = helper_start(c->options.base, &options, &err);
 	c->phase = PHASE_REMOVING;
+	c->helper = helper_start(c->options.base, &options, &err);
 	if (!c->helper)
-		removal_done(c, NULL, &err);
+		removal_finished(c, NULL, &err);
 }
 
 /* ---- shipping ---- */
@@ -197,7 +158,10 @@ static void ship_failed(struct checkpoints *c, struct unit *unit, const struct e
 	char what[256];
 	unit_describe(unit, what, sizeof what);
 	bool is_news = unit->told != unit->changes && err->kind != ERR_NOT_FOUND;
-	c->must_sweep |= err->kind == ERR_SYSTEM;
+	if (err->kind == ERR_SYSTEM) { /* the helper died: nobody knows how far it came */
+		c->must_sweep = true;
+		removals_push(&c->removals, c->id, NULL, false);
+	}
 	if (!ship_can_retry(c, unit, err->kind))
 		unit_settle(unit, c->unit_changes);
 	else if (unit->changes == c->unit_changes)
@@ -268,9 +232,9 @@ static void checkpoints_tick(evutil_socket_t fd, short what, void *arg)
 	watch_drain(c->watch);
 	if (c->phase != PHASE_FREE)
 		return; /* its end wakes us */
-	int64_t now_ms = clock_boot_ms(), removal_ms = -1, unit_ms = -1;
-	size_t removal = removal_due(c, now_ms, &removal_ms);
-	if (removal < c->removal_count) {
+	int64_t now_ms = clock_boot_ms(), removal_ms, unit_ms = -1;
+	const struct removal *removal = removals_next(&c->removals, now_ms, &removal_ms);
+	if (removal) {
 		removal_start(c, removal);
 		return;
 	}
@@ -395,9 +359,7 @@ void checkpoints_free(struct checkpoints *c)
 	units_free(c->units);
 	if (c->timer)
 		event_free(c->timer);
-	while (c->removal_count)
-		removal_pop(c, 0);
-	free(c->removals);
+	removals_done(&c->removals);
 	char *texts[] = { c->place.store, c->place.installation, c->place.job, c->place.uid, c->place.token, c->dirs[0],
 			  c->dirs[1] };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -507,14 +469,12 @@ void checkpoints_committed(struct checkpoints *c, const char *id)
 void checkpoints_refused(struct checkpoints *c, const char *id)
 {
 	if (checkpoints_answered(c, id))
-		removal_push(c, id, NULL, false);
+		removals_push(&c->removals, id, NULL, false);
 }
 
 void checkpoints_delete(struct checkpoints *c, const char *id, const char *summary_json_or_null)
 {
-	for (size_t i = 0; i < c->removal_count; i++)
-		if (strcmp(c->removals[i].id, id) == 0)
-			return; /* Redis names it with every commit until it is dropped */
-	removal_push(c, id, summary_json_or_null, true);
+	/* Redis names it with every commit until it is dropped: the list keeps it once. */
+	removals_push(&c->removals, id, summary_json_or_null, true);
 	checkpoints_wake(c, 0);
 }

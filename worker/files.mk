@@ -25,6 +25,7 @@ worker_SOURCES := \
 	worker/output.c \
 	worker/place.c \
 	worker/prune.c \
+	worker/removals.c \
 	worker/restore.c \
 	worker/run_folder.c \
 	worker/run_record.c \

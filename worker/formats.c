@@ -1,5 +1,6 @@
 #include "worker/formats.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,12 +40,14 @@ struct format_verdict format_check(int root, const char *path)
 {
 	CLEANUP(close_fd) int fd = beneath_open(root, path, O_RDONLY | O_NONBLOCK, 0);
 	struct stat st;
+	if (fd < 0 && errno == ELOOP) /* what it is the packer will say */
+		return format_verdict_of(FORMAT_OPAQUE, "files", "hash only: a symbolic link");
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return format_verdict_of(FORMAT_TORN, "files", "it cannot be opened");
 	if (S_ISDIR(st.st_mode))
 		return format_folder(root, path);
 	if (!S_ISREG(st.st_mode))
-		return format_verdict_of(FORMAT_TORN, "files", "it is neither a file nor a folder");
+		return format_verdict_of(FORMAT_OPAQUE, "files", "hash only: neither a file nor a folder");
 	return format_file(fd, path, st.st_size);
 }
 

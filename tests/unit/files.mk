@@ -12,10 +12,15 @@ unit_TESTS := \
 	test_config \
 	test_doctor \
 	test_explain \
+	test_formats \
 	test_http_guard \
+	test_names \
 	test_points \
 	test_redis \
 	test_redis_faults \
 	test_redis_url \
+	test_restore \
 	test_spec \
+	test_store \
+	test_tarball \
 	test_yaml

@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -283,11 +286,419 @@ static void test_quiet_file_is_found(void **state)
 	assert_string_equal(run->id, "2-2");
 }
 
+/* Name of the file, steps before and after it: an in-place saver whose save returned. */
+static void test_a_later_step_ends_the_waiting(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 100, NULL, &len);
+	run_begin(run);
+	checkpoints_step(run->c, 70, 0.5);
+	folder_write(run->checkpoints, "model.safetensors", bytes, len);
+	run_for(run, 50);
+	int64_t before_ms = clock_boot_ms();
+	checkpoints_step(run->c, 71, 0.4);
+	RUN_UNTIL(run, run->shipped == 1);
+	assert_true(clock_boot_ms() - before_ms < 900);
+	assert_int_equal(summary_number(run, "step"), 70);
+	assert_non_null(strstr(run->summary, "\"loss\":0.5"));
+}
+
+/* A folder as Hugging Face writes it: in place, trainer_state.json last, in pieces. */
+static void test_folder_checkpoint(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 3000, NULL, &len);
+	run_begin(run);
+	folder_write(run->checkpoints, "checkpoint-30/model.safetensors", bytes, len);
+	folder_write(run->checkpoints, "checkpoint-30/empty", "", 0);
+	folder_write(run->checkpoints, "checkpoint-30/a/b/c.txt", "deep", 4);
+	folder_mkdir(run->checkpoints, "checkpoint-30/hollow");
+	folder_text(run->checkpoints, "checkpoint-30/optimizer.pt", "not a zip");
+	CLEANUP(free_p) char *script = folder_path(run->checkpoints, "checkpoint-30/a/b/c.txt");
+	assert_int_equal(chmod(script, 0751), 0);
+	run_for(run, 500);
+	folder_text(run->checkpoints, "checkpoint-30/trainer_state.json", "{\"global_step\": 31}");
+	RUN_UNTIL(run, run->shipped == 1);
+	assert_int_equal(summary_number(run, "step"), 31);
+	assert_int_equal(summary_number(run, "optimizer"), 1);
+	assert_int_equal(summary_number(run, "files"), 5);
+	run_restore(run);
+	assert_true(run->restored_ok);
+	CLEANUP(free_p) char *folder = folder_path(run->checkpoints, "checkpoint-30");
+	assert_string_equal(run->resume, folder);
+	assert_same(folder, "model.safetensors", bytes, len);
+	assert_same(folder, "a/b/c.txt", "deep", 4);
+	assert_same(folder, "empty", "", 0);
+	assert_true(folder_has(folder, "hollow"));
+	CLEANUP(free_p) char *restored = folder_path(folder, "a/b/c.txt");
+	struct stat st;
+	assert_int_equal(stat(restored, &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0751);
+}
+
+/* An unchanged script that rewrites out/model.pt and out/optimizer.pt: both or nothing. */
+static void test_patterns(void **state)
+{
+	struct run *run = *state;
+	char *patterns[] = { mem_strdup("out/*.pt"), mem_strdup("runs/*/checkpoint-*") };
+	run->spec.checkpoint.paths = (struct spec_list){ .items = patterns, .count = 2 };
+	folder_text(run->work, "train.py", "import torch");
+	run_begin(run);
+	folder_text(run->work, "out/model.pt", "the model");
+	folder_text(run->work, "out/optimizer.pt", "the optimizer");
+	folder_text(run->work, "out/notes.txt", "not a checkpoint");
+	checkpoints_step(run->c, 10, NAN);
+	RUN_UNTIL(run, run->shipped == 1);
+	assert_int_equal(summary_number(run, "files"), 2);
+	CLEANUP(free_p) char *id = mem_strdup(run->id);
+	CLEANUP(free_p) char *summary = mem_strdup(run->summary);
+
+	folder_text(run->work, "runs/a/checkpoint-7/weights.bin", "weights");
+	checkpoints_step(run->c, 11, NAN);
+	RUN_UNTIL(run, run->shipped == 2);
+	assert_int_equal(summary_number(run, "step"), 7);
+	run_restore(run);
+	assert_true(run->restored_ok);
+	CLEANUP(free_p) char *folder = folder_path(run->work, "runs/a/checkpoint-7");
+	assert_string_equal(run->resume, folder);
+
+	str_copy(run->id, sizeof run->id, id);
+	free(run->summary);
+	run->summary = STEAL(summary);
+	folder_text(run->work, "out/model.pt", "torn, from a run that was killed");
+	run->is_restored = false;
+	struct error err;
+	assert_non_null(checkpoint_restore_start(&run->options, run->id, run->summary, on_restored, run, &err));
+	RUN_UNTIL(run, run->is_restored);
+	assert_true(run->restored_ok);
+	CLEANUP(free_p) char *out = folder_path(run->work, "out");
+	assert_string_equal(run->resume, out);
+	assert_same(run->work, "out/model.pt", "the model", 9);
+	assert_same(run->work, "out/optimizer.pt", "the optimizer", 13);
+	assert_false(folder_has(run->work, "out/notes.txt"));
+	free(patterns[0]);
+	free(patterns[1]);
+}
+
+static void test_bad_patterns_are_refused(void **state)
+{
+	struct run *run = *state;
+	static const char *const bad[] = { "/etc/*", "../x", "a/../b", "" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char *pattern = mem_strdup(bad[i]);
+		struct error err;
+		run->spec.checkpoint.paths = (struct spec_list){ .items = &pattern, .count = 1 };
+		run->options.work_dir = run->work;
+		run->options.checkpoint_dir = run->checkpoints;
+		run->options.run_dir = run->runs;
+		assert_null(checkpoints_new(&run->options, &err));
+		assert_int_equal(err.kind, ERR_INPUT);
+		free(pattern);
+	}
+	run->spec.checkpoint.paths.count = 0;
+}
+
+/* ---- torn ---- */
+
+/* tinygrad's way: unlink, final size, mapping, header first. Killed in the middle of it. */
+static void test_killed_while_saving_in_place(void **state)
+{
+	struct run *run = *state;
+	size_t len, page = (size_t)sysconf(_SC_PAGESIZE);
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 16 * 1024, NULL, &len);
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	RUN_UNTIL(run, run->shipped == 1);
+	CLEANUP(free_p) char *path = folder_path(run->checkpoints, "step-2.safetensors");
+	pid_t pid = fork();
+	if (pid == 0) {
+		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		unsigned char *map = ftruncate(fd, (off_t)len) < 0
+					     ? MAP_FAILED
+					     : mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			_exit(1);
+		close(fd);
+		/* Something in every page: no hole gives it away. */
+		for (size_t at = 0; at < len; at += page)
+			memcpy(map + at, bytes + at, len - at < 64 ? len - at : 64);
+		memcpy(map, bytes, 4096);
+		pause();
+	}
+	RUN_UNTIL(run, folder_has(run->checkpoints, "step-2.safetensors"));
+	run_for(run, 1800); /* open: never taken, however quiet */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	checkpoints_ended(run->c, false);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->shipped, 1);
+	assert_int_equal(run->problem.kind, ERR_DAMAGED);
+}
+
+/* A file as long as it must be, of which nothing speaks but that its writer is dead. */
+static void test_last_file_of_a_killed_program(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	folder_write(run->checkpoints, "step-2.safetensors", bytes, len);
+	checkpoints_ended(run->c, false);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->shipped, 1); /* the older, which was renamed into place */
+	assert_int_equal(summary_number(run, "step"), 1);
+}
+
+static void test_last_file_of_a_program_that_ended_well(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	folder_write(run->checkpoints, "step-2.safetensors", bytes, len);
+	folder_write(run->checkpoints, "step-3.safetensors", bytes, len - 1);
+	checkpoints_ended(run->c, true);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->shipped, 1);
+	assert_int_equal(summary_number(run, "step"), 2); /* 3 is torn, 1 is superseded */
+}
+
+static void test_announced_hash_must_fit(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	CLEANUP(free_p) char *path = folder_path(run->checkpoints, "step-1.safetensors");
+	checkpoints_announce(run->c, path, 1, -1, "0000000000000000000000000000000000000000000000000000000000000000");
+	RUN_UNTIL(run, run->problems == 1);
+	assert_int_equal(run->problem.kind, ERR_DAMAGED);
+	assert_int_equal(run->shipped, 0);
+	assert_int_equal(folder_count(run->folder), 1); /* the file itself */
+	checkpoints_announce(run->c, "/etc/passwd", 1, -1, NULL);
+	assert_int_equal(run->problem.kind, ERR_INPUT);
+	checkpoints_announce(run->c, "no/such", 1, -1, NULL);
+	assert_int_equal(run->problem.kind, ERR_NOT_FOUND);
+}
+
+/* A writer that never stops: what is shipped in the end is what it ended with. */
+static void test_rewritten_while_it_is_shipped(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	run_begin(run);
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 2 * 1024 * 1024, NULL, &len);
+	for (int i = 0; i < 5; i++) {
+		folder_write(run->checkpoints, "model.safetensors", bytes, len);
+		bytes[len - 1]++;
+		checkpoints_step(run->c, i, NAN); /* it believes the save at once */
+		run_for(run, 310);
+		folder_write(run->checkpoints, "model.safetensors", bytes, len);
+	}
+	bytes[len - 1]++;
+	folder_write(run->checkpoints, "model.safetensors", bytes, len);
+	checkpoints_ended(run->c, true);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_true(run->shipped >= 1);
+	run_restore(run);
+	assert_true(run->restored_ok);
+	assert_same(run->checkpoints, "model.safetensors", bytes, len);
+}
+
+static void test_links_in_a_checkpoint_are_refused(void **state)
+{
+	struct run *run = *state;
+	run_begin(run);
+	folder_text(run->checkpoints, "new.tmp/weights", "weights");
+	CLEANUP(free_p) char *link = folder_path(run->checkpoints, "new.tmp/secret");
+	CLEANUP(free_p) char *alias = folder_path(run->checkpoints, "last.ckpt");
+	CLEANUP(free_p) char *from = folder_path(run->checkpoints, "new.tmp");
+	CLEANUP(free_p) char *to = folder_path(run->checkpoints, "new");
+	assert_int_equal(symlink("/etc/passwd", link), 0);
+	assert_int_equal(symlink("/etc/passwd", alias), 0); /* ignored */
+	assert_int_equal(rename(from, to), 0);
+	RUN_UNTIL(run, run->problems == 1);
+	assert_int_equal(run->problem.kind, ERR_INPUT);
+	run_for(run, 1500);
+	assert_int_equal(run->problems, 1);
+	assert_int_equal(run->shipped, 0);
+}
+
+/* ---- the store ---- */
+
+static void test_newest_first_and_older_superseded(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run->hold = true;
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	RUN_UNTIL(run, run->shipped == 1);
+	for (int i = 2; i < 20; i++) {
+		char name[64];
+		str_format(name, sizeof name, "step-%d.safetensors", i);
+		folder_put(run->checkpoints, name, bytes, len);
+	}
+	run_for(run, 400);
+	assert_int_equal(run->shipped, 1); /* one at a time */
+	run->hold = false;
+	checkpoints_committed(run->c, run->id);
+	RUN_UNTIL(run, run->shipped == 2);
+	assert_int_equal(summary_number(run, "step"), 19);
+	run_for(run, 400);
+	assert_int_equal(run->shipped, 2);
+}
+
+static void test_refused_and_deleted_objects_go(void **state)
+{
+	struct run *run = *state;
+	CLEANUP(free_p) char *store = folder_path(run->folder, "store");
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run->refuse = true;
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	RUN_UNTIL(run, run->shipped == 1 && folder_count(store) == 0);
+	run->refuse = false;
+	folder_put(run->checkpoints, "step-2.safetensors", bytes, len);
+	RUN_UNTIL(run, run->shipped == 2);
+	folder_put(run->checkpoints, "step-3.safetensors", bytes, len);
+	RUN_UNTIL(run, run->shipped == 3);
+	assert_int_equal(folder_count(store), 4);
+	checkpoints_delete(run->c, "2-2", NULL);
+	checkpoints_delete(run->c, "2-2", NULL);
+	RUN_UNTIL(run, run->deleted == 1);
+	assert_int_equal(folder_count(store), 2);
+
+	/* The next attempt is asked to delete what this one left. */
+	checkpoints_free(run->c);
+	run->options.attempt = 3;
+	run->options.token = "1795329305999";
+	run_begin(run);
+	checkpoints_delete(run->c, "2-3", NULL);
+	RUN_UNTIL(run, run->deleted == 2);
+	assert_int_equal(folder_count(store), 0);
+	assert_false(folder_has(store, "0123456789ab"));
+	checkpoints_delete(run->c, "1-1", NULL);
+	RUN_UNTIL(run, run->deleted == 3);
+}
+
+/* The helper may write no file past a small size: the disk is full. Training does not notice; later there is room. */
+static void test_full_store(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50000, NULL, &len);
+	struct rlimit before, small;
+	getrlimit(RLIMIT_FSIZE, &before);
+	small = (struct rlimit){ 65536, before.rlim_max };
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	setrlimit(RLIMIT_FSIZE, &small);
+	RUN_UNTIL(run, run->problems == 1);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_int_equal(run->problem.kind, ERR_FULL);
+	assert_int_equal(run->shipped, 0);
+	RUN_UNTIL(run, run->shipped == 1);
+	assert_int_equal(run->problems, 1);
+	run_restore(run);
+	assert_true(run->restored_ok);
+	assert_same(run->checkpoints, "step-1.safetensors", bytes, len);
+}
+
+static void test_store_that_is_not_there(void **state)
+{
+	struct run *run = *state;
+	free(run->store);
+	run->store = mem_printf("file://%s/not/mounted", run->folder);
+	run->options.store = run->store;
+	run_begin(run);
+	folder_text(run->checkpoints, "a.tmp", "x");
+	folder_put(run->checkpoints, "step-1.pt", "pickle", 6);
+	RUN_UNTIL(run, run->problems == 1);
+	assert_int_equal(run->problem.kind, ERR_UNAVAILABLE);
+	folder_mkdir(run->folder, "not");
+	RUN_UNTIL(run, run->shipped == 1);
+}
+
+static pid_t helper_pid(void)
+{
+	CLEANUP(free_p) char *path = mem_printf("/proc/self/task/%d/children", (int)getpid());
+	CLEANUP(fclose_p) FILE *children = fopen(path, "re");
+	int pid = 0;
+	if (children && fscanf(children, "%d", &pid) != 1)
+		pid = 0;
+	return pid;
+}
+
+/* kill -9 of the helper at any time: nothing that looks committed is left, and the next try succeeds. */
+static void test_killed_helpers(void **state)
+{
+	struct run *run = *state;
+	CLEANUP(free_p) char *store = folder_path(run->folder, "store");
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 1024 * 1024, NULL, &len);
+	uint64_t seed = 7;
+	int kills = 0;
+	run_begin(run);
+	for (int i = 1; i <= 25; i++) {
+		int shipped = run->shipped;
+		folder_put(run->checkpoints, "model.safetensors", bytes, len);
+		CLEANUP(free_p) char *path = folder_path(run->checkpoints, "model.safetensors");
+		checkpoints_announce(run->c, path, i, -1, NULL);
+		pid_t pid;
+		RUN_UNTIL(run, (pid = helper_pid()) > 0 || run->shipped > shipped);
+		struct timespec wait = { .tv_nsec = (long)(draw(&seed) % 30000000) };
+		nanosleep(&wait, NULL);
+		if (pid > 0 && run->shipped == shipped)
+			kills += kill(pid, SIGKILL) == 0;
+		RUN_UNTIL(run, run->shipped > shipped);
+		assert_int_equal(summary_number(run, "step"), i);
+		checkpoints_delete(run->c, run->id, run->summary);
+		RUN_UNTIL(run, run->deleted == i);
+	}
+	assert_true(kills > 5);
+	/* The sweep of the next attempt leaves nothing. */
+	checkpoints_free(run->c);
+	run->options.attempt = 3;
+	run->options.token = "1795329305999";
+	run_begin(run);
+	folder_put(run->checkpoints, "last.safetensors", bytes, len);
+	int shipped = run->shipped;
+	RUN_UNTIL(run, run->shipped > shipped);
+	assert_int_equal(folder_count(store), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_announced_file_goes_there_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiet_file_is_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_later_step_ends_the_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_folder_checkpoint, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_patterns_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_while_saving_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_file_of_a_killed_program, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_file_of_a_program_that_ended_well, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_announced_hash_must_fit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rewritten_while_it_is_shipped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_links_in_a_checkpoint_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_newest_first_and_older_superseded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_and_deleted_objects_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_store, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_store_that_is_not_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_helpers, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

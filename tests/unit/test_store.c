@@ -1,0 +1,260 @@
+/* The store on a real folder: what exists, what a crash leaves, and that nothing leaves the root. */
+#include "lib/store.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/buf.h"
+#include "tests/unit/folder.h"
+
+struct fixture {
+	char *folder;
+	struct store *store;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_alloc(sizeof *f);
+	struct error err;
+	f->folder = folder_make();
+	CLEANUP(free_p) char *url = mem_printf("file://%s/store/", f->folder);
+	if (!store_open(url, &f->store, &err))
+		fail_msg("%s", err.message);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	store_close(f->store);
+	folder_remove(f->folder);
+	free(f);
+	return 0;
+}
+
+static void put(struct store *store, const char *key, const char *text)
+{
+	struct error err;
+	if (!store_put_text(store, key, text, strlen(text), &err))
+		fail_msg("%s", err.message);
+}
+
+static bool list_count(void *arg, const char *key, const struct store_stat *st, struct error *err)
+{
+	(void)key;
+	(void)st;
+	(void)err;
+	++*(int *)arg;
+	return true;
+}
+
+static int count(struct store *store, const char *prefix)
+{
+	struct error err;
+	int found = 0;
+	assert_true(store_list(store, prefix, list_count, &found, &err));
+	return found;
+}
+
+static bool sweep_all(void *arg, const char *key)
+{
+	(void)key;
+	++*(int *)arg;
+	return true;
+}
+
+static void test_there_and_back(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	put(f->store, "a/b/one", "first");
+	put(f->store, "a/b/one", "second");
+	put(f->store, "a/two", "");
+	char *text;
+	size_t len;
+	assert_true(store_get_text(f->store, "a/b/one", 100, &text, &len, &err));
+	assert_string_equal(text, "second");
+	free(text);
+	assert_true(store_get_text(f->store, "a/two", 100, &text, &len, &err));
+	assert_int_equal(len, 0);
+	free(text);
+	struct store_stat st;
+	assert_true(store_stat(f->store, "a/b/one", &st, &err));
+	assert_int_equal(st.size, 6);
+	assert_int_equal(count(f->store, ""), 2);
+	assert_int_equal(count(f->store, "a/"), 2);
+	assert_int_equal(count(f->store, "a/b/"), 1);
+	assert_int_equal(count(f->store, "nothing/"), 0);
+	assert_false(store_get_text(f->store, "a/b/one", 5, &text, &len, &err));
+	assert_int_equal(err.kind, ERR_DAMAGED);
+}
+
+static void test_remove_takes_empty_folders_along(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	put(f->store, "a/b/one", "1");
+	put(f->store, "a/two", "2");
+	assert_true(store_remove(f->store, "a/b/one", &err));
+	assert_false(folder_has(f->folder, "store/a/b"));
+	assert_true(folder_has(f->folder, "store/a/two"));
+	assert_true(store_remove(f->store, "a/b/one", &err));
+	assert_true(store_remove(f->store, "a/two", &err));
+	assert_false(folder_has(f->folder, "store/a"));
+	assert_true(folder_has(f->folder, "store"));
+	struct store_stat st;
+	assert_false(store_stat(f->store, "a/two", &st, &err));
+	assert_int_equal(err.kind, ERR_NOT_FOUND);
+}
+
+static void test_nothing_exists_before_it_is_finished(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	struct store_put *writer;
+	put(f->store, "x/data", "old");
+	assert_true(store_begin(f->store, "x/data", &writer, &err));
+	assert_true(store_write(writer, "new!", 4, &err));
+	char *text;
+	size_t len;
+	assert_true(store_get_text(f->store, "x/data", 100, &text, &len, &err));
+	assert_string_equal(text, "old");
+	free(text);
+	assert_int_equal(count(f->store, ""), 1);
+	store_abort(writer);
+	assert_int_equal(folder_count(f->folder), 1);
+}
+
+/* A writer that is killed leaves a name that nobody sees and a sweep takes away. */
+static void test_a_killed_writer_leaves_nothing_to_see(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	int ready[2];
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct store_put *writer;
+		bool ok = store_begin(f->store, "x/data", &writer, &err) && store_write(writer, "half", 4, &err) &&
+			  write(ready[1], "!", 1) == 1;
+		pause();
+		_exit(!ok);
+	}
+	char byte;
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ready[0]);
+	close(ready[1]);
+	assert_int_equal(count(f->store, ""), 0);
+	assert_int_equal(folder_count(f->folder), 1);
+	int swept = 0;
+	assert_true(store_sweep(f->store, "y/", sweep_all, &swept, &err));
+	assert_int_equal(swept, 0);
+	assert_true(store_sweep(f->store, "x/", sweep_all, &swept, &err));
+	assert_int_equal(swept, 1);
+	assert_int_equal(folder_count(f->folder), 0);
+}
+
+static void test_keys_cannot_leave_the_root(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const bad[] = { "",     "/etc/passwd", "..",    "../x", "a/../../x",
+					   "a//b", "./a",         "a/./b", "a/",   ".put-",
+					   "a/.x", "a b",         "a\nb",  "a\\b", "caf\303\251" };
+	struct error err;
+	struct store_put *writer;
+	struct store_get *reader;
+	struct store_stat st;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(store_begin(f->store, bad[i], &writer, &err));
+		assert_int_equal(err.kind, ERR_INPUT);
+		assert_false(store_get(f->store, bad[i], &reader, &err));
+		assert_false(store_stat(f->store, bad[i], &st, &err));
+		assert_false(store_remove(f->store, bad[i], &err));
+	}
+	assert_false(store_list(f->store, "../", list_count, NULL, &err));
+	assert_false(store_list(f->store, "a", list_count, NULL, &err));
+}
+
+static void test_links_are_not_followed(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	folder_text(f->folder, "outside/secret", "secret");
+	CLEANUP(free_p) char *outside = folder_path(f->folder, "outside");
+	CLEANUP(free_p) char *link = folder_path(f->folder, "store/link");
+	CLEANUP(free_p) char *file = folder_path(f->folder, "store/file");
+	CLEANUP(free_p) char *secret = folder_path(f->folder, "outside/secret");
+	assert_int_equal(symlink(outside, link), 0);
+	assert_int_equal(symlink(secret, file), 0);
+	struct store_get *reader;
+	struct store_put *writer;
+	assert_false(store_get(f->store, "link/secret", &reader, &err));
+	assert_false(store_get(f->store, "file", &reader, &err));
+	assert_false(store_begin(f->store, "link/new", &writer, &err));
+	assert_false(store_remove(f->store, "link/secret", &err));
+	assert_int_equal(count(f->store, ""), 0);
+	assert_true(folder_has(f->folder, "outside/secret"));
+}
+
+static void test_a_full_store_says_so(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	struct rlimit before, small = { 4096, RLIM_INFINITY };
+	struct store_put *writer;
+	char block[8192] = { 1 };
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	small.rlim_max = before.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &small);
+	bool ok = store_begin(f->store, "x/data", &writer, &err) && store_write(writer, block, sizeof block, &err);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_false(ok);
+	assert_int_equal(err.kind, ERR_FULL);
+	store_abort(writer);
+	assert_int_equal(folder_count(f->folder), 0);
+}
+
+static void test_urls(void **state)
+{
+	struct fixture *f = *state;
+	struct store *store;
+	struct error err;
+	static const char *const bad[] = { "s3://bucket", "/var/lib", "file://relative", "file:///", "", "file:" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(store_open(bad[i], &store, &err));
+		assert_int_equal(err.kind, ERR_INPUT);
+		assert_non_null(strstr(err.message, "file:///folder"));
+	}
+	CLEANUP(free_p) char *deep = mem_printf("file://%s/not/mounted", f->folder);
+	assert_false(store_open(deep, &store, &err));
+	assert_int_equal(err.kind, ERR_UNAVAILABLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_there_and_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_remove_takes_empty_folders_along, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_exists_before_it_is_finished, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_killed_writer_leaves_nothing_to_see, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_cannot_leave_the_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_links_are_not_followed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_store_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_urls, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
