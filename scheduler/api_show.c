@@ -61,9 +61,10 @@ static void api_on_show_tail(void *arg, const char *text, size_t len, const stru
 static void api_on_show(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
-	call->show = api_parse(call, text, len, err);
-	if (!call->show)
-		return;
+	json_t *show = api_parse(call, text, len, err);
+	if (!show)
+		return; /* and the call is no more */
+	call->show = show;
 	struct jobs *jobs = call->scheduler->jobs;
 	const json_t *job = json_object_get(call->show, "job");
 	if (fields_is(job, "state", "queued"))

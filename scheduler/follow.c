@@ -16,7 +16,8 @@ enum {
 	FOLLOW_PAGE = 100,      /* entries a read */
 	FOLLOW_LOOK_MS = 1000,  /* what is not published (phase, step) is looked at this often */
 	FOLLOW_PING_LOOKS = 15, /* a ping each so many looks */
-	FOLLOW_SOURCES = 3
+	FOLLOW_SOURCES = 3,
+	FOLLOW_PLAIN = JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY
 };
 
 /* One stream that a follower is sent. */
@@ -141,23 +142,22 @@ static void follower_entries(struct follower *f, struct follow_source *source, c
 	}
 }
 
-/* History entries have no ids: those after the one sent last are new. The list is short. */
+/* History entries have no ids: those after the one sent last are new. */
 static void follower_history(struct follower *f)
 {
 	const json_t *history = json_object_get(f->show, "history");
-	size_t count = json_array_size(history), from = 0;
-	for (size_t i = 0; i < count && f->history_seen; i++) {
-		CLEANUP(free_p) char *text = json_dumps(json_array_get(history, i), JSON_COMPACT | JSON_SORT_KEYS);
-		if (text && strcmp(text, f->history_seen) == 0)
-			from = i + 1;
+	size_t count = json_array_size(history), from = count;
+	while (from > 0) {
+		CLEANUP(free_p) char *text = json_dumps(json_array_get(history, from - 1), FOLLOW_PLAIN);
+		if (text && f->history_seen && strcmp(text, f->history_seen) == 0)
+			break;
+		from--;
 	}
-	for (size_t i = from; i < count; i++) {
-		json_t *entry = json_array_get(history, i);
+	for (size_t i = from; i < count; i++)
+		follower_line(f, json_pack("{s:s, s:O}", "kind", "event", "entry", json_array_get(history, i)));
+	if (from < count) {
 		free(f->history_seen);
-		f->history_seen = json_dumps(entry, JSON_COMPACT | JSON_SORT_KEYS);
-		json_t *unfolded = json_is_string(entry) ? json_loads(json_string_value(entry), 0, NULL) : NULL;
-		follower_line(
-			f, json_pack("{s:s, s:o}", "kind", "event", "entry", unfolded ? unfolded : json_incref(entry)));
+		f->history_seen = json_dumps(json_array_get(history, count - 1), FOLLOW_PLAIN);
 	}
 }
 
@@ -385,6 +385,12 @@ static void follow_on_missed(void *arg)
 	follow_hub_wake(arg);
 }
 
+static void follow_hub_sleep(struct follow_hub *hub)
+{
+	struct timeval wait = clock_timeval(FOLLOW_LOOK_MS);
+	event_add(hub->timer, &wait);
+}
+
 static void follow_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -399,8 +405,8 @@ static void follow_on_timer(evutil_socket_t fd, short what, void *arg)
 		follower_look(f);
 		follower_pump(f);
 	}
-	struct timeval wait = clock_timeval(FOLLOW_LOOK_MS);
-	event_add(hub->timer, &wait);
+	if (!TAILQ_EMPTY(&hub->followers))
+		follow_hub_sleep(hub);
 }
 
 struct follow_hub *follow_hub_new(struct event_base *base, struct jobs *jobs, struct redis *subscriber)
@@ -413,8 +419,6 @@ struct follow_hub *follow_hub_new(struct event_base *base, struct jobs *jobs, st
 	hub->timer = event_new(base, -1, 0, follow_on_timer, hub);
 	if (!hub->timer)
 		abort();
-	struct timeval wait = clock_timeval(FOLLOW_LOOK_MS);
-	event_add(hub->timer, &wait);
 	return hub;
 }
 
@@ -464,6 +468,8 @@ void follow_start(struct follow_hub *hub, const struct follow_options *options, 
 	str_copy(f->queue, sizeof f->queue, options->queue);
 	if (is_job)
 		str_format(f->id, sizeof f->id, "\"%s-%" PRId64 "\"", options->queue, options->n);
+	if (TAILQ_EMPTY(&hub->followers))
+		follow_hub_sleep(hub);
 	TAILQ_INSERT_TAIL(&hub->followers, f, next);
 	/* Heard before anything is read: what comes in between is hinted at. */
 	follower_add_source(f, 0, STREAM_LOG, "log", options->wants_logs, options->wants_logs);

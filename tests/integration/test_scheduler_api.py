@@ -1,10 +1,11 @@
 """The HTTP API of a real scheduler on a real Redis: every route, and everything that is refused."""
 import json
+import re
 import socket
 
 import pytest
 
-from harness import wait_until
+from harness import ROOT, wait_until
 from scheduler_harness import TOKEN, Runner, Scheduler
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -41,6 +42,15 @@ def test_every_route_answers(scheduler):
     assert worker["queues"] == ["default"] and worker["capacity"] == {"cpus": 4}
     doctor = scheduler.api("GET", "/doctor")
     assert doctor["ok"] is True and {c["name"] for c in doctor["checks"]} >= {"fsync", "eviction", "role"}
+
+
+def test_routes_and_their_documentation_agree(scheduler):
+    rows = re.findall(r"^\| `(GET|POST) ([^`?\[]+)", (ROOT / "docs/http.md").read_text(), re.MULTILINE)
+    served = re.findall(r'\{ "(GET|POST)", (API )?"([^"]+)"', (ROOT / "scheduler/api.c").read_text())
+    assert sorted(rows) == sorted((method, ("/api/v1" if api else "") + path) for method, api, path in served)
+    for method, path in rows:
+        answer = scheduler.local("DELETE", path.replace("{id}", "default-1"))
+        assert answer.status == 405 and method in answer.headers["Allow"].split(", "), path
 
 
 def test_jobs_of_all_queues_newest_first_and_pages_of_one(scheduler):

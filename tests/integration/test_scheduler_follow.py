@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from cluster import UnixConnection
-from harness import wait_until
+from harness import BUILD, wait_until
 from scheduler_harness import Follower, Runner
 
 ALL = "follow?logs=1&metrics=1&events=1"
@@ -104,7 +104,8 @@ def test_a_slow_reader_slows_only_itself_and_is_told_what_it_missed(scheduler):
     for i in range(150):
         runner.log(f"{i} " + "x" * 60000)
     fast.wait("log", 150, timeout=30)
-    assert rss_kib(scheduler.process.pid) - before < 60 * 1024  # 9 MB written; pages are parsed, not kept
+    # 9 MB were written; pages are parsed, not kept (AddressSanitizer keeps what was freed).
+    assert rss_kib(scheduler.process.pid) - before < (400 if "asan" in BUILD.name else 60) * 1024
     first = int(client.xrange("stoker:{default}:log:1", "1-140", "1-140")[0][0].split("-")[1])
     client.xtrim("stoker:{default}:log:1", minid=f"1-{first}", approximate=False)
     runner.finish()

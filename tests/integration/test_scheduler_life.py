@@ -45,7 +45,7 @@ def test_the_bound_on_finished_jobs_is_loud(scheduler):
     for _ in range(5):
         scheduler.api("POST", f"/jobs/{scheduler.submit()}/cancel")
     wait_until(lambda: client.zcard("stoker:{default}:jobs:cancelled") == 2, 5, "the oldest were dropped")
-    assert "THE BOUND ON FINISHED JOBS IS REACHED" in scheduler.process.text()
+    wait_until(lambda: "THE BOUND ON FINISHED JOBS IS REACHED" in scheduler.process.text(), 5, "it is said loudly")
     events = client.xrange("stoker:{default}:events")
     assert any(fields["event"] == "retention.dropped" for _, fields in events)
     assert scheduler.local("GET", "/api/v1/jobs/default-1").status == 404
