@@ -105,6 +105,8 @@ $(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
 	$(AR) rcs $@ $^
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/unit-support.a $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) -lcmocka
+# Tests run anywhere; some read tables beside them.
+$(B)/tests/unit/%.o: CPPFLAGS += -DSOURCE_DIR='"$(CURDIR)"'
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
 .PHONY: unit-tests list-unit-tests objects
 unit-tests: $(UNIT_TESTS)

@@ -13,14 +13,11 @@
 
 static bool spec_file_read(const char *path, const char *name, struct buf *text, struct error *err)
 {
-	CLEANUP(close_fd) int opened = -1;
-	int fd = STDIN_FILENO;
-	if (strcmp(path, "-") != 0) {
-		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return error_errno(err, ERR_INPUT, "name an existing file, or - for stdin", "cannot open %s",
-					   path);
-	}
+	bool is_stdin = strcmp(path, "-") == 0;
+	CLEANUP(close_fd) int opened = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	int fd = is_stdin ? STDIN_FILENO : opened;
+	if (fd < 0)
+		return error_errno(err, ERR_INPUT, "name an existing file, or - for stdin", "cannot open %s", path);
 	char part[16384];
 	ssize_t len;
 	while ((len = read(fd, part, sizeof part)) > 0)

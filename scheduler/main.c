@@ -1,6 +1,5 @@
 /* stoker-scheduler: reads its options, makes the scheduler and runs the loop. */
 #include <signal.h>
-#include <stdio.h>
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "scheduler/scheduler.h"

@@ -12,6 +12,7 @@ if [ "${1-}" = --check ]; then
 	shift
 fi
 build=${1:-build}
+make -s B="$build" "$build/gen-docs" "$build/gen-lua" "$build/stoker"
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 

@@ -1,6 +1,5 @@
 /* stoker-worker: reads its options, makes the worker and runs the loop. */
 #include <signal.h>
-#include <stdio.h>
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "worker/settings.h"
@@ -40,21 +39,10 @@ static int main_run(const struct worker_settings *settings)
 
 int main(int argc, char **argv)
 {
-	struct error err = { 0 };
 	struct worker_settings settings = { 0 };
-	enum config_result result = config_load(&worker_options, argc, argv, &settings, NULL, NULL, &err);
 	int status = 0;
-	if (result == CONFIG_HELP) {
-		config_print_help(&worker_options, stdout);
-	} else if (result == CONFIG_VERSION) {
-		printf("stoker-worker %s\n", STOKER_VERSION);
-	} else if (result == CONFIG_FAILED) {
-		log_setup("stoker-worker", LOG_INFO, false);
-		log_failure(LOG_ERROR, "cannot start", &err);
-		status = error_kind_of(err.kind)->exit_code;
-	} else {
+	if (config_start(&worker_options, argc, argv, &settings, &status))
 		status = main_run(&settings);
-	}
 	config_done(&worker_options, &settings);
 	return status;
 }

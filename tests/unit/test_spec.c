@@ -12,7 +12,7 @@
 #include "lib/yaml.h"
 #include "queue/spec_table.h"
 
-#define BAD_SPECS "tests/specs/bad.yaml"
+#define BAD_SPECS SOURCE_DIR "/tests/specs/bad.yaml"
 
 static struct spec decode(const char *yaml)
 {
@@ -169,7 +169,7 @@ static json_t *load_bad_specs(void)
 	static char text[YAML_MAX_BYTES];
 	struct error err = { 0 };
 	CLEANUP(fclose_p) FILE *f = fopen(BAD_SPECS, "r");
-	assert_non_null(f); /* unit tests run in the top folder */
+	assert_non_null(f);
 	size_t len = fread(text, 1, sizeof text, f);
 	json_t *cases = yaml_decode(text, len, BAD_SPECS, &err);
 	if (!cases)
