@@ -183,7 +183,7 @@ void run_folders_prune(const char *state_dir, int64_t keep)
 bool run_pids_write(const char *folder, const struct run_pid *runner, const struct run_pid *program, struct error *err)
 {
 	char text[128];
-	str_format(text, sizeof text, "runner %d %" PRId64 "\nprogram %d %" PRId64 "\n", (int)runner->pid,
+	str_format(text, sizeof text, "%d %" PRId64 " runner\n%d %" PRId64 " program\n", (int)runner->pid,
 		   runner->start, (int)program->pid, program->start);
 	return run_write(folder, "pid", text, strlen(text), err);
 }
@@ -196,7 +196,7 @@ void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *p
 	*runner = *program = (struct run_pid){ 0 };
 	if (!run_read(folder, "pid", &text, NULL))
 		return;
-	if (sscanf(buf_text(&text), "runner %d %" SCNd64 " program %d %" SCNd64, &runner_pid, &runner->start,
+	if (sscanf(buf_text(&text), "%d %" SCNd64 " runner %d %" SCNd64 " program", &runner_pid, &runner->start,
 		   &program_pid, &program->start) != 4)
 		return;
 	runner->pid = runner_pid;

@@ -4,7 +4,7 @@
  *
  *   lock          flock held by the runner for its whole life: free = it is gone
  *   run.json      what was claimed, and what the run holds of the machine
- *   pid           the runner and its program, one a line: "<who> <pid> <start time>"
+ *   pid           the runner and its program, one a line: "<pid> <start time> <who>"
  *   lease         until when (CLOCK_BOOTTIME ms) the program may run without another renewal; 0: no bound
  *   spool.log     everything the program said (worker/spool.h)
  *   metrics.jsonl every point of its metrics

@@ -194,6 +194,7 @@ int runner_main(struct event_base *base, void *task)
 	r->program = -1;
 	r->lease_ends = r->record->claimed_boot_ms + r->record->lease_ms;
 	log_setup("stoker-runner", r->task->settings->log_level, r->task->settings->log_json);
+	signal(SIGPIPE, SIG_IGN); /* a Redis that went away is an error, not our death */
 	runner_protect();
 	if (!runner_open(r, &err)) {
 		log_failure(LOG_ERROR, "a runner cannot work", &err);

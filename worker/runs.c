@@ -91,7 +91,7 @@ static void run_was_cleaned(void *arg)
 }
 
 /* The runner is not there (any more): was the end reported, or must we clean up? */
-static void run_is_over(struct run *run)
+static void run_is_over(struct run *run, const char *how)
 {
 	child_watch_free(run->watch);
 	run->watch = NULL;
@@ -99,7 +99,8 @@ static void run_is_over(struct run *run)
 		run_leave(run); /* it moved its folder away: everything was said, and it left no process */
 		return;
 	}
-	log_warn("a runner died", "job=%s attempt=%lld", run->record.id, (long long)run->record.attempt);
+	log_warn("a runner died", "job=%s attempt=%lld how=\"%s\"", run->record.id, (long long)run->record.attempt,
+		 how);
 	struct lost_options o = { .base = run->runs->o.base,
 				  .jobs = run->runs->o.jobs,
 				  .folder = run->folder,
@@ -112,8 +113,9 @@ static void run_is_over(struct run *run)
 static void run_runner_ended(void *arg, const struct child_exit *how)
 {
 	struct run *run = arg;
-	(void)how;
-	run_is_over(run);
+	char text[64];
+	child_exit_text(how, text, sizeof text);
+	run_is_over(run, text);
 }
 
 static struct run *run_add(struct runs *runs, const char *folder)
@@ -202,7 +204,7 @@ static bool run_adopt(struct run *run, struct error *err)
 	if (lock == RUN_LOCK_FAILED)
 		return error_wrap(err, "cannot adopt %s", run->folder);
 	close(lock_fd);
-	run_is_over(run);
+	run_is_over(run, "no worker saw it");
 	return true;
 }
 
@@ -296,7 +298,7 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 	run->record = record;
 	if (run_fork(run, lock_fd, err))
 		return true;
-	run_is_over(run);
+	run_is_over(run, err->message);
 	return false;
 }
 

@@ -1,0 +1,411 @@
+"""The worker and its runners, with a real Redis, a real scheduler and real programs: how attempts end, and that a run
+outlives whatever is killed around it."""
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import fsck
+from cluster import Cluster, log_lines
+from harness import BUILD, Process, wait_until
+
+LEASE = "2s"
+RETRY = {"backoff": "50ms", "max_backoff": "100ms", "max_attempts": 3}
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path, worker_options=["--cpus", "4", "--gpus", "2"]) as one:
+        yield one
+        assert fsck.check(one.redis.client()) == []
+
+
+def job_of(script, **more):
+    return {"command": ["bash", "-c", script], "lease": LEASE, "retry": RETRY, **more}
+
+
+def run_folder(cluster, job, i=0):
+    return wait_until(lambda: next(iter(cluster.state_dir(i).glob(f"runs/{job}-*")), None), what=f"a run of {job}")
+
+
+def pids(cluster, job, i=0):
+    """(runner, program) of the running attempt."""
+    def both():
+        try:
+            words = (run_folder(cluster, job, i) / "pid").read_text().split()
+        except FileNotFoundError:
+            return None
+        return (int(words[0]), int(words[3])) if int(words[3]) else None
+    return wait_until(both, what=f"the program of {job} runs")
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def events(cluster, job, name=None):
+    found = [e for _, e in cluster.redis.client().xrange("stoker:{default}:events") if e.get("job") == job]
+    return [e for e in found if name in (None, e["event"])]
+
+
+def wait_lines(cluster, job, attempt, count, timeout=20):
+    return wait_until(lambda: (lambda lines: lines if len(lines) >= count else None)(
+        log_lines(cluster.log_text(job), attempt)), timeout, f"{count} lines of {job}")
+
+
+def redis_is_back(cluster):
+    cluster.redis.start()
+    wait_until(cluster.is_ready, what="the scheduler is connected again")
+
+
+# ---- how attempts end ----
+
+def test_a_program_runs_to_its_end(cluster, tmp_path):
+    job = cluster.submit(job_of('echo one; echo "two" >&2; printf three; echo "$STOKER_JOB $STOKER_ATTEMPT" > $STOKER_OUTPUT_DIR/x',
+                                env={"COLOUR": "green"}))
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    entries = cluster.log_text(job)
+    assert log_lines(entries, 1) == ["one", "three"]
+    assert log_lines(entries, 1, "stderr") == ["two"]
+    kept = wait_until(lambda: list(cluster.state_dir().glob(f"finished/{job}-*")), what="the folder of the ended run")[0]
+    assert (kept / "output/x").read_text() == f"{job} 1\n"
+    assert [line.split(" ", 2)[1:] for line in (kept / "spool.log").read_text().splitlines()
+            if line.split(" ", 2)[1] in "oe"] == [["o", "one"], ["e", "two"], ["o", "three"]]
+    wait_until(lambda: not (kept / "work").exists(), what="what nobody needs is removed")
+    assert cluster.runs() == []
+
+
+def test_the_environment_of_a_program(cluster):
+    job = cluster.submit(job_of("env; echo cwd=$PWD; ls -l /proc/self/fd | wc -l", env={"COLOUR": "green", "STOKER_JOB": "mine"},
+                                resources={"gpus": 1}) | {"env": {"COLOUR": "green"}})
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    env = dict(line.split("=", 1) for line in log_lines(cluster.log_text(job), 1) if "=" in line)
+    record = cluster.job(job)
+    assert env["COLOUR"] == "green" and env["STOKER_JOB"] == job and env["STOKER_ATTEMPT"] == "1"
+    assert env["STOKER_RUN"] == f"{record['uid']}.{record['token']}"
+    assert env["CUDA_VISIBLE_DEVICES"] == env["ROCR_VISIBLE_DEVICES"] == "0"
+    assert env["STOKER_CONTROL_FD"] == "3"
+    assert env["cwd"].endswith("/work")
+    assert "STOKER_RESUME" not in env and "STOKER_REDIS_URL" not in env
+    assert Path(env["STOKER_CHECKPOINT_DIR"]).name == "checkpoints"
+
+
+def test_a_failure_is_tried_again(cluster):
+    job = cluster.submit(job_of('echo attempt $STOKER_ATTEMPT; test $STOKER_ATTEMPT = 3'))
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "3")
+    assert log_lines(cluster.log_text(job), 3) == ["attempt 3"]
+
+
+@pytest.mark.parametrize("script, attempts, error", [
+    ("exit 7", 3, "exit 7"),
+    ("kill -SEGV $$", 3, "killed by signal 11 (SIGSEGV)"),
+    ("kill -KILL $$", 3, "killed by signal 9 (SIGKILL); when nobody did that, the machine had no memory left"),
+    ("exit 65", 1, "exit 65: the program says that its input is wrong"),
+    ("exit 78", 1, "exit 78: the program says that it cannot run like this"),
+    ("exit 75", 3, "exit 75, which means preempted, but nobody had asked it to stop"),
+])
+def test_why_it_failed(cluster, script, attempts, error):
+    done = cluster.wait_final(cluster.submit(job_of(script)))
+    assert (done["state"], done["attempt"], done["error"]) == ("failed", str(attempts), error)
+
+
+def test_a_program_that_is_not_there(cluster):
+    done = cluster.wait_final(cluster.submit({"command": ["no-such-program"], "retry": {**RETRY, "max_attempts": 1}}))
+    assert done["error"] == "cannot execute the program no-such-program: No such file or directory"
+    assert done["state"] == "failed" and "exit" not in done
+
+
+def test_cancel_asks_first(cluster):
+    job = cluster.submit(job_of('trap "echo asked; exit 0" TERM; echo up; while :; do sleep 0.05; done'))
+    wait_lines(cluster, job, 1, 1)
+    cluster.api("POST", f"/api/v1/jobs/{job}/cancel", {"reason": "not needed"})
+    assert cluster.wait_final(job)["state"] == "cancelled"
+    assert log_lines(cluster.log_text(job), 1) == ["up", "asked"]
+
+
+def test_cancel_kills_who_does_not_listen(cluster):
+    job = cluster.submit(job_of('trap "" TERM; echo up; while :; do sleep 0.05; done', grace="300ms"))
+    wait_lines(cluster, job, 1, 1)
+    _, program = pids(cluster, job)
+    cluster.api("POST", f"/api/v1/jobs/{job}/cancel", {})
+    done = cluster.wait_final(job)
+    assert (done["state"], done["signal"]) == ("cancelled", "9")
+    assert not is_alive(program)
+
+
+def test_timeout_and_stall(cluster):
+    slow = cluster.submit(job_of("while :; do echo .; sleep 0.05; done", timeout="400ms", retry={**RETRY, "max_attempts": 1}))
+    quiet = cluster.submit(job_of("echo .; sleep 600", stall_timeout="400ms", retry={**RETRY, "max_attempts": 1}))
+    done = cluster.wait_final(slow)
+    assert (done["state"], done["cause"], done["error"]) == ("failed", "timeout", "it ran longer than its timeout")
+    done = cluster.wait_final(quiet)
+    assert (done["state"], done["cause"]) == ("failed", "stalled")
+
+
+# ---- what programs say ----
+
+def test_metrics_from_plain_lines_and_the_control_fd(cluster):
+    script = """
+echo 'step=1 loss=2.5 lr=1e-3'
+echo '{"step": 2, "loss": 2.25, "note": "x"}'
+echo "{'loss': 2.0, 'epoch': 0.5}"
+echo '{"t":"metric","step":4,"loss":1.5,"inf":Infinity}' >&3
+echo '{"t":"nonsense"}' >&3
+"""
+    job = cluster.submit(job_of(script))
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    points = [dict(p) for _, p in cluster.redis.client().xrange(f"stoker:{{default}}:metrics:{job.split('-')[1]}")]
+    for point in points:
+        point.pop("time_ms")
+    points.sort(key=lambda p: -float(p["loss"]))  # the control fd is another pipe: its order among them is not said
+    assert points == [{"step": "1", "loss": "2.5", "lr": "0.001"}, {"step": "2", "loss": "2.25"},
+                      {"loss": "2", "epoch": "0.5"}, {"step": "4", "loss": "1.5", "inf": "Infinity"}]
+    assert any("unknown kind" in line for line in log_lines(cluster.log_text(job), 1, "stoker"))
+
+
+def test_a_loss_that_is_not_finite_flags_the_run(cluster):
+    script = """
+if [ $STOKER_ATTEMPT = 1 ]; then
+    for s in 1 2 3; do echo step=$s loss=1.0; done
+    for s in 4 5 6 7; do echo step=$s loss=nan; done
+    sleep 600
+fi
+echo step=8 loss=0.5
+"""
+    job = cluster.submit(job_of(script, recovery={"backoff": "50ms", "max_backoff": "50ms"}))
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done["corrupted"]) == ("succeeded", "2", "1")
+    detected = events(cluster, job, "recovery.detected")
+    assert len(detected) == 1 and detected[0]["step"] == "4", detected
+    assert "loss was not finite in 3 reports in a row" in json.dumps(detected)
+
+
+def test_a_flag_from_outside_stops_the_run(cluster):
+    job = cluster.submit(job_of("[ $STOKER_ATTEMPT = 2 ] || exec sleep 600",
+                                recovery={"backoff": "50ms", "max_backoff": "50ms"}))
+    pids(cluster, job)
+    cluster.redis.client().fcall("stoker_corrupt", 1, "stoker:{default}:meta", job.split("-")[1], "1", "bad data")
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+
+
+# ---- the worker goes, the run stays ----
+
+COUNTING = "for i in $(seq 1 60); do echo $i; sleep 0.05; done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
+def test_the_next_worker_adopts(cluster, number):
+    job = cluster.submit(job_of(COUNTING))
+    before = pids(cluster, job)
+    os.kill(cluster.workers[0].pid, number)
+    cluster.workers[0].popen.wait()
+    cluster.start_worker(0)
+    assert wait_until(lambda: "adopted a run" in cluster.workers[0].text(), what="adoption")
+    assert pids(cluster, job) == before
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "1")
+    assert log_lines(cluster.log_text(job), 1) == [str(i) for i in range(1, 61)]
+    wait_until(lambda: cluster.runs() == [], what="the adopted run has left")
+    record = wait_until(lambda: (lambda used: used if used["cpus"] == 0 else None)(
+        json.loads(cluster.redis.client().hget("stoker:{default}:worker:w0", "used"))), what="what it held is free")
+    assert record["gpus"] == 0
+
+
+def test_a_run_that_ended_while_no_worker_was_there(cluster):
+    job = cluster.submit(job_of("sleep 0.3; echo done"))
+    pids(cluster, job)
+    cluster.workers[0].kill()
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    wait_until(lambda: cluster.runs() == [], what="the runner has tidied up")
+    cluster.start_worker(0)
+    assert cluster.wait_final(cluster.submit(job_of("true")))["state"] == "succeeded"
+
+
+def test_a_run_that_died_while_no_worker_was_there(cluster):
+    job = cluster.submit(job_of("[ $STOKER_ATTEMPT = 2 ] || exec setsid sleep 600"))
+    runner, program = pids(cluster, job)
+    cluster.workers[0].kill()
+    os.kill(runner, signal.SIGKILL)
+    cluster.start_worker(0)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    assert not is_alive(program)
+
+
+def test_drain_gives_back_without_counting(cluster):
+    job = cluster.submit(job_of('trap "echo asked; exit 75" TERM; echo up; [ $STOKER_ATTEMPT = 2 ] && exit 0;'
+                                'while :; do sleep 0.05; done', retry={**RETRY, "max_attempts": 1}))
+    wait_lines(cluster, job, 1, 1)
+    assert cluster.workers[0].stop() == 0
+    record = cluster.job(job)
+    assert (record["state"], record["reason"]) == ("queued", "preempted")
+    assert log_lines(cluster.log_text(job), 1) == ["up", "asked"]
+    assert cluster.redis.client().hget("stoker:{default}:worker:w0", "state") == "gone"
+    cluster.start_worker(1)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done.get("errors", "0")) == ("succeeded", "2", "0")
+
+
+# ---- the runner goes, the program goes, and only then the next attempt starts ----
+
+def exclusive(folder, rest):
+    """A program whose grandchildren, also the one that left its session, hold a lock: a second attempt that
+    starts while anything of the first is alive says OVERLAP."""
+    return (f'exec 9>>{folder}/lock; flock -n 9 || echo OVERLAP >> {folder}/overlap; echo up >> {folder}/started;'
+            f'setsid sleep 600 & (sleep 600 &); {rest}')
+
+
+def test_a_dead_runner_is_noticed_at_once_and_nothing_overlaps(cluster, tmp_path):
+    job = cluster.submit(job_of(exclusive(tmp_path, "[ $STOKER_ATTEMPT = 4 ] || exec sleep 600"), lease="1m",
+                                retry={**RETRY, "max_lost": 10}))
+    for attempt in range(1, 4):
+        wait_until(lambda: cluster.job(job)["attempt"] == str(attempt), what=f"attempt {attempt}")
+        wait_until(lambda: (tmp_path / "started").exists() and
+                   len((tmp_path / "started").read_text().split()) == attempt, what="it runs")
+        runner, _ = pids(cluster, job)
+        os.kill(runner, signal.SIGKILL)
+    done = cluster.wait_final(job, timeout=20)  # far less than the lease
+    assert (done["state"], done["attempt"]) == ("succeeded", "4")
+    assert not (tmp_path / "overlap").exists()
+    assert [e["cause"] for e in events(cluster, job, "job.lost")] == ["lost"] * 3
+    wait_until(lambda: cluster.program_pids() == [], what="no process of any attempt is left")
+
+
+def test_what_a_program_leaves_behind_is_killed(cluster, tmp_path):
+    job = cluster.submit(job_of(f"(setsid sleep 600 & echo $! > {tmp_path}/left) ; env -i setsid sleep 601 &"))
+    done = cluster.wait_final(job, timeout=20)
+    assert done["state"] == "succeeded"
+    assert not is_alive(int((tmp_path / "left").read_text()))
+    assert cluster.program_pids() == []
+
+
+def test_a_killed_program_is_an_error_of_its_own(cluster):
+    job = cluster.submit(job_of("[ $STOKER_ATTEMPT = 2 ] || exec sleep 600"))
+    _, program = pids(cluster, job)
+    os.kill(program, signal.SIGKILL)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done["errors"]) == ("succeeded", "2", "1")
+
+
+def test_a_stopped_runner_cannot_commit(cluster):
+    job = cluster.submit(job_of("echo attempt $STOKER_ATTEMPT; [ $STOKER_ATTEMPT = 1 ] && sleep 600; exit 0"))
+    runner, program = pids(cluster, job)
+    wait_lines(cluster, job, 1, 1)
+    os.kill(runner, signal.SIGSTOP)
+    os.kill(program, signal.SIGKILL)  # its end is news that only this runner could report
+    done = cluster.wait_final(job, timeout=30)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    before = cluster.job(job)
+    os.kill(runner, signal.SIGCONT)
+    wait_until(lambda: not is_alive(runner), what="the stale runner gives up")
+    assert cluster.job(job) == before
+    assert "STALE" not in cluster.workers[0].text()
+    wait_until(lambda: cluster.runs() == [], what="its folder is put away")
+
+
+def test_on_partition_stop_the_worker_kills_for_a_stopped_runner(cluster, tmp_path):
+    job = cluster.submit(job_of(exclusive(tmp_path, "[ $STOKER_ATTEMPT = 2 ] || exec sleep 600"), on_partition="stop"))
+    runner, program = pids(cluster, job)
+    os.kill(runner, signal.SIGSTOP)
+    wait_until(lambda: not is_alive(program), what="the program is gone before somebody else starts")
+    done = cluster.wait_final(job, timeout=30)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    assert not (tmp_path / "overlap").exists()
+
+
+def test_on_partition_stop_the_program_ends_before_the_lease(cluster):
+    job = cluster.submit(job_of("[ $STOKER_ATTEMPT = 2 ] || exec sleep 600", on_partition="stop"))
+    runner, program = pids(cluster, job)
+    cluster.redis.kill()
+    wait_until(lambda: not is_alive(program), timeout=2.5, what="the program ends within its lease of 2 s")
+    assert is_alive(runner)
+    redis_is_back(cluster)
+    done = cluster.wait_final(job, timeout=30)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+
+
+# ---- Redis goes ----
+
+def test_redis_away_the_run_goes_on_and_the_log_has_no_hole(cluster, tmp_path):
+    script = f"for i in $(seq 1 4000); do echo $i; [ $((i % 100)) = 0 ] && sleep 0.05; [ $i = 1000 ] && touch {tmp_path}/mid;" \
+             f"[ $i = 3000 ] && touch {tmp_path}/late; done; echo step=4000 loss=1"
+    job = cluster.submit(job_of(script))
+    wait_until((tmp_path / "mid").exists, what="it is in the middle")
+    _, program = pids(cluster, job)
+    cluster.redis.kill()
+    wait_until((tmp_path / "late").exists, what="it goes on without Redis")
+    assert is_alive(program)
+    redis_is_back(cluster)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done["step"]) == ("succeeded", "1", "4000")
+    assert log_lines(cluster.log_text(job), 1)[:4000] == [str(i) for i in range(1, 4001)]
+
+
+def test_the_end_is_reported_however_long_redis_is_away(cluster):
+    job = cluster.submit(job_of("sleep 0.3; echo bye"))
+    runner, program = pids(cluster, job)
+    cluster.redis.kill()
+    wait_until(lambda: not is_alive(program), what="the program has ended")
+    cluster.workers[0].kill()  # nobody but the runner knows
+    assert is_alive(runner)
+    redis_is_back(cluster)
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert log_lines(cluster.log_text(job), 1) == ["bye"]
+
+
+# ---- what a machine has ----
+
+def test_gpus_are_exclusive_also_over_a_restart(cluster, tmp_path):
+    script = f"""
+echo gpu=$CUDA_VISIBLE_DEVICES
+exec 9>>{tmp_path}/gpu-$CUDA_VISIBLE_DEVICES
+flock -n 9 || echo $CUDA_VISIBLE_DEVICES >> {tmp_path}/overlap
+echo . >> {tmp_path}/started
+while [ ! -e {tmp_path}/go ]; do sleep 0.02; done
+sleep 0.05
+"""
+    jobs = [cluster.submit(job_of(script, resources={"gpus": 1, "cpus": 1})) for _ in range(5)]
+    started = tmp_path / "started"
+    wait_until(lambda: started.exists() and len(started.read_text().split()) == 2, what="two of them run")
+    cluster.workers[0].kill()
+    cluster.start_worker(0)
+    wait_until(lambda: cluster.workers[0].text().count("adopted a run") == 2, what="both are adopted")
+    (tmp_path / "go").touch()
+    for job in jobs:
+        assert cluster.wait_final(job)["state"] == "succeeded"
+    assert not (tmp_path / "overlap").exists()
+    assert {line for job in jobs for line in log_lines(cluster.log_text(job), 1)} == {"gpu=0", "gpu=1"}
+
+
+def test_what_does_not_fit_waits_for_who_can(cluster):
+    job = cluster.submit(job_of("true", resources={"labels": {"zone": "b"}}))
+    fitting = cluster.submit(job_of("true"))
+    assert cluster.wait_final(fitting)["state"] == "succeeded"
+    assert cluster.job(job)["state"] == "queued"
+    cluster.start_worker(1, ["--labels", "zone=b"])
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert cluster.job(job)["worker"] == "w1"
+
+
+def test_two_workers_share_the_work(tmp_path):
+    with Cluster(tmp_path, workers=2, worker_options=["--cpus", "1"]) as cluster:
+        wait_until(lambda: cluster.redis.client().zcard("stoker:{default}:workers") == 2, what="two workers")
+        script = f"echo . >> {tmp_path}/started; while [ $(wc -l < {tmp_path}/started) -lt 2 ]; do sleep 0.02; done"
+        jobs = [cluster.submit(job_of(script)) for _ in range(2)]  # each ends only when both run
+        assert [cluster.wait_final(job)["state"] for job in jobs] == ["succeeded"] * 2
+        assert {cluster.job(job)["worker"] for job in jobs} == {"w0", "w1"}
+
+
+def test_one_worker_a_state_folder(cluster, tmp_path):
+    wait_until(lambda: "serving a queue" in cluster.workers[0].text(), what="the worker is up")
+    second = Process([BUILD / "stoker-worker", "--redis-url", cluster.redis.url, "--state-dir", cluster.state_dir()],
+                     tmp_path / "second.log")
+    assert second.popen.wait(10) != 0
+    assert "another worker uses the state folder" in second.text()
