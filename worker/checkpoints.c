@@ -130,15 +130,19 @@ static void unit_describe(const struct unit *unit, char *into, size_t size)
 		   unit->file_count > 1 ? " and the files with it" : "");
 }
 
+/* A program that was killed may have been writing until then: what closes its files is its death. Only what was
+ * settled before counts. */
 static enum ship_trust checkpoints_trust(const struct checkpoints *c, const struct unit *unit, int64_t *quiet_ms)
 {
 	int64_t until_ms = c->is_ended ? c->ended_ms : clock_boot_ms();
 	*quiet_ms = until_ms - unit->changed_ms;
 	if (unit->is_announced)
 		return SHIP_ANNOUNCED;
-	if (!unit->was_written || units_is_outlived(c->units, unit) || (c->is_ended && c->ended_cleanly))
+	if (!unit->was_written || (c->is_ended && c->ended_cleanly))
 		return SHIP_SETTLED;
-	return units_settles_ms(c->units, unit) <= until_ms ? SHIP_QUIET : SHIP_SUSPECT;
+	if (units_settles_ms(c->units, unit) > until_ms)
+		return SHIP_SUSPECT;
+	return units_is_outlived(c->units, unit) ? SHIP_SETTLED : SHIP_QUIET;
 }
 
 /* Whether there is any use in trying again what failed like this. */
@@ -421,6 +425,8 @@ void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step,
 
 void checkpoints_step(struct checkpoints *c, int64_t step, double loss)
 {
+	if (c->is_ended)
+		return; /* printed before the end, nobody knows how long before */
 	c->step = step;
 	c->loss = loss;
 	watch_drain(c->watch); /* what was written until now came before this step */

@@ -47,7 +47,7 @@ struct checkpoints_options {
 /* After the restore and before the program starts: what is there at this moment (what was just put back, an
  * earlier run's files) is known and not shipped; only what changes from now on is. */
 struct checkpoints *checkpoints_new(const struct checkpoints_options *options, struct error *err);
-/* Kills the helper; what was not committed is forgotten. */
+/* Kills the helper; what was not committed is forgotten. Allowed in every callback but on_problem. */
 void checkpoints_free(struct checkpoints *c);
 
 /* A control line of the program: explicit proof that this path is complete. path may be relative

@@ -222,7 +222,7 @@ bool summary_from_json(const char *text, struct summary *s, struct error *err)
 	if (s->uri && s->sha256 && s->token && s->attempt >= 0 && s->seq >= 0 && s->size >= 0)
 		return true;
 	summary_done(s);
-	return error_set(err, ERR_INPUT, NULL,
+	return error_set(err, ERR_DAMAGED, NULL,
 			 "the checkpoint's summary lacks uri, sha256, size, token, attempt or seq");
 }
 

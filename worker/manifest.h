@@ -58,7 +58,7 @@ struct summary {
 	int64_t step; /* -1: unknown */
 };
 
-/* ERR_INPUT when it lacks what a restore needs. */
+/* ERR_DAMAGED when it lacks what a restore needs. */
 bool summary_from_json(const char *text, struct summary *s, struct error *err) MUST_CHECK;
 void summary_done(struct summary *s);
 

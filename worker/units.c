@@ -8,9 +8,10 @@
 #include "worker/names.h"
 
 #define SETTLE_RENAMED_MS 200  /* for the other files of the same save */
-#define SETTLE_FILE_MS    1000 /* quiet after writing in place */
-#define SETTLE_FOLDER_MS  2000
+#define SETTLE_FILE_MS    2000 /* quiet after writing in place */
+#define SETTLE_FOLDER_MS  3000
 #define SETTLE_STEP_MS    300 /* quiet when a later step was reported */
+#define STEP_MARGIN_MS    100 /* a line that comes sooner after a change may have been printed before it */
 #define FOLDER_DEPTH_MAX  8   /* watched below a unit */
 
 struct units {
@@ -285,7 +286,7 @@ void units_step(struct units *u, int64_t now_ms)
 
 bool units_is_outlived(const struct units *u, const struct unit *unit)
 {
-	return u->step_ms > unit->changed_ms;
+	return u->step_ms >= unit->changed_ms + STEP_MARGIN_MS;
 }
 
 int64_t units_settles_ms(const struct units *u, const struct unit *unit)
@@ -298,7 +299,9 @@ int64_t units_settles_ms(const struct units *u, const struct unit *unit)
 	if (!units_is_outlived(u, unit))
 		return quiet_ms;
 	int64_t step_ms = unit->changed_ms + SETTLE_STEP_MS;
-	return step_ms > u->step_ms ? step_ms : u->step_ms < quiet_ms ? u->step_ms : quiet_ms;
+	if (step_ms < u->step_ms)
+		step_ms = u->step_ms;
+	return step_ms < quiet_ms ? step_ms : quiet_ms;
 }
 
 struct unit *units_next(struct units *u, int64_t now_ms, bool is_over, int64_t *due_ms)

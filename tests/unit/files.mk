@@ -23,4 +23,5 @@ unit_TESTS := \
 	test_spec \
 	test_store \
 	test_tarball \
+	test_units \
 	test_yaml

@@ -229,7 +229,7 @@ static void test_another_store(void **state)
 	f->url = STEAL(mine);
 	free(f->summary);
 	f->summary = mem_strdup("{\"uri\":\"file:///etc/../etc/passwd\"}");
-	restore_fails(f, ERR_INPUT, "summary");
+	restore_fails(f, ERR_DAMAGED, "summary");
 }
 
 static void test_a_folder_is_replaced_as_a_whole(void **state)
