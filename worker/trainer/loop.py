@@ -15,6 +15,7 @@ from data import BadData, Table, Text
 from tinygrad import Tensor, TinyJit, dtypes, nn
 from tinygrad.nn.state import get_parameters, get_state_dict, load_state_dict
 
+SAY_EVERY_S = 2
 KEEP_FILES = 3  # checkpoints left in the folder: the runner ships the newest one that it can get
 
 
@@ -133,7 +134,7 @@ class Trainer:
             say("metric", step=self.step, **metrics)
 
             is_last, now = self.step == total, time.monotonic()
-            if is_last or now - said_at >= 1:
+            if is_last or now - said_at >= SAY_EVERY_S:
                 said_at = now
                 say("progress", step=self.step, total=total)
                 print(f"step {self.step}/{total}", *(f"{name} {value:.4f}" for name, value in metrics.items()),
