@@ -124,7 +124,7 @@ class Trainer:
         """Trains to the last step. every: steps and milliseconds between two saves, 0 for never."""
         self.realize()
         train_step, total = self.compiled(), self.settings["steps"]
-        saved_at = said_at = time.monotonic()
+        saved_at, said_at = None, -SAY_EVERY_S  # on the clock, which starts with the first step: that one compiles
         while self.step < total:
             x, y = self.task.data.batch(self.settings["seed"], self.step, self.settings["batch"])
             result = train_step(Tensor(x, dtype=self.task.dtype).realize(), Tensor(y, dtype=dtypes.int32).realize())
@@ -134,6 +134,7 @@ class Trainer:
             say("metric", step=self.step, **metrics)
 
             is_last, now = self.step == total, time.monotonic()
+            saved_at = saved_at or now
             if is_last or now - said_at >= SAY_EVERY_S:
                 said_at = now
                 say("progress", step=self.step, total=total)
