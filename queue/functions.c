@@ -88,12 +88,14 @@ static void functions_on_exec(void *arg, const struct redisReply *reply, const s
 	}
 }
 
-static void functions_load(struct functions *functions)
+/* has_code: the library in place is ours already, only the mark is not. */
+static void functions_load(struct functions *functions, bool has_code)
 {
 	functions->queue_error.kind = ERR_NONE;
 	functions_call(functions, functions_on_queued, 1, (const char *const[]){ "MULTI" });
-	functions_call(functions, functions_on_queued, 4,
-		       (const char *const[]){ "FUNCTION", "LOAD", "REPLACE", library_lua });
+	if (!has_code)
+		functions_call(functions, functions_on_queued, 4,
+			       (const char *const[]){ "FUNCTION", "LOAD", "REPLACE", library_lua });
 	functions_call(functions, functions_on_queued, 3,
 		       (const char *const[]){ "SET", functions->key.s, functions->mark });
 	functions_call(functions, functions_on_exec, 1, (const char *const[]){ "EXEC" });
@@ -126,7 +128,7 @@ static void functions_on_list(void *arg, const struct redisReply *reply, const s
 	if (version > functions->version || (is_same && strcmp(functions->seen, functions->mark) == 0))
 		functions_done(functions);
 	else
-		functions_load(functions);
+		functions_load(functions, is_same);
 }
 
 static void functions_on_key(void *arg, const struct redisReply *reply, const struct error *err)

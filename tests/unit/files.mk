@@ -13,11 +13,13 @@ unit_TESTS := \
 	test_doctor \
 	test_explain \
 	test_formats \
+	test_functions \
 	test_http_guard \
 	test_names \
 	test_points \
 	test_redis \
 	test_redis_faults \
+	test_redis_pubsub \
 	test_redis_url \
 	test_restore \
 	test_spec \
