@@ -215,7 +215,8 @@ static void redis_connect(struct redis *redis, int64_t now_ms)
 static void redis_connect_late(struct redis *redis)
 {
 	struct error why;
-	error_set(&why, ERR_UNAVAILABLE, NULL, "not connected within %lld ms (%s)", (long long)redis->connect_ms,
+	error_set(&why, ERR_UNAVAILABLE, redis->tls ? "does this port speak TLS?" : NULL,
+		  "not connected within %lld ms (%s)", (long long)redis->connect_ms,
 		  redis->dial ? redis_dial_doing(redis->dial) : "logging in");
 	redis_lose(redis, &why);
 }

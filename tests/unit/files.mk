@@ -1,5 +1,6 @@
 # What several tests use.
 unit_SUPPORT := \
+	tests/unit/certificates.c \
 	tests/unit/folder.c \
 	tests/unit/redis_server.c
 
@@ -20,6 +21,7 @@ unit_TESTS := \
 	test_redis \
 	test_redis_faults \
 	test_redis_pubsub \
+	test_redis_tls \
 	test_redis_url \
 	test_restore \
 	test_spec \

@@ -9,7 +9,7 @@
  *	redis_server_stop(&server);             // and remove the folder
  *
  * Also a loop to wait in: UNTIL(loop, condition) turns the loop until the condition
- * holds, and fails the test if it does not within 15 s.
+ * holds, and fails the test if it does not within a minute.
  */
 #ifndef STOKER_TESTS_REDIS_SERVER_H
 #define STOKER_TESTS_REDIS_SERVER_H
@@ -61,7 +61,7 @@ bool test_loop_turn(struct test_loop *loop, int64_t start_ms);
 		int64_t started_ms_ = clock_boot_ms();                                                                 \
 		while (!(condition))                                                                                   \
 			if (!test_loop_turn(loop, started_ms_))                                                        \
-				fail_msg("not within 15 s: %s", #condition);                                           \
+				fail_msg("not within a minute: %s", #condition);                                       \
 	} while (0)
 
 #endif

@@ -163,7 +163,7 @@ static void test_pipeline(void **state)
 	struct ordered *o = mem_alloc(MANY * sizeof *o);
 	char *kilobyte = mem_alloc(1024);
 	memset(kilobyte, 'x', 1023);
-	open_redis(f, &(struct redis_options){ .url = f->server.url });
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .deadline_ms = 60000 });
 	for (int i = 0; i < MANY; i++) { /* 20 MB ahead of any answer: far more than the window */
 		o[i] = (struct ordered){ f, i + 1 };
 		redis_do(f->redis, 0, on_ordered, &o[i], "EVAL", "return redis.call('incr', 'n')", "0", kilobyte, NULL);
@@ -196,12 +196,12 @@ static void test_big_replies(void **state)
 {
 	struct fixture *f = *state;
 	int64_t start_ms = clock_boot_ms();
-	open_redis(f, &(struct redis_options){ .url = f->server.url });
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .deadline_ms = 60000 });
 	redis_do(f->redis, 0, on_big, f, "EVAL", "return string.rep('x', 32 * 1024 * 1024 - 1) .. 'z'", "0", NULL);
 	redis_do(f->redis, 0, on_list, f, "EVAL", "local t = {} for i = 1, 100000 do t[i] = tostring(i) end return t",
 		 "0", NULL);
 	UNTIL(&f->loop, f->ended == 2);
-	assert_true(clock_boot_ms() - start_ms < 10000); /* quadratic feeding takes minutes */
+	assert_true(clock_boot_ms() - start_ms < 30000); /* quadratic feeding takes minutes */
 }
 
 /* Calls again and again from inside its callback, and ends the last one by freeing the redis. */

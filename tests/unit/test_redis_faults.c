@@ -132,7 +132,7 @@ static void test_deadline_and_late_answer(void **state)
 	redis_do(f->redis, 200, on_one, &first, "INCRBY", "n", "10", NULL);
 	redis_do(f->redis, 0, on_one, &second, "INCRBY", "n", "100", NULL);
 	UNTIL(&f->loop, first.ended);
-	assert_in_range(clock_boot_ms() - start_ms, 199, 2000);
+	assert_in_range(clock_boot_ms() - start_ms, 199, 8000);
 	assert_int_equal(first.kind, ERR_UNKNOWN);
 	assert_non_null(strstr(first.message, "no answer in time (200 ms)"));
 	redis_do(f->redis, 0, on_one, &third, "INCRBY", "n", "1000", NULL);
@@ -203,7 +203,7 @@ static void test_kill_in_pipeline(void **state)
 	char padding[600];
 	memset(padding, 'p', sizeof padding - 1);
 	padding[sizeof padding - 1] = '\0';
-	open_redis(f, &(struct redis_options){ .url = f->server.url, .fail_when_down = true });
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .deadline_ms = 60000, .fail_when_down = true });
 	for (int round = 0; round < KILLS; round++) {
 		UNTIL(&f->loop, redis_is_connected(f->redis));
 		kill_round(f, calls, round, padding);
@@ -236,7 +236,7 @@ static void test_kill_and_wait(void **state)
 	char padding[600];
 	memset(padding, 'p', sizeof padding - 1);
 	padding[sizeof padding - 1] = '\0';
-	open_redis(f, &(struct redis_options){ .url = f->server.url });
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .deadline_ms = 60000 });
 	UNTIL(&f->loop, redis_is_connected(f->redis));
 	for (int i = 0; i < A_ROUND; i++) {
 		char key[32];
