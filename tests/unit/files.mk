@@ -11,12 +11,16 @@ unit_TESTS := \
 	test_cli_text \
 	test_cli_words \
 	test_config \
+	test_control \
 	test_doctor \
 	test_explain \
+	test_feed \
 	test_formats \
 	test_functions \
 	test_http_guard \
+	test_metric_lines \
 	test_names \
+	test_output \
 	test_points \
 	test_redis \
 	test_redis_faults \
@@ -24,6 +28,7 @@ unit_TESTS := \
 	test_redis_tls \
 	test_redis_url \
 	test_restore \
+	test_run \
 	test_spec \
 	test_store \
 	test_tarball \
