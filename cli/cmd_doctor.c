@@ -8,7 +8,7 @@
 static void doctor_print(struct cli *cli, bool ok, const char *name, const char *detail, const char *hint)
 {
 	enum paint paint = ok ? PAINT_GREEN : PAINT_RED;
-	printf("%s%s%s %-14s %s\n", paint_begin(paint, cli->color), ok ? "✓" : "✗", paint_end(paint, cli->color), name,
+	printf("%s%s%s %-24s %s\n", paint_begin(paint, cli->color), ok ? "✓" : "✗", paint_end(paint, cli->color), name,
 	       detail);
 	if (!ok && *hint)
 		printf("  hint: %s\n", hint);

@@ -9,8 +9,9 @@
 #include "lib/clock.h"
 #include "lib/fields.h"
 
-#define EVENTS_PAGE     "1000"
-#define EVENTS_RETRY_MS 500
+#define EVENTS_PAGE      "1000"
+#define EVENTS_RETRY_MS  500
+#define EVENTS_JOB_WIDTH 12
 
 struct events_options {
 	const char *queue;
@@ -43,8 +44,10 @@ static void events_print(struct events_view *view, const json_t *event)
 	entry_event(event, &line);
 	text_clean(&clean, buf_text(&line));
 	const char *job = fields_text(event, "job");
-	printf("%s%s%s  %-12s  %s\n", paint_begin(PAINT_DIM, view->cli->color), time,
-	       paint_end(PAINT_DIM, view->cli->color), *job ? job : TEXT_NONE, buf_text(&clean));
+	job = *job ? job : TEXT_NONE;
+	int pad = EVENTS_JOB_WIDTH - (int)text_width(job);
+	printf("%s%s%s  %s%*s  %s\n", paint_begin(PAINT_DIM, view->cli->color), time,
+	       paint_end(PAINT_DIM, view->cli->color), job, pad > 0 ? pad : 0, "", buf_text(&clean));
 }
 
 static char *events_path(const struct events_view *view, bool follow)
