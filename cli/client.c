@@ -160,6 +160,13 @@ bool client_stream(struct cli *cli, struct client_stream *stream, struct error *
 	return ok;
 }
 
+bool client_is_worth_waiting(const struct error *err, bool is_first_try)
+{
+	if (err->kind == ERR_UNKNOWN || err->kind == ERR_TIMEOUT)
+		return true;
+	return !is_first_try && error_kind_of(err->kind)->can_retry;
+}
+
 char *client_job_path(const char *id, const char *tail, struct error *err)
 {
 	char queue[SPEC_QUEUE_MAX + 1];

@@ -39,6 +39,10 @@ struct client_stream {
 };
 bool client_stream(struct cli *cli, struct client_stream *stream, struct error *err) MUST_CHECK;
 
+/* Whether a stream that ended so is worth waiting for: a scheduler that was there may come back, one that
+ * was not there at the first try is a mistake to be told. */
+bool client_is_worth_waiting(const struct error *err, bool is_first_try);
+
 /* "/api/v1/jobs/<id><tail>"; false when id is none. To be freed. */
 char *client_job_path(const char *id, const char *tail, struct error *err) MUST_CHECK;
 /* Appends "?name=value" or "&name=value", encoded; nothing when value is NULL. */

@@ -99,7 +99,7 @@ static bool events_follow(struct events_view *view, struct error *err)
 			.path = path, .fn = events_object, .arg = view, .interrupt_fd = interrupt
 		};
 		bool ok = client_stream(view->cli, &stream, err);
-		if (!ok && (first || !error_kind_of(err->kind)->can_retry))
+		if (!ok && !client_is_worth_waiting(err, first))
 			return false;
 		if (!ok && !view->is_lost)
 			fprintf(stderr, "stoker: %s; waiting for it\n", err->message);

@@ -157,6 +157,7 @@ static bool logs_tail(struct cli *cli, const char *id, const struct logs_options
 static void logs_on_log(void *arg, struct entry_id id, const json_t *entry)
 {
 	log_print_entry(arg, id, entry);
+	fflush(stdout); /* live also into a pipe */
 }
 
 static bool logs_follow(struct cli *cli, const char *id, struct log_print *print, struct entry_id after,

@@ -102,14 +102,16 @@ static void show_end(const json_t *job, struct buf *into)
 	char line[640];
 	int64_t signal = fields_int(job, "signal", 0);
 	int64_t code = fields_int(job, "exit", -1);
-	show_line(into, job_is_final(job) ? "ended" : "last error", fields_text(job, "error"));
-	if (signal) {
+	const char *error = fields_text(job, "error");
+	const char *label = job_is_final(job) ? "ended" : "last error";
+	if (signal)
 		str_format(line, sizeof line, "signal %lld (%s)", (long long)signal, strsignal((int)signal));
-		show_line(into, "exit", line);
-	} else if (code >= 0) {
-		str_format(line, sizeof line, "%lld", (long long)code);
-		show_line(into, "exit", line);
-	}
+	else
+		str_format(line, sizeof line, "exit %lld", (long long)code);
+	if (*error)
+		show_line(into, label, error);
+	else if (signal || code > 0)
+		show_line(into, label, line);
 	if (*fields_text(job, "stop")) {
 		str_format(line, sizeof line, "%s%s%s", fields_text(job, "stop"),
 			   *fields_text(job, "stop_reason") ? ": " : "", fields_text(job, "stop_reason"));

@@ -77,9 +77,14 @@ void entry_event(const json_t *event, struct buf *into)
 {
 	if (fields_int(event, "attempt", 0) > 0)
 		buf_printf(into, "attempt %lld ", (long long)fields_int(event, "attempt", 0));
-	buf_str(into, event_name(fields_text(event, "event")));
-	event_part(event, "checkpoint", " ", into);
-	event_part(event, "step", " at step ", into);
+	const char *name = fields_text(event, "event");
+	if (fields_is(event, "checkpoint", "cold")) {
+		buf_str(into, "started without a checkpoint");
+	} else {
+		buf_str(into, event_name(name));
+		event_part(event, "checkpoint", " ", into);
+		event_part(event, "step", " at step ", into);
+	}
 	event_part(event, "worker", " on ", into);
 	event_part(event, "actor", " by ", into);
 	event_part(event, "error", ": ", into);

@@ -5,6 +5,7 @@
 #include "cli/client.h"
 #include "cli/interrupt.h"
 #include "cli/job.h"
+#include "cli/text.h"
 #include "lib/fields.h"
 
 #define FOLLOW_RETRY_MIN_MS 100
@@ -108,7 +109,7 @@ bool follow_run(struct follow *f, struct error *err)
 		return false;
 	for (bool first = true; !follow_once(f, interrupt, err); first = false) {
 		bool closed = err->kind == ERR_NONE;
-		if (!closed && (first || !error_kind_of(err->kind)->can_retry))
+		if (!closed && !client_is_worth_waiting(err, first))
 			return false;
 		if (!closed && !f->is_lost) {
 			fprintf(stderr, "stoker: %s; waiting for it\n", err->message);
@@ -142,7 +143,10 @@ void follow_print_outcome(const struct follow *f)
 		return;
 	}
 	CLEANUP(buf) struct buf line;
+	CLEANUP(buf) struct buf clean;
 	buf_init(&line, 8192);
+	buf_init(&clean, 16384);
 	job_outcome(f->job, f->why, &line);
-	fprintf(stderr, "%s  %s\n", f->id, buf_text(&line));
+	text_clean(&clean, buf_text(&line));
+	fprintf(stderr, "%s  %s\n", f->id, buf_text(&clean));
 }

@@ -6,6 +6,7 @@
 #include "cli/job.h"
 #include "cli/log_print.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 #include "lib/fields.h"
 
 struct submit_view {
@@ -33,17 +34,23 @@ static void submit_view_checkpoint(struct submit_view *view, const json_t *job)
 		fprintf(stderr, "        checkpoint %s saved\n", id);
 }
 
+/* What a running job does: restoring, running, stopping, shipping. */
+static const char *submit_view_phase(const json_t *job)
+{
+	const char *phase = fields_text(job, "phase");
+	return *phase ? phase : fields_text(job, "state");
+}
+
 /* "default-1  charlm  queued", "default-1  running on host-a (attempt 2) after 0.6 s". */
 static void submit_view_state(struct submit_view *view, const json_t *job)
 {
 	const char *state = fields_text(job, "state");
-	const char *phase = fields_text(job, "phase");
 	int64_t started_ms = fields_int(job, "started_ms", 0);
 	if (strcmp(state, "running") != 0) {
 		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
 		return;
 	}
-	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, *phase ? phase : state, fields_text(job, "worker"),
+	fprintf(stderr, "%s  %s on %s (attempt %lld)", view->id, submit_view_phase(job), fields_text(job, "worker"),
 		(long long)fields_int(job, "attempt", 0));
 	if (view->lost_ms && started_ms > view->lost_ms) {
 		fprintf(stderr, " after %.1f s", (double)(started_ms - view->lost_ms) / 1000);
@@ -57,7 +64,7 @@ static void submit_view_job(void *arg, const json_t *job)
 	struct submit_view *view = arg;
 	submit_view_checkpoint(view, job);
 	CLEANUP(free_p)
-	char *said = mem_printf("%s %s %lld", fields_text(job, "state"), fields_text(job, "phase"),
+	char *said = mem_printf("%s %s %lld", fields_text(job, "state"), submit_view_phase(job),
 				(long long)fields_int(job, "attempt", 0));
 	if (job_is_final(job) || (view->state && strcmp(said, view->state) == 0))
 		return; /* the outcome comes by itself */
@@ -89,11 +96,17 @@ static void submit_view_metric(void *arg, struct entry_id id, const json_t *entr
 static void submit_view_event(void *arg, const json_t *event)
 {
 	struct submit_view *view = arg;
+	bool is_loss = fields_is(event, "event", "job.lost") || fields_is(event, "event", "job.retrying") ||
+		       fields_is(event, "event", "job.preempted");
 	CLEANUP(buf) struct buf line;
+	CLEANUP(buf) struct buf clean;
 	buf_init(&line, 8192);
-	view->lost_ms = fields_int(event, "time_ms", 0);
+	buf_init(&clean, 16384);
+	if (is_loss)
+		view->lost_ms = fields_int(event, "time_ms", 0);
 	entry_event(event, &line);
-	fprintf(stderr, "        %s\n", buf_text(&line));
+	text_clean(&clean, buf_text(&line));
+	fprintf(stderr, "        %s\n", buf_text(&clean));
 }
 
 static void submit_view_outcome(const struct submit_view *view, const struct follow *follow)

@@ -90,6 +90,17 @@ static void worker_leave(struct worker *worker)
 	event_base_loopbreak(worker->base);
 }
 
+/* With what `stoker up` shows of this worker. */
+static void worker_say_ready(const struct worker *worker)
+{
+	const struct grant *total = &worker->slots.total;
+	CLEANUP(buf) struct buf lines;
+	buf_init(&lines, 1024);
+	buf_printf(&lines, "WORKER=%s\nCPUS=%" PRId64 "\nGPUS=%" PRId64 "\nMEMORY=%" PRId64 "\n", worker->id,
+		   total->cpus, slots_gpu_count(total->gpus), total->memory_bytes);
+	ready_say(worker->settings->ready_fd, buf_text(&lines));
+}
+
 static void worker_first_registered(struct worker_queue *queue, int64_t last_request)
 {
 	struct worker *worker = queue->worker;
@@ -100,7 +111,7 @@ static void worker_first_registered(struct worker_queue *queue, int64_t last_req
 	if (worker->was_ready)
 		return;
 	worker->was_ready = true;
-	ready_say(worker->settings->ready_fd, "");
+	worker_say_ready(worker);
 }
 
 static void worker_registered(void *arg, int64_t last_request, bool drain, const struct error *err)
