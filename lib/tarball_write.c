@@ -26,6 +26,7 @@ struct tarball_writer {
 	tarball_write_fn *fn;
 	void *arg;
 	struct error *err; /* of the call that is running: the sink's answer goes there */
+	bool is_discarded; /* nothing more is to reach the sink */
 	struct digest *whole;
 	int64_t written;
 	struct tarball contents;
@@ -36,6 +37,8 @@ struct tarball_writer {
 static la_ssize_t tarball_sink(struct archive *archive, void *arg, const void *data, size_t len)
 {
 	struct tarball_writer *w = arg;
+	if (w->is_discarded)
+		return (la_ssize_t)len;
 	if (!w->fn(w->arg, data, len, w->err)) {
 		archive_set_error(archive, EIO, "%s", w->err ? w->err->message : "not written");
 		return -1;
@@ -67,8 +70,8 @@ void tarball_writer_free(struct tarball_writer *w)
 {
 	if (!w)
 		return;
-	/* Freeing an open archive would write its end: what is not finished must not look finished. */
-	archive_write_fail(w->archive);
+	/* Freeing an open archive writes its end: what is not finished must not look finished. */
+	w->is_discarded = true;
 	archive_write_free(w->archive);
 	for (size_t i = 0; i < w->contents.count; i++)
 		free(w->sources[i].path);

@@ -161,7 +161,7 @@ static void ship_failed(struct checkpoints *c, struct unit *unit, const struct e
 {
 	char what[256];
 	unit_describe(unit, what, sizeof what);
-	bool is_news = unit->told != unit->changes && err->kind != ERR_NOT_FOUND;
+	bool is_news = unit->told != c->unit_changes && err->kind != ERR_NOT_FOUND;
 	if (err->kind == ERR_SYSTEM) { /* the helper died: nobody knows how far it came */
 		c->must_sweep = true;
 		removals_push(&c->removals, c->id, NULL, false);
@@ -172,16 +172,28 @@ static void ship_failed(struct checkpoints *c, struct unit *unit, const struct e
 		unit->retry_ms = checkpoints_backoff(&unit->backoff_ms);
 	/* In motion is no news while the program lives: it is what a save looks like. */
 	if (is_news && (err->kind != ERR_CONFLICT || c->is_ended)) {
-		unit->told = unit->changes;
+		unit->told = c->unit_changes;
 		checkpoints_problem(c, what, err);
 	}
+}
+
+/* What was read was the same before and after, and nobody had it open for writing. But it may have been opened before
+ * and closed by its writer's death just before we looked; then the closing is among the events by now. */
+static bool ship_still_stands(struct checkpoints *c, struct error *err)
+{
+	watch_drain(c->watch);
+	if (c->unit->changes == c->unit_changes)
+		return true;
+	removals_push(&c->removals, c->id, NULL, false);
+	return error_set(err, ERR_CONFLICT, "it is taken again when it is quiet", "it changed while it was shipped");
 }
 
 static void ship_done(void *arg, const char *text, const struct error *err)
 {
 	struct checkpoints *c = arg;
+	struct error changed;
 	helper_free(STEAL(c->helper));
-	if (text) {
+	if (text && ship_still_stands(c, &changed)) {
 		c->phase = PHASE_COMMITTING;
 		c->options.on_shipped(c->options.arg, c->id, text);
 		return;
@@ -189,7 +201,7 @@ static void ship_done(void *arg, const char *text, const struct error *err)
 	struct unit *unit = STEAL(c->unit);
 	unit->is_busy = false;
 	c->phase = PHASE_FREE;
-	ship_failed(c, unit, err);
+	ship_failed(c, unit, text ? &changed : err);
 	checkpoints_wake(c, 0);
 }
 

@@ -440,6 +440,89 @@ static void test_killed_while_saving_in_place(void **state)
 	assert_int_equal(run->problem.kind, ERR_DAMAGED);
 }
 
+/* A ZIP as torch.save writes it, made by zipping nothing but an end: the smallest that has a directory. */
+static unsigned char *zip_make(size_t *len)
+{
+	static const char name[] = "m/data.pkl";
+	const size_t size = 300000, head = 30 + sizeof name - 1, entry = 46 + sizeof name - 1;
+	*len = head + size + entry + 22;
+	unsigned char *zip = mem_alloc(*len), *directory = zip + head + size, *end = directory + entry;
+	uint32_t at = (uint32_t)(head + size), directory_size = (uint32_t)entry, size32 = (uint32_t)size;
+	memcpy(zip, "PK\3\4", 4);
+	zip[26] = sizeof name - 1;
+	memcpy(zip + 30, name, sizeof name - 1);
+	memset(zip + head, 0x5a, size);
+	memcpy(directory, "PK\1\2", 4);
+	memcpy(directory + 20, &size32, 4);
+	memcpy(directory + 24, &size32, 4);
+	directory[28] = sizeof name - 1;
+	memcpy(directory + 46, name, sizeof name - 1);
+	memcpy(end, "PK\5\6", 4);
+	end[8] = end[10] = 1;
+	memcpy(end + 12, &directory_size, 4);
+	memcpy(end + 16, &at, 4);
+	return zip;
+}
+
+/* Saves over and over, in place, until it is killed: byte by byte further, or through a mapping. */
+static void save_forever(const char *path, const unsigned char *bytes, size_t len, bool by_mapping)
+{
+	for (;;) {
+		int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		unsigned char *map = MAP_FAILED;
+		if (by_mapping && ftruncate(fd, (off_t)len) == 0)
+			map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		for (size_t at = 0, piece; at < len; at += piece) {
+			piece = len - at < 5000 ? len - at : 5000;
+			if (map != MAP_FAILED)
+				memcpy(map + at, bytes + at, piece);
+			else if (write(fd, bytes + at, piece) < 0)
+				_exit(1);
+		}
+		if (map != MAP_FAILED)
+			munmap(map, len);
+		close(fd);
+	}
+}
+
+/* SIGKILL at any time of a save: what is shipped, if anything, is whole. */
+static void test_kills_at_random(void **state)
+{
+	struct run *run = *state;
+	uint64_t seed = 42;
+	size_t zip_len, tensors_len;
+	int shipped = 0;
+	CLEANUP(free_p) unsigned char *zip = zip_make(&zip_len);
+	CLEANUP(free_p) unsigned char *tensors = safetensors_make("w", 75000, NULL, &tensors_len);
+	for (int i = 0; i < 200; i++) {
+		bool is_zip = draw(&seed) % 2, by_mapping = !is_zip && draw(&seed) % 2;
+		const unsigned char *bytes = is_zip ? zip : tensors;
+		size_t len = is_zip ? zip_len : tensors_len;
+		const char *name = is_zip ? "model.pt" : "model.safetensors";
+		CLEANUP(free_p) char *path = folder_path(run->checkpoints, name);
+		run->shipped = 0;
+		run->is_idle = false;
+		run_begin(run);
+		pid_t pid = fork();
+		if (pid == 0)
+			save_forever(path, bytes, len, by_mapping);
+		struct timespec wait = { .tv_nsec = (long)(draw(&seed) % 3000000) };
+		nanosleep(&wait, NULL);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		checkpoints_ended(run->c, false);
+		checkpoints_flush(run->c);
+		RUN_UNTIL(run, run->is_idle);
+		if (run->shipped) {
+			assert_same(run->checkpoints, name, bytes, len);
+			shipped++;
+		}
+		checkpoints_free(STEAL(run->c));
+		unlink(path);
+	}
+	assert_true(shipped > 0); /* the ZIPs that were whole */
+}
+
 /* A file as long as it must be, of which nothing speaks but that its writer is dead. */
 static void test_last_file_of_a_killed_program(void **state)
 {
@@ -697,6 +780,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_patterns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_patterns_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_while_saving_in_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kills_at_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_file_of_a_killed_program, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_file_of_a_program_that_ended_well, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_announced_hash_must_fit, setup, teardown),
@@ -708,5 +792,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_store_that_is_not_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_helpers, setup, teardown),
 	};
+	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
