@@ -209,6 +209,11 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 	char segment[160];
 	CLEANUP(buf) struct buf allow;
 	buf_init(&allow, 256);
+	if (server->is_stopping) {
+		error_set(&err, ERR_UNAVAILABLE, "try again: another one may be there", "the server is stopping");
+		http_reply_error(reply, 0, &err);
+		return;
+	}
 	if (!http_request_may_enter(server, r, &err)) {
 		http_reply_error(reply, err.kind == ERR_AUTH ? 403 : 0, &err);
 		return;

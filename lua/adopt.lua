@@ -12,7 +12,7 @@ do
             attempt_take_back(q, j)
         elseif j.f.worker ~= worker then
             job_set(j, 'worker', worker)
-            call('XCLAIM', key_of(q, 'ready:' .. j.f.lane), 'workers', worker, 0, j.f.entry, 'JUSTID')
+            lane_claim(q, j)
             job_clear(j, 'lost')
             event_note(q, j, 'job.adopted', 'state', 'running', 'worker', worker)
         end

@@ -131,6 +131,9 @@ local function attempt_expect_types(q, j)
     expect_type(q, 'list', 'history:' .. j.n)
     expect_type(q, 'hash', 'checkpoints:' .. j.n)
     expect_type(q, 'string', 'spec:' .. j.n)
+    if j.f.lane then
+        expect_type(q, 'stream', 'ready:' .. j.f.lane)
+    end
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!front'))
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!held'))
     expect_type(q, 'zset', 'wake:' .. j.f.class)

@@ -31,6 +31,9 @@ do
         expect_type(q, 'zset', 'jobs:cancelled')
         expect_type(q, 'list', 'history:' .. n)
         local j = job_load(q, n)
+        if j.f.lane then
+            expect_type(q, 'stream', 'ready:' .. j.f.lane)
+        end
         if job_is_final(j) then
             if j.f.state ~= 'cancelled' then
                 fail('CONFLICT', 'job %s is %s already', job_id(q, n), j.f.state)

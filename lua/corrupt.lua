@@ -36,18 +36,19 @@ do
         expect_queue_types(q)
         expect_type(q, 'zset', 'jobs:failed')
         local j = job_load(q, n)
-        if job_is_final(j) then
+        if j.f.flagged == integer_text(attempt) and attempt == job_number(j, 'attempt') then
+            return j.f.state -- sent again
+        elseif job_is_final(j) then
             fail('CONFLICT', 'job %s is %s already', job_id(q, n), j.f.state)
         elseif attempt ~= job_number(j, 'attempt') then
             fail('STALE', 'job %s: attempt %d is not the last one, %s', job_id(q, n), attempt, j.f.attempt)
         end
         attempt_expect_types(q, j)
-        if recovery_detect(q, j, onset, reason, actor) then
-            if j.f.state == 'running' then
-                flag_running(q, j, reason)
-            else
-                flag_idle(q, j, actor)
-            end
+        recovery_detect(q, j, onset, reason, actor)
+        if j.f.state == 'running' then
+            flag_running(q, j, reason)
+        else
+            flag_idle(q, j, actor)
         end
         job_save(q, j)
         queue_flush(q)

@@ -51,7 +51,13 @@ end
 local function lane_hold(q, j, worker)
     local lane = lane_name(j, '!held')
     lane_add(q, j, lane)
-    call('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', key_of(q, 'ready:' .. lane), '>')
+    redis.pcall('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', key_of(q, 'ready:' .. lane), '>')
+end
+
+-- The entry is pending for the worker of the job from now on, and idle since now. Should a stranger have taken the
+-- stream away, the lease alone counts.
+local function lane_claim(q, j)
+    redis.pcall('XCLAIM', key_of(q, 'ready:' .. j.f.lane), 'workers', j.f.worker, 0, j.f.entry, 'JUSTID')
 end
 
 -- Delivers up to `count` entries to this worker. Answers {id, {n =, attempt =}} each.

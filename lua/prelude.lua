@@ -44,8 +44,13 @@ local function register(name, callback, ...)
             if ok then
                 return answer
             end
-            if type(answer) == 'table' and (answer.fail or answer.err) then
+            if type(answer) == 'table' then
                 return {err = answer.fail or answer.err}
+            end
+            -- An error of Redis comes as a text behind the place in our code, which is nobody else's business.
+            local refusal = answer:match('^user_function:%d+: ([A-Z]+ .*)$')
+            if refusal then
+                return {err = refusal}
             end
             error(answer)
         end,

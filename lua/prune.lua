@@ -72,10 +72,11 @@ do
     -- A class is in use while one of its lanes holds anything, queued or running; a waiting job makes it again.
     local function drop_classes(q)
         local key = key_of(q, 'classes')
-        if call('HLEN', key) <= CLASSES_KEPT then
+        local most = math.min(call('HLEN', key) - CLASSES_KEPT, SAMPLE)
+        if most <= 0 then
             return
         end
-        for _, name in ipairs(call('HRANDFIELD', key, SAMPLE)) do
+        for _, name in ipairs(call('HRANDFIELD', key, most)) do
             local lanes = {}
             for priority = 0, 9 do
                 for _, tenant in ipairs(TENANTS) do

@@ -7,10 +7,10 @@ local function recovery_is_past(c, onset)
     return not c.record.step or c.record.step >= onset
 end
 
--- Flags the last attempt; the second time nothing changes. Answers whether it was news.
+-- Flags the last attempt; the second time nothing changes.
 local function recovery_detect(q, j, onset, reason, actor)
     if j.f.flagged == j.f.attempt then
-        return false
+        return
     end
     job_set(j, 'flagged', j.f.attempt)
     job_set(j, 'onset', onset)
@@ -20,7 +20,6 @@ local function recovery_detect(q, j, onset, reason, actor)
             return recovery_is_past(c, onset)
         end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
     end
-    return true
 end
 
 -- The checkpoint that the spec's recovery.checkpoint asks for, if it is in use.

@@ -50,7 +50,7 @@ do
             job_set(j, 'step', fields.step)
         end
         append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
-        call('XCLAIM', key_of(q, 'ready:' .. j.f.lane), 'workers', j.f.worker, 0, j.f.entry, 'JUSTID')
+        lane_claim(q, j)
         job_save(q, j)
         queue_flush(q)
         return {j.f.stop or 'ok', j.f.stop_reason or ''}

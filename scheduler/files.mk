@@ -12,6 +12,7 @@ scheduler_SOURCES := \
 	scheduler/explain_queued.c \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
+	scheduler/follow_lines.c \
 	scheduler/points.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \

@@ -7,17 +7,15 @@
 #include <sys/queue.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
-#include "lib/log.h"
-#include "scheduler/explain.h"
 #include "lib/fields.h"
 #include "scheduler/follow_channels.h"
+#include "scheduler/follow_lines.h"
 
 enum {
 	FOLLOW_PAGE = 100,      /* entries a read */
 	FOLLOW_LOOK_MS = 1000,  /* what is not published (phase, step) is looked at this often */
 	FOLLOW_PING_LOOKS = 15, /* a ping each so many looks */
-	FOLLOW_SOURCES = 3,
-	FOLLOW_PLAIN = JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY
+	FOLLOW_SOURCES = 3
 };
 
 /* One stream that a follower is sent. */
@@ -46,12 +44,9 @@ struct follower {
 	bool is_looking; /* jobs_show is under way */
 	bool must_look;  /* … and has to be repeated */
 	size_t pending;
-	char *job_seen;      /* what the last job line said, as text */
-	char *tail_seen;     /* how far its streams were at the last look */
-	char *history_seen;  /* the last history entry that was sent */
-	json_t *show;        /* of the last look */
-	int64_t log_attempt; /* for gaps: the line that is expected next */
-	int64_t log_next;
+	json_t *show;    /* of the last look */
+	char *tail_seen; /* how far its streams were then */
+	struct follow_lines lines;
 	struct follow_source sources[FOLLOW_SOURCES];
 };
 
@@ -73,9 +68,8 @@ static void follower_release(struct follower *f)
 {
 	if (f->reply || f->pending > 0)
 		return;
-	free(f->job_seen);
+	follow_lines_done(&f->lines);
 	free(f->tail_seen);
-	free(f->history_seen);
 	json_decref(f->show);
 	free(f);
 }
@@ -105,99 +99,6 @@ static void follower_drained(void *arg)
 	follower_pump(arg);
 }
 
-/* ---- lines ---- */
-
-static void follower_line(struct follower *f, json_t *line)
-{
-	CLEANUP(free_p) char *text = json_dumps(line, JSON_COMPACT);
-	json_decref(line);
-	if (text)
-		http_stream_line(f->reply, text, strlen(text));
-}
-
-/* Lines are numbered densely: what is not there any more was trimmed before it could be sent. */
-static void follower_gap(struct follower *f, const json_t *entry)
-{
-	char *end;
-	int64_t attempt = strtoll(fields_text(entry, "id"), &end, 10);
-	int64_t first = *end == '-' ? strtoll(end + 1, NULL, 10) : 0;
-	int64_t expected = attempt == f->log_attempt ? f->log_next : 1;
-	if (first > expected)
-		follower_line(f, json_pack("{s:s, s:s, s:I}", "kind", "gap", "stream", "log", "lines",
-					   (json_int_t)(first - expected)));
-	f->log_attempt = attempt;
-	f->log_next = first + fields_int(entry, "lines", 1);
-}
-
-static void follower_entries(struct follower *f, struct follow_source *source, const json_t *entries)
-{
-	size_t i;
-	json_t *entry;
-	json_array_foreach(entries, i, entry)
-	{
-		if (source->stream == STREAM_LOG)
-			follower_gap(f, entry);
-		follower_line(f, json_pack("{s:s, s:O}", "kind", source->kind, "entry", entry));
-		str_copy(source->after, sizeof source->after, fields_text(entry, "id"));
-	}
-}
-
-/* History entries have no ids: those after the one sent last are new. */
-static void follower_history(struct follower *f)
-{
-	const json_t *history = json_object_get(f->show, "history");
-	size_t count = json_array_size(history), from = count;
-	while (from > 0) {
-		CLEANUP(free_p) char *text = json_dumps(json_array_get(history, from - 1), FOLLOW_PLAIN);
-		if (text && f->history_seen && strcmp(text, f->history_seen) == 0)
-			break;
-		from--;
-	}
-	for (size_t i = from; i < count; i++)
-		follower_line(f, json_pack("{s:s, s:O}", "kind", "event", "entry", json_array_get(history, i)));
-	if (from < count) {
-		free(f->history_seen);
-		f->history_seen = json_dumps(json_array_get(history, count - 1), FOLLOW_PLAIN);
-	}
-}
-
-/* Replaces *seen; true if it was something else before. */
-static bool follower_is_news(char **seen, char *now)
-{
-	bool is_news = !*seen || strcmp(*seen, now) != 0;
-	free(*seen);
-	*seen = now;
-	return is_news;
-}
-
-/* The named fields of the job, as one text. */
-static char *follower_fields(const json_t *job, const char *const *names, size_t count)
-{
-	json_auto_t *values = json_array();
-	for (size_t i = 0; i < count; i++) {
-		json_t *value = json_object_get(job, names[i]);
-		json_array_append(values, value ? value : json_null());
-	}
-	return json_dumps(values, JSON_COMPACT);
-}
-
-static void follower_job(struct follower *f)
-{
-	static const char *const shown[] = { "state", "reason", "attempt", "phase", "worker", "checkpoint", "stop" };
-	json_t *job = json_object_get(f->show, "job");
-	if (follower_is_news(&f->job_seen, follower_fields(job, shown, ARRAY_LEN(shown))))
-		follower_line(f, json_pack("{s:s, s:O}", "kind", "job", "job", job));
-}
-
-static void follower_last_line(struct follower *f)
-{
-	CLEANUP(buf) struct buf why;
-	buf_init(&why, 4096);
-	explain_job(f->show, NULL, &why);
-	follower_line(f, json_pack("{s:s, s:O, s:s%}", "kind", "end", "job", json_object_get(f->show, "job"), "why",
-				   buf_text(&why), why.len));
-}
-
 /* ---- reading the streams ---- */
 
 struct follow_read {
@@ -222,8 +123,14 @@ static void follower_on_entries(void *arg, const char *text, size_t len, const s
 		source->is_dirty = true;
 		return;
 	}
-	follower_entries(f, source, entries);
-	bool is_all = json_array_size(entries) < FOLLOW_PAGE;
+	size_t count = json_array_size(entries);
+	if (source->stream == STREAM_LOG)
+		follow_lines_log(&f->lines, entries);
+	else
+		follow_lines_entries(&f->lines, source->kind, entries);
+	if (count > 0)
+		str_copy(source->after, sizeof source->after, fields_text(json_array_get(entries, count - 1), "id"));
+	bool is_all = count < FOLLOW_PAGE;
 	source->is_drained = is_all && source->is_last_read;
 	source->is_dirty = source->is_dirty || !is_all;
 	follower_pump(f);
@@ -257,7 +164,7 @@ static void follower_pump(struct follower *f)
 	}
 	if (!is_done)
 		return;
-	follower_last_line(f);
+	follow_lines_end(&f->lines, f->show);
 	follower_end(f, NULL);
 	follower_release(f);
 }
@@ -290,12 +197,12 @@ static void follower_seen(struct follower *f)
 {
 	static const char *const tails[] = { "attempt", "log_next", "metric_next", "state" };
 	const json_t *job = json_object_get(f->show, "job");
-	if (follower_is_news(&f->tail_seen, follower_fields(job, tails, ARRAY_LEN(tails))))
+	if (follow_lines_is_news(&f->tail_seen, job, tails, ARRAY_LEN(tails)))
 		follower_touch(f);
 	f->is_final = follower_is_final(job);
-	follower_job(f);
+	follow_lines_job(&f->lines, f->show);
 	if (f->wants_history)
-		follower_history(f);
+		follow_lines_history(&f->lines, f->show);
 	follower_pump(f);
 }
 
@@ -401,7 +308,7 @@ static void follow_on_timer(evutil_socket_t fd, short what, void *arg)
 	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
 		after = TAILQ_NEXT(f, next);
 		if (is_ping && f->is_started && !http_stream_is_full(f->reply))
-			follower_line(f, json_pack("{s:s}", "kind", "ping"));
+			follow_lines_ping(&f->lines);
 		follower_look(f);
 		follower_pump(f);
 	}
@@ -462,9 +369,9 @@ void follow_start(struct follow_hub *hub, const struct follow_options *options, 
 	bool is_job = options->n > 0;
 	f->hub = hub;
 	f->reply = reply;
+	f->lines.reply = reply;
 	f->n = options->n;
 	f->wants_history = options->wants_history;
-	f->log_next = 1;
 	str_copy(f->queue, sizeof f->queue, options->queue);
 	if (is_job)
 		str_format(f->id, sizeof f->id, "\"%s-%" PRId64 "\"", options->queue, options->n);

@@ -98,7 +98,7 @@ fi
 if wanted unit; then
 	say 'unit tests'
 	for test in $(make -s B="$build" list-unit-tests); do
-		(cd "$reports" && CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$OLDPWD/$test") >"$reports/tap" 2>&1
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$test" >"$reports/tap" 2>&1
 		status=$?
 		count_tap "$reports/tap" "$status"
 		if [ "$status" -eq 0 ]; then

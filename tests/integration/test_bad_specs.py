@@ -1,6 +1,9 @@
 """Every bad spec of tests/specs/bad.yaml gets its own sentence at every door, and no key of Redis changes."""
+import http.client
 import json
 import os
+import random
+import socket
 import subprocess
 
 import pytest
@@ -77,20 +80,24 @@ class Scheduler:
         assert self.post(b'{"command":"true","delay":"300d"}')[0] == 201
         wait_until(lambda: self.redis.hget(META, "last_reap_ms"), what="the scheduler has ticked")
 
-    def curl(self, *args):
-        done = subprocess.run(["curl", "-s", "--unix-socket", self.socket, "-w", "\n%{http_code}", *args],
-                              capture_output=True, timeout=20)
-        body, _, status = done.stdout.rpartition(b"\n")
-        return int(status or 0), body
+    def ask(self, method, path, text=None, kind=None):
+        connection = http.client.HTTPConnection("localhost", timeout=20)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        with connection.sock as s:
+            s.connect(str(self.socket))
+            connection.request(method, path, text, {"Content-Type": kind} if kind else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
     def is_ready(self):
         assert self.process.alive(), self.process.text()
-        return self.curl("http://localhost/readyz")[0] == 200
+        try:
+            return self.ask("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
 
     def post(self, text, kind="application/json"):
-        body = self.folder / "body"
-        body.write_bytes(text)
-        return self.curl("-H", f"Content-Type: {kind}", "--data-binary", f"@{body}", "http://localhost/api/v1/jobs")
+        return self.ask("POST", "/api/v1/jobs", text, kind)
 
     def stop(self):
         self.process.stop()
@@ -159,3 +166,52 @@ def test_bad_spec(door, case):
 def test_there_are_enough():
     sentences = [case["says"] for case in CASES]
     assert len(sentences) >= 60 and len(set(sentences)) == len(sentences)
+
+
+GOOD = [
+    b'{"command":["a","\\u00e9 b"],"env":{"A":"1","B_c":"x"},"retry":{"jitter":0.5,"backoff":"5s","max_backoff":60},'
+    b'"tags":["x","y"],"priority":9,"delay":1.5e1}',
+    b'{"backend":"tinygrad","train":{"task":"language-model","text":"docs/","lr":3e-3},"checkpoint":{"every":"200 '
+    b'steps","paths":["a/*"],"keep_last":3},"resources":{"cpus":2.0,"memory":"2GiB","labels":{"gpu":"a100"}}}',
+]
+DAMAGE = [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"0", b"-", b".", b"e", b" ", b"\0", b"\x80", b"\xc3",
+          b"null", b"true", b"0x1", b"nan", b"[]", b"{}", b"\\ud800", b"/", b"..", b"99999999999999999999", b"STOKER_"]
+
+
+def damaged(random):
+    text = bytearray(random.choice(GOOD))
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(text))
+        if random.random() < 0.4:
+            del text[at:at + random.choice([1, 1, 2, 5])]
+        else:
+            text[at:at + random.choice([0, 1])] = random.choice(DAMAGE)
+    return bytes(text)
+
+
+@pytest.fixture
+def two_doors(tmp_path):
+    doors = []
+    try:
+        doors.append(Fcall(tmp_path / "fcall"))
+        doors.append(Http(tmp_path / "http"))
+        yield doors
+    finally:
+        for opened in doors:
+            opened.stop()
+
+
+def test_the_doors_agree_on_damaged_specs(two_doors):
+    """What FCALL takes, the strict reader of the C programs takes; and about a value both say the same."""
+    fcall, api = two_doors
+    chance = random.Random(20261122)
+    compared = 0
+    for _ in range(250):
+        text = damaged(chance)
+        by_fcall, by_api = fcall.submit(text), api.submit(text)
+        if by_fcall is None:
+            assert by_api is None, text
+        elif "not valid" not in by_fcall and not (by_api or "").startswith("line "):  # "line 1: " is about the text
+            assert by_api == by_fcall, text
+            compared += 1
+    assert compared > 50

@@ -250,6 +250,7 @@ def test_no_checkpoint_may_be_a_failure(q, where):
     else:
         q.end(claim, "preempted" if where == "queued" else "error")
         assert q.corrupt(1, 1) == "failed"
+        assert q.corrupt(1, 1) == "failed", "twice: the same answer"
     assert "no good checkpoint is left" in q.job(1)["error"]
     assert q.events("recovery.failed")
 

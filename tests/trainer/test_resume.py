@@ -85,7 +85,7 @@ def catches_sigterm(pid):
 def test_saves_by_the_clock_keep_only_the_newest_files(straight, start, train_of):
     run = start(train_of["classifier"], every_ms=1)
     assert run.finish() == straight["classifier"].finish()
-    assert len(run.said("checkpoint")) == 24
+    assert len(run.said("checkpoint")) == 23, "the clock starts with the first step"
     assert sorted(path.name for path in run.checkpoints.iterdir()) == [
         f"step-00000000{step}.safetensors" for step in (22, 23, 24)]
 

@@ -15,6 +15,7 @@ from data import BadData, Table, Text
 from tinygrad import Tensor, TinyJit, dtypes, nn
 from tinygrad.nn.state import get_parameters, get_state_dict, load_state_dict
 
+SAY_EVERY_S = 2
 KEEP_FILES = 3  # checkpoints left in the folder: the runner ships the newest one that it can get
 
 
@@ -123,7 +124,7 @@ class Trainer:
         """Trains to the last step. every: steps and milliseconds between two saves, 0 for never."""
         self.realize()
         train_step, total = self.compiled(), self.settings["steps"]
-        saved_at = said_at = time.monotonic()
+        saved_at, said_at = None, -SAY_EVERY_S  # on the clock, which starts with the first step: that one compiles
         while self.step < total:
             x, y = self.task.data.batch(self.settings["seed"], self.step, self.settings["batch"])
             result = train_step(Tensor(x, dtype=self.task.dtype).realize(), Tensor(y, dtype=dtypes.int32).realize())
@@ -133,7 +134,8 @@ class Trainer:
             say("metric", step=self.step, **metrics)
 
             is_last, now = self.step == total, time.monotonic()
-            if is_last or now - said_at >= 1:
+            saved_at = saved_at or now
+            if is_last or now - said_at >= SAY_EVERY_S:
                 said_at = now
                 say("progress", step=self.step, total=total)
                 print(f"step {self.step}/{total}", *(f"{name} {value:.4f}" for name, value in metrics.items()),

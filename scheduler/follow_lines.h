@@ -1,0 +1,37 @@
+/*
+ * What one follower is told, line by line (docs/http.md, Following): remembers what
+ * was said last, so that only news is said, and says what is missing.
+ */
+#ifndef STOKER_SCHEDULER_FOLLOW_LINES_H
+#define STOKER_SCHEDULER_FOLLOW_LINES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/http_server.h"
+
+struct follow_lines {
+	struct http_reply *reply; /* borrowed: a stream */
+	char *job_seen;           /* the fields of the last job line, as text */
+	char *history_seen;       /* the last history entry that was sent */
+	int64_t log_attempt;      /* the log line that is expected next; 0: the first of all */
+	int64_t log_next;
+};
+
+void follow_lines_done(struct follow_lines *lines);
+
+/* show: as of stoker_show. job: only if a field changed that people wait for. */
+void follow_lines_job(struct follow_lines *lines, const json_t *show);
+void follow_lines_history(struct follow_lines *lines, const json_t *show);
+void follow_lines_end(struct follow_lines *lines, const json_t *show);
+void follow_lines_ping(struct follow_lines *lines);
+
+/* Entries of a stream. Log entries are numbered densely: a hole is said. */
+void follow_lines_entries(struct follow_lines *lines, const char *kind, const json_t *entries);
+void follow_lines_log(struct follow_lines *lines, const json_t *entries);
+
+/* Did one of the named fields change since the last call with the same *seen (owned by the caller)? */
+bool follow_lines_is_news(char **seen, const json_t *job, const char *const *names, size_t count);
+
+#endif

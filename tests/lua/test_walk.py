@@ -1,0 +1,232 @@
+"""A random walk: clients, workers and runners do what they like, late, twice and with old tokens, leases run out and
+Redis is restarted; after every step every invariant holds. A failure names its seed: WALK_SEED=… repeats it."""
+import json
+import os
+import random
+
+import pytest
+from redis.exceptions import ResponseError
+
+import fsck
+from conftest import Queue
+
+STEPS = int(os.environ.get("WALK_STEPS", "600"))
+SEEDS = [int(s) for s in os.environ.get("WALK_SEED", "").split()] or [random.SystemRandom().randrange(10**6), 1, 2]
+FINAL = ("succeeded", "failed", "cancelled")
+CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "timeout", "stalled", "cancelled"]
+OPTIONS = [{}, {"priority": 9}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
+           {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
+           {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}}]
+
+
+class Walk:
+    def __init__(self, queue, seed):
+        self.q, self.random = queue, random.Random(seed)
+        self.claims, self.ended, self.tokens, self.calls, self.final = [], {}, {}, [], {}
+        self.seqs, self.lines = {}, {}
+
+    def pick(self, items):
+        return self.random.choice(items)
+
+    def any_claim(self):
+        """Mostly a recent one, sometimes one that is long over."""
+        if not self.claims:
+            return None
+        return self.pick(self.claims[-6:] if self.random.random() < 0.8 else self.claims)
+
+    def any_number(self):
+        return str(self.random.randrange(1, int(self.q.redis.hget(self.q.key("meta"), "next")) + 2))
+
+    def step(self):
+        """One call; sometimes it is sent twice."""
+        name, weight = zip(*[(n, getattr(f, "weight", 1)) for n, f in ACTIONS.items()])
+        action = self.random.choices(name, weight)[0]
+        call = ACTIONS[action](self)
+        if call is None:
+            return
+        function, args = call
+        self.calls.append((function, *args))
+        before = self.counts()
+        answer = self.send(function, args)
+        self.check_answer(function, args, answer, before)
+        if self.random.random() < 0.2 and function not in ("submit", "promote", "reap", "prune"):
+            events = self.q.redis.xlen(self.q.key("events"))
+            again = self.send(function, args)
+            self.calls.append(("again", function))
+            if function in ("finish", "checkpoint", "cancel", "corrupt", "claim"):
+                assert again == answer, "sent again: the same answer"
+                assert self.q.redis.xlen(self.q.key("events")) == events, "sent again: nothing happens"
+
+    def send(self, function, args):
+        try:
+            return getattr(self.q, function)(*args)
+        except ResponseError as error:
+            assert str(error).split()[0] in ("STALE", "CONFLICT", "NOTFOUND", "INVALID", "FULL"), error
+            return str(error)
+
+    def counts(self):
+        return {n: self.q.state(n) for n in self.tokens}
+
+    def check_answer(self, function, args, answer, before):
+        if function == "claim" and isinstance(answer, list):
+            for claim in answer:
+                claim = type("Claim", (dict,), {})(zip(claim[::2], claim[1::2]))
+                claim.fence = (claim["n"], claim["uid"], claim["token"])
+                assert int(claim["token"]) > self.tokens.get(claim["n"], 0), "tokens rise"
+                assert before.get(claim["n"]) not in FINAL, "no claim of what is final"
+                self.tokens[claim["n"]] = int(claim["token"])
+                self.claims.append(claim)
+        if function in ("renew", "log", "metric", "checkpoint", "adopt") and isinstance(answer, list):
+            assert int(args[2]) == self.tokens[args[0]], f"{function} with an old token was taken"
+
+    def check(self):
+        problems = fsck.check(self.q.redis)
+        assert not problems, problems
+        for n in self.tokens:
+            state = self.q.state(n)
+            if n in self.final:
+                assert state in (self.final[n], None), "final states absorb"
+            if state in FINAL:
+                self.final[n] = state
+
+
+def action(weight):
+    def mark(function):
+        function.weight = weight
+        return function
+    return mark
+
+
+@action(3)
+def submit(walk):
+    return "submit", (json.dumps({"command": ["x"], "lease": "1s", **walk.pick(OPTIONS)}),)
+
+
+@action(6)
+def claim(walk):
+    worker = walk.pick(["w1", "w2", "w3"])
+    walk.q.requests[worker] = walk.q.requests.get(worker, 0) + 1
+    free = {"cpus": walk.pick([1, 2, 5]), "gpus": walk.pick([0, 1])}
+    return "claim", (worker, json.dumps(free), walk.pick([1, 2, 5]), walk.q.requests[worker])
+
+
+@action(5)
+def finish(walk):
+    claim = walk.any_claim()
+    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)}])
+    return claim and ("finish", (*claim.fence, walk.pick(CAUSES), json.dumps(detail)))
+
+
+@action(4)
+def renew(walk):
+    claim = walk.any_claim()
+    extra = walk.pick([(), ("phase", "running"), ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
+    return claim and ("renew", (*claim.fence, *extra))
+
+
+@action(4)
+def checkpoint(walk):
+    claim = walk.any_claim()
+    if not claim:
+        return None
+    walk.seqs[claim["token"]] = seq = walk.seqs.get(claim["token"], 0) + 1
+    return "checkpoint", (*claim.fence, f"{claim['attempt']}-{seq}",
+                          json.dumps({"step": walk.random.randrange(1000), "sha256": str(seq)}))
+
+
+@action(2)
+def reject(walk):
+    claim = walk.any_claim()
+    return claim and ("reject", (*claim.fence, f"{walk.pick([0, 1, 2])}-{walk.pick([1, 2, 3])}", "torn"))
+
+
+@action(2)
+def drop(walk):
+    claim = walk.any_claim()
+    return claim and ("drop", (*claim.fence, *[f"{a}-{s}" for a in (1, 2) for s in (1, 2, 3)]))
+
+
+@action(2)
+def log(walk):
+    claim = walk.any_claim()
+    first, lines = walk.random.randrange(1, 8), walk.random.randrange(1, 4)
+    return claim and ("log", (*claim.fence, first, 1, "stdout", lines, "\n".join("x" * lines)))
+
+
+@action(2)
+def metric(walk):
+    claim = walk.any_claim()
+    return claim and ("metric", (*claim.fence, walk.random.randrange(1, 5), '{"step":%d}' % walk.random.randrange(1000)))
+
+
+@action(2)
+def adopt(walk):
+    claim = walk.any_claim()
+    return claim and ("adopt", (*claim.fence, walk.pick(["w1", "w2"])))
+
+
+@action(2)
+def cancel(walk):
+    return "cancel", (walk.any_number(), "", walk.pick(["", "why"]))
+
+
+@action(2)
+def corrupt(walk):
+    n = walk.any_number()
+    return "corrupt", (n, walk.q.job(n).get("attempt", "1"), "x", walk.pick(["", "100", "500"]))
+
+
+@action(2)
+def retry(walk):
+    n = walk.any_number()
+    return "retry", (n, walk.q.job(n).get("attempt", "1"))
+
+
+@action(3)
+def promote(walk):
+    for n in walk.q.redis.zrange(walk.q.key("waiting"), 0, -1):
+        if walk.random.random() < 0.5:
+            walk.q.redis.zadd(walk.q.key("waiting"), {n: 1})
+    return "promote", ()
+
+
+@action(3)
+def reap(walk):
+    """Some leases have run out; the reaper was there all the time, or Redis was restarted, or nobody came for long."""
+    q = walk.q
+    for n in q.redis.zrange(q.key("leases"), 0, -1):
+        if walk.random.random() < 0.4:
+            q.redis.zadd(q.key("leases"), {n: 1})
+    kind = walk.pick(["always there", "always there", "restarted", "late"])
+    q.redis.hset(q.key("meta"), mapping={
+        "last_reap_ms": q.now() - (5000 if kind == "late" else 0), "no_reap_before_ms": 0, "grace_since_ms": 0,
+        "redis_run_id": "another" if kind == "restarted" else walk.run_id})
+    return "reap", ()
+
+
+@action(1)
+def prune(walk):
+    return "prune", ()
+
+
+ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
+                                   corrupt, retry, promote, reap, prune)}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_invariants_hold_after_every_step(redis, seed):
+    queue = Queue(redis)
+    queue.create("installation1")
+    redis.hset(queue.key("meta"), mapping={"max_finished": 3, "max_jobs": 6})
+    walk = Walk(queue, seed)
+    walk.run_id = redis.info("server")["run_id"]
+    try:
+        for _ in range(STEPS):
+            walk.step()
+            walk.check()
+    except AssertionError as error:
+        raise AssertionError(f"WALK_SEED={seed}, step {len(walk.calls)}: {error}\n" +
+                             "\n".join(map(str, walk.calls[-15:]))) from error
+    ended = [e["job"] for e in queue.events("job.succeeded", "job.failed", "job.cancelled")]
+    assert len(ended) == len(set(ended)), "nothing ends twice"
+    assert len(ended) > STEPS / 80, "the walk went somewhere"
