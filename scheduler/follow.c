@@ -74,24 +74,32 @@ static void follower_release(struct follower *f)
 	free(f);
 }
 
-/* Ends the stream, or the reply. Called at most once; f lives on while calls are pending. */
-static void follower_end(struct follower *f, const struct error *err)
+/* Takes f out of the hub; its memory stays while calls are pending. Once at most. */
+static struct http_reply *follower_leave(struct follower *f)
 {
-	struct http_reply *reply = STEAL(f->reply);
 	TAILQ_REMOVE(&f->hub->followers, f, next);
 	for (size_t i = 0; i < FOLLOW_SOURCES; i++)
 		follow_channels_drop(f->hub->channels, f->sources[i].channel);
-	if (f->is_started)
-		http_stream_end(reply);
-	else
-		http_reply_error(reply, 0, err);
+	return STEAL(f->reply);
+}
+
+/* The end of a stream that was begun. */
+static void follower_end(struct follower *f)
+{
+	http_stream_end(follower_leave(f));
+	follower_release(f);
+}
+
+/* There will be no stream. */
+static void follower_refuse(struct follower *f, const struct error *err)
+{
+	http_reply_error(follower_leave(f), 0, err);
+	follower_release(f);
 }
 
 static void follower_closed(void *arg)
 {
-	struct follower *f = arg;
-	follower_end(f, NULL);
-	follower_release(f);
+	follower_end(arg);
 }
 
 static void follower_drained(void *arg)
@@ -165,8 +173,7 @@ static void follower_pump(struct follower *f)
 	if (!is_done)
 		return;
 	follow_lines_end(&f->lines, f->show);
-	follower_end(f, NULL);
-	follower_release(f);
+	follower_end(f);
 }
 
 static void follower_touch(struct follower *f)
@@ -206,25 +213,38 @@ static void follower_seen(struct follower *f)
 	follower_pump(f);
 }
 
+/* No answer about the job: before the stream began that is the answer; a stream goes on, and
+ * asks again at the next look, unless there is no such job any more. */
+static void follower_unseen(struct follower *f, const struct error *err)
+{
+	struct error bad;
+	if (!err)
+		error_set(&bad, ERR_INTERNAL, NULL, "the function library answered no JSON");
+	if (!f->is_started)
+		follower_refuse(f, err ? err : &bad);
+	else if (err && err->kind == ERR_NOT_FOUND)
+		follower_end(f);
+}
+
 static void follower_on_show(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct follower *f = arg;
 	json_auto_t *show = err ? NULL : fields_parse(text, len);
 	f->pending--;
 	f->is_looking = false;
-	if (f->reply && show)
-		follower_begin(f);
-	/* No such job (any more); or nobody to tell. What Redis could not answer now is asked
-	 * again at the next look, if the stream was begun. */
-	bool is_hopeless = err && (!f->is_started || err->kind == ERR_NOT_FOUND);
-	if (f->reply && (is_hopeless || http_stream_is_void(f->reply)))
-		follower_end(f, err);
 	if (!f->reply) {
 		follower_release(f);
 		return;
 	}
-	if (!show)
+	if (!show) {
+		follower_unseen(f, err);
 		return;
+	}
+	follower_begin(f);
+	if (http_stream_is_void(f->reply)) { /* HEAD, or the client left while Redis was asked */
+		follower_end(f);
+		return;
+	}
 	json_decref(f->show);
 	f->show = STEAL(show);
 	json_object_set(json_object_get(f->show, "job"), "id", json_object_get(f->show, "id"));
@@ -336,8 +356,10 @@ void follow_hub_stop(struct follow_hub *hub)
 	error_set(&err, ERR_UNAVAILABLE, "try again: another one may be there", "the scheduler is stopping");
 	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
 		after = TAILQ_NEXT(f, next);
-		follower_end(f, &err);
-		follower_release(f);
+		if (f->is_started)
+			follower_end(f);
+		else
+			follower_refuse(f, &err);
 	}
 }
 
@@ -388,10 +410,8 @@ void follow_start(struct follow_hub *hub, const struct follow_options *options, 
 	}
 	str_copy(f->sources[2].after, sizeof f->sources[2].after, options->after);
 	follower_begin(f);
-	if (!http_stream_is_void(reply)) {
+	if (http_stream_is_void(reply))
+		follower_end(f); /* HEAD */
+	else
 		follower_pump(f);
-		return;
-	}
-	follower_end(f, NULL); /* HEAD */
-	follower_release(f);
 }

@@ -165,7 +165,8 @@ def test_what_is_too_large_is_refused(scheduler):
 
 def test_requests_that_contradict_themselves(scheduler):
     for head in [b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nContent-Length: 0\r\n",
-                 b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+                 b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+                 b"Content-Length: 5\r\n",
                  b"GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n",
                  b"GET /livez HTTP/9.1\r\nHost localhost\r\n", b"\x00\x01\x02 / HTTP/1.1\r\n"]:
         with scheduler.raw() as connection:
