@@ -2,6 +2,7 @@
 unit_SUPPORT := \
 	tests/unit/certificates.c \
 	tests/unit/folder.c \
+	tests/unit/jobs_fixture.c \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
@@ -19,6 +20,8 @@ unit_TESTS := \
 	test_functions \
 	test_http_guard \
 	test_metric_lines \
+	test_jobs \
+	test_jobs_run \
 	test_names \
 	test_output \
 	test_points \

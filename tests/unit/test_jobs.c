@@ -1,0 +1,265 @@
+/* queue/jobs: what apps and schedulers call, against the real function library. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "lib/buf.h"
+#include "tests/unit/jobs_fixture.h"
+
+static void test_apps(void **state)
+{
+	struct fixture *f = *state;
+	jobs_submit(f->jobs, "gpu", SPEC, "nightly", "cli:ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "gpu-1");
+	jobs_submit(f->jobs, "gpu", SPEC, "nightly", "cli:ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "gpu-1");
+	jobs_submit(f->jobs, "gpu", "{\"command\":[\"false\"]}", "nightly", NULL, on_text, f);
+	BAD(f, ERR_CONFLICT);
+	jobs_submit(f->jobs, "gpu", "{\"comand\":[\"false\"]}", NULL, NULL, on_text, f);
+	BAD(f, ERR_INPUT);
+	assert_non_null(strstr(f->err.message, "comand"));
+	submit(f);
+	assert_string_equal(f->text, "gpu-2");
+
+	jobs_show(f->jobs, "gpu", 1, on_text, f);
+	GOOD(f);
+	json_auto_t *shown = answered_json(f);
+	assert_member(shown, "id", "gpu-1");
+	jobs_show(f->jobs, "gpu", 99, on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	jobs_list(f->jobs, "gpu", "all", 10, NULL, on_text, f);
+	GOOD(f);
+	json_auto_t *listed = answered_json(f);
+	assert_int_equal(json_array_size(json_object_get(listed, "jobs")), 2);
+	jobs_stats(f->jobs, "gpu", on_text, f);
+	GOOD(f);
+	json_auto_t *stats = answered_json(f);
+	assert_int_equal(json_integer_value(json_object_get(stats, "queued")), 2);
+
+	jobs_cancel(f->jobs, "gpu", 1, "cli:ada", "not needed", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "cancelled");
+	jobs_retry(f->jobs, "gpu", 1, 0, "cli:ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "gpu-3");
+	jobs_corrupt(f->jobs, "gpu", 1, 0, "odd", NULL, NULL, on_text, f);
+	ANSWER(f);
+	assert_int_not_equal(f->err.kind, ERR_NONE);
+	assert_int_not_equal(f->err.kind, ERR_INTERNAL);
+}
+
+static void test_names(void **state)
+{
+	struct fixture *f = *state;
+	const char *const bad[] = { "", "GPU", "-gpu", "g{pu", "a}b", "a:b", "a b", NULL };
+	char channel[256];
+	for (size_t i = 0; bad[i]; i++) {
+		jobs_stats(f->jobs, bad[i], on_text, f);
+		assert_int_equal(f->ended, f->calls); /* not from inside */
+		BAD(f, ERR_INPUT);
+		jobs_channel(f->jobs, bad[i], STREAM_LOG, 1, channel, sizeof channel);
+		assert_string_equal(channel, "");
+	}
+	jobs_stats(f->jobs, "nobody-made-it", on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	jobs_channel(f->jobs, "gpu", STREAM_METRICS, 42, channel, sizeof channel);
+	assert_string_equal(channel, "test.1:{gpu}:metrics:42");
+	jobs_control_channel(f->jobs, "gpu", channel, sizeof channel);
+	assert_string_equal(channel, "test.1:{gpu}:control");
+	assert_string_equal(jobs_where(f->jobs), f->server.url);
+	assert_true(jobs_is_ready(f->jobs));
+	struct error err = { 0 };
+	struct jobs_options options = { .redis = { .url = f->server.url }, .prefix = "{x}" };
+	assert_null(jobs_new(f->loop.base, &options, &err));
+	assert_int_equal(err.kind, ERR_INPUT);
+}
+
+static void on_seen(void *arg, const char *text, size_t len, const struct error *err)
+{
+	assert_null(err);
+	*(char **)arg = mem_strndup(text, len);
+}
+
+static void test_queues(void **state)
+{
+	struct fixture *f = *state;
+	jobs_create_queue(f->jobs, "alpha", INSTALLATION, on_text, f);
+	GOOD(f);
+	free(redis_server_ask(&f->server, "SADD", "test.1:queues", "not a name", NULL));
+	jobs_queues(f->jobs, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "[\"alpha\",\"gpu\"]");
+
+	jobs_installation(f->jobs, on_text, f);
+	GOOD(f);
+	char *first = mem_strdup(f->text);
+	assert_int_equal(strspn(first, "0123456789abcdef"), 12);
+	assert_int_equal(strlen(first), 12);
+	jobs_installation(f->jobs, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, first);
+	free(first);
+	free(redis_server_ask(&f->server, "DEL", "test.1:installation", NULL));
+	char *seen[3] = { NULL }; /* side by side: the same one for all */
+	for (size_t i = 0; i < ARRAY_LEN(seen); i++)
+		jobs_installation(f->jobs, on_seen, &seen[i]);
+	UNTIL(&f->loop, seen[0] && seen[1] && seen[2]);
+	assert_string_equal(seen[0], seen[1]);
+	assert_string_equal(seen[0], seen[2]);
+	for (size_t i = 0; i < ARRAY_LEN(seen); i++)
+		free(seen[i]);
+}
+
+static void test_server_info(void **state)
+{
+	struct fixture *f = *state;
+	jobs_server_info(f->jobs, on_text, f);
+	GOOD(f);
+	json_auto_t *info = answered_json(f);
+	assert_member(info, "appendonly", "yes");
+	assert_member(info, "appendfsync", "always");
+	assert_member(info, "maxmemory_policy", "noeviction");
+	assert_member(info, "role", "master");
+	assert_int_equal(json_string_length(json_object_get(info, "run_id")), 40);
+	assert_non_null(json_string_value(json_object_get(info, "library")));
+	assert_non_null(json_string_value(json_object_get(info, "clients")));
+	/* A hosted Redis that does not show its configuration. */
+	free(redis_server_ask(&f->server, "ACL", "SETUSER", "default", "-config", NULL));
+	jobs_server_info(f->jobs, on_text, f);
+	GOOD(f);
+	json_auto_t *less = answered_json(f);
+	assert_true(json_is_null(json_object_get(less, "appendonly")));
+	assert_member(less, "role", "master");
+}
+
+static void test_workers(void **state)
+{
+	struct fixture *f = *state;
+	jobs_workers(f->jobs, "gpu", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "[]");
+	for (int i = 0; i < 3; i++) {
+		char *id = mem_printf("node-%d", i);
+		jobs_worker(f->jobs, "gpu", id, "{\"host\":\"h\",\"pid\":7,\"state\":\"up\",\"capacity\":{\"cpus\":2}}",
+			    on_worker, f);
+		GOOD(f);
+		assert_int_equal(f->done, 0);
+		assert_false(f->flag);
+		free(id);
+	}
+	jobs_workers(f->jobs, "gpu", on_text, f);
+	GOOD(f);
+	json_auto_t *workers = answered_json(f);
+	assert_int_equal(json_array_size(workers), 3);
+	json_t *second = json_array_get(workers, 1);
+	assert_member(second, "id", "node-1");
+	assert_member(second, "host", "h");
+	assert_true(json_integer_value(json_object_get(second, "seen_ms")) > 1000000);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(second, "capacity"), "cpus")), 2);
+	jobs_worker(f->jobs, "gpu", "node 1", "{}", on_worker, f);
+	BAD(f, ERR_INPUT);
+}
+
+static void test_ticks(void **state)
+{
+	struct fixture *f = *state;
+	jobs_promote(f->jobs, "gpu", on_tick, f);
+	GOOD(f);
+	assert_int_equal(f->next_ms, -1);
+	jobs_submit(f->jobs, "gpu", "{\"command\":[\"true\"],\"delay\":\"1h\"}", NULL, NULL, on_text, f);
+	GOOD(f);
+	jobs_promote(f->jobs, "gpu", on_tick, f);
+	GOOD(f);
+	assert_int_equal(f->done, 0);
+	assert_in_range(f->next_ms, 3000000, 3600000);
+	jobs_reap(f->jobs, "gpu", on_tick, f);
+	GOOD(f);
+	assert_int_equal(f->done, 0);
+	jobs_prune(f->jobs, "gpu", on_tick, f);
+	GOOD(f);
+	assert_int_equal(f->done, 0);
+	assert_int_equal(f->next_ms, -1);
+}
+
+static void test_other_libraries(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt_ref ref = { .queue = "gpu", .n = 1, .uid = "u", .token = "1" };
+	free(redis_server_ask(
+		&f->server, "FUNCTION", "LOAD", "REPLACE",
+		"#!lua name=stoker\n-- version 999999\n"
+		"redis.register_function('stoker_renew', function() return {'ok', 'r', 'new', 1} end)\n"
+		"redis.register_function('stoker_log', function() return {'ok', '7', 'new'} end)\n"
+		"redis.register_function('stoker_claim', function() return {{'n', 1, 'id', 'gpu-1', 'uid', "
+		"'u', 'attempt', '2', 'token', '1795329305800', 'installation', 'i', 'lease_ms', 9, 'class', "
+		"'c', 'spec', '{}', 'future', {1, {2}}}} end)\n"
+		"redis.register_function('stoker_stats', function() return {'a', 'list'} end)\n"
+		"redis.register_function('stoker_promote', function() return 'text' end)\n"
+		"redis.register_function('stoker_adopt', function() return {'ok', 'dance'} end)\n"
+		"redis.register_function('stoker_finish', function() return {} end)\n"
+		"redis.register_function('stoker_checkpoint', function() return {'ok', {}} end)\n"
+		"redis.register_function('stoker_metric', function() return {'ok'} end)\n"
+		"redis.register_function('stoker_worker', function() return 5 end)\n",
+		NULL));
+	jobs_renew(f->jobs, &ref, &(struct renewal){ .step = -1 }, on_verdict, f);
+	GOOD(f);
+	jobs_log(f->jobs, &ref, NULL, 0, on_next, f);
+	GOOD(f);
+	assert_int_equal(f->done, 7);
+	claim(f, 1);
+	assert_int_equal(f->claim.attempt, 2);
+	assert_string_equal(f->claim.ref.token, "1795329305800");
+
+	jobs_stats(f->jobs, "gpu", on_text, f);
+	BAD(f, ERR_INTERNAL);
+	assert_non_null(strstr(f->err.message, "stoker_stats"));
+	jobs_promote(f->jobs, "gpu", on_tick, f);
+	BAD(f, ERR_INTERNAL);
+	jobs_adopt(f->jobs, &ref, "w", on_verdict, f);
+	BAD(f, ERR_INTERNAL);
+	jobs_finish(f->jobs, &ref, "error", "{}", on_text, f);
+	BAD(f, ERR_INTERNAL);
+	jobs_checkpoint(f->jobs, &ref, "1-1", "{}", on_ids, f);
+	BAD(f, ERR_INTERNAL);
+	jobs_metric(f->jobs, &ref, 1, NULL, 0, on_next, f);
+	BAD(f, ERR_INTERNAL);
+	jobs_worker(f->jobs, "gpu", "w", "{}", on_worker, f);
+	BAD(f, ERR_INTERNAL);
+}
+
+static void on_last_text(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct fixture *f = arg;
+	(void)text;
+	(void)len;
+	assert_true(err->kind == ERR_UNAVAILABLE || err->kind == ERR_UNKNOWN);
+	f->ended++;
+	jobs_stats(f->jobs, "gpu", on_last_text, f); /* nobody will answer that */
+}
+
+static void test_torn_down(void **state)
+{
+	struct fixture *f = *state;
+	jobs_stats(f->jobs, "gpu", on_last_text, f);
+	jobs_workers(f->jobs, "gpu", on_last_text, f);
+	jobs_server_info(f->jobs, on_last_text, f);
+	jobs_installation(f->jobs, on_last_text, f);
+	int before = f->ended;
+	jobs_free(f->jobs);
+	assert_int_equal(f->ended, before + 4);
+	f->jobs = NULL;
+	jobs_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_apps),    TEST(test_names), TEST(test_queues),          TEST(test_server_info),
+		TEST(test_workers), TEST(test_ticks), TEST(test_other_libraries), TEST(test_torn_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
