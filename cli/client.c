@@ -91,13 +91,21 @@ bool client_find(struct cli *cli, struct error *err)
 	return cli->config.url ? client_from_config(cli, err) : client_from_state(cli, err);
 }
 
+/* The server's hint names the header; here it is a setting. Answers false. */
+static bool client_explain(struct error *err)
+{
+	if (err->kind == ERR_AUTH)
+		str_copy(err->hint, sizeof err->hint, "STOKER_TOKEN, or --token-file FILE, gives the token");
+	return false;
+}
+
 static bool client_json(struct cli *cli, const struct http_call *call, json_t **answer, struct error *err)
 {
 	if (!client_find(cli, err))
 		return false;
 	CLEANUP(http_answer) struct http_answer reply;
 	if (!http_client_call(cli->client, call, &reply, err))
-		return false;
+		return client_explain(err);
 	json_error_t at;
 	*answer = json_loadb(buf_text(&reply.body), reply.body.len, JSON_DECODE_ANY, &at);
 	if (!*answer)
@@ -157,7 +165,7 @@ bool client_stream(struct cli *cli, struct client_stream *stream, struct error *
 	CLEANUP(http_answer) struct http_answer reply;
 	bool ok = http_client_call(cli->client, &call, &reply, err);
 	stream->interrupted = reply.interrupted;
-	return ok;
+	return ok || client_explain(err);
 }
 
 bool client_is_worth_waiting(const struct error *err, bool is_first_try)
