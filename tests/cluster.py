@@ -74,7 +74,12 @@ class Cluster:
         return self.folder / "store"
 
     def start_worker(self, i=0, options=()):
-        """Starts worker i (its state folder survives its death), and waits until it is in the list of workers."""
+        """Starts worker i; its state folder survives its death. Kernels that tinygrad compiled are kept over all tests."""
+        cache = BUILD / "test-kernels"
+        cache.mkdir(exist_ok=True)
+        self.state_dir(i).mkdir(exist_ok=True)
+        if not (self.state_dir(i) / "cache").exists():
+            (self.state_dir(i) / "cache").symlink_to(cache)
         self.workers[i] = Process(
             [BUILD / "stoker-worker", "--redis-url", self.redis.url, "--id", f"w{i}", "--state-dir", self.state_dir(i),
              "--store", f"file://{self.store()}", *self.worker_options, *[str(o) for o in options]],

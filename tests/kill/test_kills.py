@@ -14,7 +14,7 @@ from harness import ROOT, wait_until
 STEPS = 300
 SPEC = {
     "name": "kills", "backend": "tinygrad", "lease": "2s", "grace": "10s",
-    "train": {"task": "language-model", "text": str(ROOT / "docs"), "steps": STEPS, "batch": 8, "context": 32, "width": 32,
+    "train": {"task": "language-model", "text": str(ROOT / "docs"), "steps": STEPS, "batch": 4, "context": 8, "width": 8,
               "layers": 1, "seed": 7},
     "checkpoint": {"every": "25 steps"},
     "retry": {"max_attempts": 50, "max_lost": 50, "backoff": "100ms", "max_backoff": "200ms"},
@@ -34,7 +34,7 @@ def ended_once(cluster, job):
     final = [e for _, e in redis.xrange("stoker:{default}:events")
              if e.get("job") == job and e["event"] in ("job.succeeded", "job.failed", "job.cancelled")]
     assert len(final) == 1, final
-    assert fsck.problems(redis, "default") == []
+    assert fsck.check(redis) == []
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_redis_down_for_30_seconds(tmp_path):
         done = cluster.wait_final(job, timeout=120)
         assert (done["state"], done["attempt"]) == ("succeeded", "1"), done
         assert log_lines(cluster.log_text(job), 1) == [f"line {i}" for i in range(lines)]
-        assert fsck.problems(cluster.redis.client(), "default") == []
+        assert fsck.check(cluster.redis.client()) == []
 
 
 def test_stopped_runner_cannot_commit(tmp_path):

@@ -73,7 +73,7 @@ def check(cluster, jobs, out):
     assert set(final) == set(jobs) and set(final.values()) == {1}, [j for j in jobs if final[j] != 1]
     ran = {line.split()[0] for line in out.read_text().splitlines()}
     assert ran == set(jobs), f"never ran to the end: {sorted(set(jobs) - ran)[:5]}"
-    assert fsck.problems(redis, "default") == []
+    assert fsck.check(redis) == []
     wait_until(lambda: not cluster.program_pids(), what="no process of a run is left")
 
 
