@@ -61,6 +61,12 @@ class Cluster:
             self.folder / f"scheduler-{i}.log")
         wait_until(lambda: self.is_ready(i), what=f"scheduler {i} is ready\n{self.schedulers[i].text()}")
 
+    def restart_redis(self):
+        """Starts it again after a kill, and waits until the schedulers have found it."""
+        self.redis.start()
+        for i in self.schedulers:
+            wait_until(lambda i=i: self.is_ready(i), what=f"scheduler {i} is ready again")
+
     def is_ready(self, i=0):
         try:
             return self.request("GET", "/readyz", scheduler=i)[0] == 200

@@ -75,7 +75,7 @@ def kill_scheduler(cluster):
 
 def kill_redis(cluster):
     cluster.redis.kill()
-    cluster.redis.start()
+    cluster.restart_redis()
 
 
 VICTIMS = {"program": kill_program, "runner": kill_runner, "worker": kill_worker, "scheduler": kill_scheduler,
@@ -178,7 +178,7 @@ def test_redis_down_for_30_seconds(tmp_path):
         import time
         time.sleep(30)  # the outage itself, not a wait for something
         assert set(program) <= set(cluster.program_pids()), "the program was disturbed by Redis being away"
-        cluster.redis.start()
+        cluster.restart_redis()
         done = cluster.wait_final(job, timeout=120)
         assert (done["state"], done["attempt"]) == ("succeeded", "1"), done
         assert log_lines(cluster.log_text(job), 1) == [f"line {i}" for i in range(lines)]
