@@ -25,8 +25,10 @@ def test_thousand_jobs_with_a_kill_every_second(tmp_path):
     chance = random.Random(seed)
     print(f"STOKER_KILL_SEED={seed}")
     out = tmp_path / "done"
-    with Cluster(tmp_path / "c", workers=2, schedulers=2, worker_options=["--cpus", "4"]) as cluster:
-        jobs = submit_all(cluster, JOBS, out)
+    with Cluster(tmp_path / "c", workers=0, schedulers=2, worker_options=["--cpus", "4"]) as cluster:
+        jobs = submit_all(cluster, JOBS, out, work="0.1")
+        cluster.start_worker(0)
+        cluster.start_worker(1)
         redis = cluster.redis.client()
         kills, next_kill = collections.Counter(), time.monotonic()
 
@@ -41,12 +43,12 @@ def test_thousand_jobs_with_a_kill_every_second(tmp_path):
             return finished() == JOBS
         wait_until(step, 300, "every job has ended", every=0.1)
         print(f"kills: {dict(kills)}")
-        assert sum(kills.values()) >= 3, kills
+        assert sum(kills.values()) >= 10, kills
         check(cluster, jobs, out)
 
 
 def kill_one(cluster, chance):
-    what = chance.choice(["runner", "runner", "program", "worker", "scheduler"])
+    what = chance.choice(["runner", "runner", "program", "worker", "scheduler", "redis"])
     i = chance.randrange(2)
     if what == "worker":
         cluster.workers[i].kill()
@@ -54,6 +56,9 @@ def kill_one(cluster, chance):
     elif what == "scheduler":
         cluster.schedulers[i].kill()
         cluster.start_scheduler(i)
+    elif what == "redis":
+        cluster.redis.kill()
+        cluster.restart_redis()
     else:
         pids = list(cluster.runner_pids(i).values()) if what == "runner" else cluster.program_pids()
         if pids:
