@@ -23,19 +23,20 @@ local function attempt_cause(j, reported)
     return reported
 end
 
+-- Why it ended, in a sentence: what was asked explains more than how the program took it.
 local function attempt_error_text(j, cause, detail)
-    if detail.error then
+    if cause == 'succeeded' then
+        return nil
+    elseif j.f.stop_reason and (cause == 'cancelled' or cause == 'corrupted') then
+        return j.f.stop_reason
+    elseif detail.error then
         return clip(detail.error, TEXT_MAX)
     elseif detail.signal then
         return 'signal ' .. as_text(detail.signal)
     elseif detail.exit and detail.exit ~= 0 then
         return 'exit ' .. as_text(detail.exit)
-    elseif cause == 'corrupted' then
-        return j.f.stop_reason or 'corrupted'
-    elseif cause == 'cancelled' then
-        return j.f.stop_reason
     end
-    return cause ~= 'succeeded' and cause or nil
+    return cause
 end
 
 local function attempt_failed(q, j, actor, error_text)

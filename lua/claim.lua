@@ -128,6 +128,7 @@ do
         end
         if next(misfit) and q.now - (tonumber(rang_ms) or 0) >= RING_AGAIN_MS then
             call('HSET', key, 'rang_ms', integer_text(q.now))
+            call('EXPIRE', key, WORKER_KEPT_S, 'NX')
             for class in pairs(misfit) do
                 q.batch.bells[class] = true
             end
@@ -144,6 +145,7 @@ do
             most = math.max(most or claim.lease_ms, claim.lease_ms)
         end
         call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
+        call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
         if as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms then
             call('HSET', q.meta_key, 'lease_min_ms', integer_text(least), 'lease_max_ms', integer_text(most))
         end

@@ -19,6 +19,7 @@ end
 local MAX_JOBS_A_CALL = 100
 local LARGEST = 9007199254740992 -- 2^53: beyond it a Lua number is no integer any more
 local TEXT_MAX = 500             -- bytes of a reason or an error that are kept
+local WORKER_KEPT_S = 172800     -- what is known of a worker, since it was last heard of
 
 -- ---------------------------------------------------------------- failing
 

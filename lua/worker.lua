@@ -61,6 +61,7 @@ do
         expect_type(q, 'stream', 'events')
         local known = call('ZSCORE', key_of(q, 'workers'), id)
         call_with('HSET', key, fields)
+        call('EXPIRE', key, WORKER_KEPT_S)
         local state, request, drain = unpack(call('HMGET', key, 'state', 'claim_request', 'drain'))
         if state == 'gone' then
             if call('ZREM', key_of(q, 'workers'), id) == 1 then
@@ -75,5 +76,5 @@ do
         return {tonumber(request or 0), drain == '1' and 1 or 0}
     end
 
-    register('worker', worker)
+    register('worker', worker, 'allow-oom')
 end

@@ -14,7 +14,7 @@ FENCED = {
     "finish": lambda q, c: q.end(c, "succeeded"),
     "promote": lambda q, c: q.hurry(2),
     "reap": lambda q, c: q.lose(c["n"]),
-    "prune": lambda q, c: q.prune(),
+    "prune": lambda q, c: q.prune(), "worker": lambda q, c: q.worker("w1", "{}"),
     "show": lambda q, c: q.show(1), "list": lambda q, c: q.list("all", 9), "stats": lambda q, c: q.stats(),
 }
 REFUSED = {
@@ -75,7 +75,7 @@ CALLS = {
     "finish lost": lambda q, c: q.end(c, "lost"), "finish error": lambda q, c: q.end(c, "error"),
     "finish corrupted": lambda q, c: q.end(c, "corrupted", onset=1), "finish permanent": lambda q, c: q.end(c, "permanent"),
     "corrupt": lambda q, c: q.corrupt(1, 1, "x", 1), "retry": lambda q, c: q.retry(3, 0),
-    "retry final": lambda q, c: q.retry(4, 0), "worker": lambda q, c: q.worker("w1", '{"host":"h"}'),
+    "retry final": lambda q, c: q.retry(4, 0),
     "create": lambda q, c: q.create("i"), "cancel queued": lambda q, c: q.cancel(2),
 }
 

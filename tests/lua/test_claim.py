@@ -172,6 +172,8 @@ def test_workers_register_and_leave(q):
     q.worker("w1", json.dumps({"state": "gone"}))
     q.worker("w1", json.dumps({"state": "gone"}))
     assert q.redis.zcard(q.key("workers")) == 0
+    q.start("w2")
+    assert all(0 < q.redis.ttl(q.key("worker:" + w)) <= 172800 for w in ("w1", "w2")), "neither is kept for ever"
     assert [e["event"] for e in q.events("worker.up", "worker.gone")] == ["worker.up", "worker.gone"]
     with pytest.raises(ResponseError, match="^INVALID worker: \"claim_request\" is not a name that a worker can set"):
         q.worker("w1", '{"claim_request":9}')

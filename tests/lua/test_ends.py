@@ -155,6 +155,7 @@ def test_cancel_of_a_run_asks_its_runner(q):
     assert q.renew(*claim.fence) == ["cancel", "wrong data"]
     assert q.end(claim, "cancelled", signal=15) == ["ok", "cancelled"]
     assert [h["event"] for h in q.history(1)] == ["job.cancel_asked", "job.cancelled"]
+    assert (q.job(1)["error"], q.job(1)["signal"]) == ("wrong data", "15")
 
 
 @pytest.mark.parametrize("cause,state", [("error", "cancelled"), ("preempted", "cancelled"), ("lost", "cancelled"),
@@ -180,7 +181,7 @@ def test_a_lost_run_that_was_to_be_cancelled_is_cancelled(q):
     q.start()
     q.cancel(1)
     q.lose(1)
-    assert q.state(1) == "cancelled"
+    assert (q.state(1), q.job(1)["error"]) == ("cancelled", "cancelled")
 
 
 @pytest.mark.parametrize("cause,state", [("succeeded", "succeeded"), ("permanent", "failed")])

@@ -33,6 +33,7 @@ unit_TESTS := \
 	test_restore \
 	test_run \
 	test_spec \
+	test_state \
 	test_store \
 	test_tarball \
 	test_units \
