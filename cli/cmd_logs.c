@@ -167,7 +167,7 @@ static bool logs_follow(struct cli *cli, const char *id, struct log_print *print
 	bool ok = follow_run(&follow, err);
 	fflush(stdout);
 	if (ok)
-		follow_print_outcome(&follow);
+		follow_print_outcome(&follow, "");
 	follow_done(&follow);
 	return ok;
 }

@@ -14,6 +14,7 @@ struct metrics_options {
 
 typedef void metrics_fn(void *arg, const json_t *entry);
 
+/* raw: with the marks of where an attempt went on, and what that superseded. */
 static bool metrics_pages(struct cli *cli, const char *id, bool raw, metrics_fn *fn, void *arg, struct error *err)
 {
 	CLEANUP(free_p) char *path = client_job_path(id, "/metrics", err);
@@ -55,10 +56,10 @@ static bool metrics_run(struct cli *cli, const void *options, const struct arg_l
 	const struct metrics_options *o = options;
 	if (cli->common.json)
 		return metrics_pages(cli, words->items[0], o->raw, metrics_print_entry, NULL, err);
-	struct series_set set = { 0 };
+	struct series_set set = { .keeps_superseded = o->raw };
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, 1U << 20);
-	bool ok = metrics_pages(cli, words->items[0], o->raw, metrics_add_entry, &set, err);
+	bool ok = metrics_pages(cli, words->items[0], true, metrics_add_entry, &set, err);
 	if (ok && !set.count)
 		fprintf(stderr, "%s has reported no metrics\n  hint: print lines such as \"step=1 loss=2.31\"\n",
 			words->items[0]);

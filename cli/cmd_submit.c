@@ -81,7 +81,7 @@ static bool submit_wait(struct cli *cli, const char *id, struct error *err)
 	struct follow follow = { .cli = cli, .id = id };
 	bool ok = follow_run(&follow, err);
 	if (ok)
-		follow_print_outcome(&follow);
+		follow_print_outcome(&follow, "");
 	follow_done(&follow);
 	return ok;
 }

@@ -48,8 +48,8 @@ static const struct event_words event_words[] = {
 	{ "checkpoint.quarantined", "checkpoint quarantined" },
 	{ "recovery.detected", "corruption detected" },
 	{ "recovery.started", "recovery started" },
-	{ "recovery.checkpoint_selected", "recovery: checkpoint selected" },
-	{ "recovery.resumed", "recovery: resumed" },
+	{ "recovery.checkpoint_selected", "recovery selects checkpoint" },
+	{ "recovery.resumed", "resumed from checkpoint" },
 	{ "recovery.completed", "recovery completed" },
 	{ "recovery.failed", "recovery failed" },
 	{ "recovery.exhausted", "recovery given up" },
@@ -86,7 +86,9 @@ void entry_event(const json_t *event, struct buf *into)
 		event_part(event, "step", " at step ", into);
 	}
 	event_part(event, "worker", " on ", into);
-	event_part(event, "actor", " by ", into);
+	/* "worker:<id>" says nothing new */
+	if (strncmp(fields_text(event, "actor"), "worker:", 7) != 0)
+		event_part(event, "actor", " by ", into);
 	event_part(event, "error", ": ", into);
 	event_part(event, "reason", ": ", into);
 }

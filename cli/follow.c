@@ -136,7 +136,7 @@ void follow_done(struct follow *f)
 	free(f->job_seen);
 }
 
-void follow_print_outcome(const struct follow *f)
+void follow_print_outcome(const struct follow *f, const char *more)
 {
 	if (!f->job) {
 		fprintf(stderr, "%s  goes on; stoker logs %s -f follows it again\n", f->id, f->id);
@@ -148,5 +148,5 @@ void follow_print_outcome(const struct follow *f)
 	buf_init(&clean, 16384);
 	job_outcome(f->job, f->why, &line);
 	text_clean(&clean, buf_text(&line));
-	fprintf(stderr, "%s  %s\n", f->id, buf_text(&clean));
+	fprintf(stderr, "%s  %s%s\n", f->id, buf_text(&clean), more);
 }

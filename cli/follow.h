@@ -36,7 +36,8 @@ struct follow {
 bool follow_run(struct follow *follow, struct error *err) MUST_CHECK;
 void follow_done(struct follow *follow);
 
-/* The line that ends every following: "default-1  succeeded in 2 min 51 s · 2 attempts", on stderr. */
-void follow_print_outcome(const struct follow *follow);
+/* The line that ends every following: "default-1  succeeded in 2 min 51 s · 2 attempts", on stderr.
+ * more is put behind it; "" for nothing. */
+void follow_print_outcome(const struct follow *follow, const char *more);
 
 #endif

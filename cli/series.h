@@ -4,6 +4,7 @@
 #ifndef STOKER_CLI_SERIES_H
 #define STOKER_CLI_SERIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <jansson.h>
@@ -11,10 +12,10 @@
 
 struct series {
 	char *name;
+	int64_t *steps;
 	double *values;
 	size_t count;
 	size_t capacity;
-	double low, high; /* of the finite ones */
 };
 
 struct series_resume {
@@ -23,7 +24,8 @@ struct series_resume {
 };
 
 struct series_set {
-	struct series *items; /* in the order in which they appeared */
+	bool keeps_superseded; /* what a later attempt went over again, too */
+	struct series *items;  /* in the order in which they appeared */
 	size_t count;
 	struct series_resume *resumes; /* attempts that went on from a checkpoint */
 	size_t resume_count;

@@ -111,17 +111,14 @@ static void submit_view_event(void *arg, const json_t *event)
 
 static void submit_view_outcome(const struct submit_view *view, const struct follow *follow)
 {
-	follow_print_outcome(follow);
-	if (!follow->job)
-		return;
-	CLEANUP(buf) struct buf line;
-	buf_init(&line, 1024);
-	progress_summary(&view->progress, &line);
-	int indent = (int)strlen(view->id) + 2;
-	if (line.len)
-		fprintf(stderr, "%*s%s\n", indent, "", buf_text(&line) + strlen(" · "));
-	fprintf(stderr, "%*sstoker show %s · stoker metrics %s · stoker checkpoints %s\n", indent, "", view->id,
-		view->id, view->id);
+	CLEANUP(buf) struct buf more;
+	buf_init(&more, 1024);
+	if (follow->job)
+		progress_summary(&view->progress, &more);
+	follow_print_outcome(follow, buf_text(&more));
+	if (follow->job)
+		fprintf(stderr, "%*s  stoker show %s · stoker metrics %s · stoker checkpoints %s\n",
+			(int)strlen(view->id), "", view->id, view->id, view->id);
 }
 
 bool submit_view_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err)

@@ -141,6 +141,8 @@ static void series_show_their_course(void **state)
 		"{\"id\":\"1-2\",\"time_ms\":1,\"step\":2,\"loss\":\"NaN\",\"accuracy\":0.5}",
 		"{\"id\":\"2-0\",\"time_ms\":1,\"resumed_at\":2}",
 		"{\"id\":\"2-1\",\"time_ms\":1,\"step\":3,\"loss\":\"1.5\"}",
+		"{\"id\":\"2-2\",\"time_ms\":1,\"step\":4,\"loss\":\"0.5\"}",
+		"{\"id\":\"3-0\",\"time_ms\":1,\"resumed_at\":3}",
 	};
 	struct series_set set = { 0 };
 	struct buf b;
@@ -151,8 +153,10 @@ static void series_show_their_course(void **state)
 		json_decref(entry);
 	}
 	series_print(&set, &b);
-	assert_string_equal(buf_text(&b), "loss      4.5 █!▁ 1.5   (3 points, lowest 1.5; attempt 2 from step 2)\n"
-					  "accuracy  0.5 ▅ 0.5   (1 point, lowest 0.5; attempt 2 from step 2)\n");
+	assert_string_equal(
+		buf_text(&b),
+		"loss      4.5 █!▁ 1.5   (3 points, lowest 1.5; attempt 2 from step 2; attempt 3 from step 3)\n"
+		"accuracy  0.5 ▅ 0.5   (1 point, lowest 0.5; attempt 2 from step 2; attempt 3 from step 3)\n");
 	series_set_done(&set);
 	buf_done(&b);
 }
