@@ -34,6 +34,7 @@ struct feed {
 	int in_flight; /* of this turn */
 	int64_t turn;
 	int64_t hole; /* Redis wants this record, which is too far back to look for; 0: none */
+	int64_t refusals;
 	bool is_open, is_closing, is_stale, is_armed;
 	struct event *timer;
 	char *chunk; /* FEED_READ_BYTES */
@@ -175,6 +176,7 @@ static void feed_refused(struct feed *feed, const struct error *err)
 		feed_settle(feed);
 		return;
 	}
+	feed->refusals++;
 	feed_rewind(feed, feed->acked.line);
 	feed_arm(feed, FEED_RETRY_MS);
 }
@@ -199,6 +201,7 @@ static void feed_answered(void *arg, bool ok, int64_t next, const struct error *
 			feed_pump(feed);
 		} else {
 			feed->acked = flight->end;
+			feed->refusals = 0;
 			feed_pump(feed);
 			feed_settle(feed);
 		}
@@ -259,6 +262,11 @@ static void feed_pump(struct feed *feed)
 	}
 }
 
+void feed_begin_at(struct feed *feed, int64_t line)
+{
+	feed_rewind(feed, line);
+}
+
 void feed_open(struct feed *feed)
 {
 	if (feed->is_open)
@@ -272,6 +280,7 @@ void feed_retry(struct feed *feed)
 	if (feed->is_armed)
 		event_del(feed->timer);
 	feed->is_armed = false;
+	feed->refusals = 0;
 	feed_pump(feed);
 }
 
@@ -292,4 +301,9 @@ void feed_drain(struct feed *feed)
 bool feed_is_drained(const struct feed *feed)
 {
 	return feed->is_stale || (!feed->hole && feed->acked.offset >= feed->o.spool->size);
+}
+
+int64_t feed_refusals(const struct feed *feed)
+{
+	return feed->refusals;
 }

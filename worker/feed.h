@@ -50,11 +50,14 @@ struct feed_options {
 struct feed *feed_new(const struct feed_options *options);
 void feed_free(struct feed *feed); /* answers still due are ignored */
 
+/* Redis wants this record first: what is before it is there. */
+void feed_begin_at(struct feed *feed, int64_t line);
 void feed_open(struct feed *feed);  /* from now on it may send: the connection is there */
 void feed_retry(struct feed *feed); /* the connection is back: send at once what is due */
 void feed_added(struct feed *feed); /* the spool has grown; sent within 20 ms */
 void feed_drain(struct feed *feed); /* nothing will be added: the rest at once; on_drained, unless it is already */
 bool feed_is_drained(const struct feed *feed);
+int64_t feed_refusals(const struct feed *feed); /* calls in a row that were refused since the connection stands */
 
 /* The two ways to send: they make calls of records. */
 void feed_send_log(struct jobs *jobs, const struct attempt_ref *ref, const struct feed_batch *batch, jobs_next_fn *fn,

@@ -41,6 +41,7 @@ worker_SOURCES := \
 	worker/ship.c \
 	worker/slots.c \
 	worker/spool.c \
+	worker/tail.c \
 	worker/units.c \
 	worker/watch.c \
 	worker/worker.c

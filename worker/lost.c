@@ -6,6 +6,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/proc.h"
+#include "worker/tail.h"
 
 enum {
 	LOST_SWEEP_MS = 5,        /* a killed process needs a moment to go */
@@ -22,6 +23,8 @@ struct lost {
 	bool is_of_this_boot;
 	bool is_swept;
 	int sweeps;
+	struct tail *tail;
+	bool is_tail_sent;
 	struct lost_call *call; /* the report on its way */
 };
 
@@ -72,6 +75,13 @@ static void lost_report(struct lost *lost)
 		    lost->call);
 }
 
+static void lost_tail_sent(void *arg)
+{
+	struct lost *lost = arg;
+	lost->is_tail_sent = true;
+	lost_arm(lost, 0);
+}
+
 static void lost_step(evutil_socket_t fd, short what, void *arg)
 {
 	struct lost *lost = arg;
@@ -87,7 +97,11 @@ static void lost_step(evutil_socket_t fd, short what, void *arg)
 		}
 	}
 	lost->is_swept = true;
-	lost_report(lost);
+	if (!lost->tail && !lost->is_tail_sent)
+		lost->tail = tail_new(lost->o.base, lost->o.jobs, &lost->o.record->ref, lost->o.folder, lost_tail_sent,
+				      lost);
+	if (!lost->tail || lost->is_tail_sent)
+		lost_report(lost);
 }
 
 struct lost *lost_new(const struct lost_options *options)
@@ -112,6 +126,7 @@ void lost_free(struct lost *lost)
 		return;
 	if (lost->call)
 		lost->call->lost = NULL;
+	tail_free(lost->tail);
 	event_free(lost->timer);
 	free(lost);
 }

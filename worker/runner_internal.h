@@ -64,7 +64,8 @@ struct runner {
 	char *resume_summary;
 	char *resume_path;
 	int64_t resume_step;
-	int64_t restore_at; /* when to try again; 0: not waiting */
+	int64_t restore_at;    /* when to try again; 0: not waiting */
+	int64_t restore_tries; /* of this checkpoint */
 	bool is_rejecting;
 	bool is_restored; /* ready to start as far as the checkpoint goes */
 
@@ -107,6 +108,7 @@ struct runner {
 	bool is_committing;
 	int64_t commit_at; /* when to try again; 0: not waiting */
 	bool is_idle;      /* nothing is left to ship */
+	int64_t dropping;  /* deleted checkpoints that Redis is told of */
 
 	/* the report */
 	bool is_reporting;

@@ -128,7 +128,9 @@ static void lease_on_state(void *arg, bool connected, const struct error *err)
 		log_failure(LOG_WARN, "redis is away; the program goes on", err);
 		return;
 	}
-	r->renew_at = 0;
+	r->renew_at = 0; /* everything that waited for Redis is due now */
+	r->commit_at = r->commit_at ? 1 : 0;
+	r->report_at = r->report_at ? 1 : 0;
 	feed_open(r->log_feed);
 	feed_open(r->point_feed);
 	feed_retry(r->log_feed);

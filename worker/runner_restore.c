@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "worker/runner_internal.h"
 
-enum { RESTORE_RETRY_MS = 2000 };
+enum { RESTORE_RETRY_MS = 2000, RESTORE_SAY_EACH = 30 };
 
 static void restore_forget(struct runner *r)
 {
@@ -14,6 +14,7 @@ static void restore_forget(struct runner *r)
 	free(r->resume_path);
 	r->resume_id = r->resume_summary = r->resume_path = NULL;
 	r->resume_step = -1;
+	r->restore_tries = 0;
 }
 
 static void restore_is_done(struct runner *r)
@@ -74,7 +75,8 @@ static void restore_finished(void *arg, bool ok, const char *resume, int64_t ste
 		jobs_reject(r->jobs, &r->record->ref, r->resume_id, err->message, restore_rejected, r);
 		return;
 	}
-	runner_say(r, "checkpoint %s cannot be fetched yet: %s", r->resume_id, err->message);
+	if (r->restore_tries++ % RESTORE_SAY_EACH == 0)
+		runner_say(r, "checkpoint %s cannot be fetched yet: %s", r->resume_id, err->message);
 	r->restore_at = clock_boot_ms() + RESTORE_RETRY_MS;
 	runner_wake(r);
 }

@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "worker/runner_internal.h"
 
-enum { SHIP_RETRY_MS = 500 };
+enum { SHIP_RETRY_MS = 500, SHIP_REFUSALS_MAX = 6 };
 
 static void ship_forget(struct runner *r)
 {
@@ -79,14 +79,16 @@ static void ship_dropped(void *arg, const char *text, size_t len, const struct e
 	struct runner *r = arg;
 	(void)text;
 	(void)len;
+	r->dropping--;
 	if (err) /* the next commit answers it again, and it is dropped then */
 		log_failure(LOG_DEBUG, "a deleted checkpoint could not be dropped", err);
-	(void)r;
+	runner_check_shipped(r);
 }
 
 static void ship_deleted(void *arg, const char *id)
 {
 	struct runner *r = arg;
+	r->dropping++;
 	jobs_drop(r->jobs, &r->record->ref, &id, 1, ship_dropped, r);
 }
 
@@ -143,18 +145,28 @@ void runner_ship_last(struct runner *r)
 	runner_check_shipped(r);
 }
 
+/* A Redis that answers but takes no more log (it is full) must not keep the end of a run from being reported:
+ * that is what makes room. The spool has the rest. */
+static bool ship_is_told(const struct runner *r, const struct feed *feed)
+{
+	return feed_is_drained(feed) || (r->is_connected && feed_refusals(feed) >= SHIP_REFUSALS_MAX);
+}
+
 void runner_check_shipped(struct runner *r)
 {
 	if (r->state != RUN_SHIPPING)
 		return;
-	bool done = r->is_idle && !r->commit_id && feed_is_drained(r->log_feed) && feed_is_drained(r->point_feed);
-	if (done || r->stop == STOP_STALE)
+	bool shipped = r->is_idle && !r->commit_id && !r->dropping;
+	if (r->stop == STOP_STALE || (shipped && ship_is_told(r, r->log_feed) && ship_is_told(r, r->point_feed)))
 		runner_step(r, ON_SHIPPED);
 }
 
 int64_t runner_ship_tick(struct runner *r, int64_t now)
 {
+	runner_check_shipped(r);
 	if (r->commit_at && now >= r->commit_at && r->commit_id && !r->is_committing)
 		ship_commit(r);
+	if (r->state == RUN_SHIPPING && !r->commit_at && r->is_idle)
+		return now + SHIP_RETRY_MS; /* what Redis refuses is counted, not announced */
 	return r->commit_at ? r->commit_at : INT64_MAX;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SPOOL_PENDING_MAX = 4 * 1024 * 1024 }; /* flushed long before: this many bytes are one very busy turn */
@@ -15,6 +16,28 @@ bool spool_open(struct spool *spool, const char *path, bool stamped, struct erro
 	spool->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (spool->fd < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot make the spool %s", path);
+	return true;
+}
+
+/* The end of the last whole record. */
+static int64_t spool_whole_size(int fd, int64_t size)
+{
+	char chunk[SPOOL_RECORD_MAX + SPOOL_STAMP_MAX];
+	int64_t from = size > (int64_t)sizeof chunk ? size - (int64_t)sizeof chunk : 0;
+	ssize_t got = pread(fd, chunk, sizeof chunk, from);
+	const char *newline = got > 0 ? memrchr(chunk, '\n', (size_t)got) : NULL;
+	return newline ? from + (newline - chunk) + 1 : 0;
+}
+
+bool spool_open_left(struct spool *spool, const char *path, struct error *err)
+{
+	struct stat st;
+	*spool = (struct spool){ .stamped = true, .next = 1 };
+	buf_init(&spool->pending, 0);
+	spool->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (spool->fd < 0 || fstat(spool->fd, &st) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot read the spool %s", path);
+	spool->size = spool_whole_size(spool->fd, st.st_size);
 	return true;
 }
 

@@ -34,6 +34,8 @@ struct spool {
 
 /* Starts it new: what an earlier file held is gone. */
 bool spool_open(struct spool *spool, const char *path, bool stamped, struct error *err) MUST_CHECK;
+/* One that another process has written and left: for reading. A torn last record does not count. */
+bool spool_open_left(struct spool *spool, const char *path, struct error *err) MUST_CHECK;
 void spool_done(struct spool *spool);
 
 /* text holds no newline; what is past SPOOL_RECORD_MAX is dropped (callers cut). stream is ignored without stamps. */

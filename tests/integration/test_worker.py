@@ -360,6 +360,92 @@ def test_the_end_is_reported_however_long_redis_is_away(cluster):
     assert log_lines(cluster.log_text(job), 1) == ["bye"]
 
 
+def test_the_tail_of_a_dead_runners_log_is_sent(cluster, tmp_path):
+    job = cluster.submit(job_of(f"[ $STOKER_ATTEMPT = 2 ] && exit; echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done;"
+                                f"for i in $(seq 1 500); do echo $i; done; touch {tmp_path}/said; exec sleep 600", lease="1m"))
+    wait_lines(cluster, job, 1, 1)
+    runner, _ = pids(cluster, job)
+    spool = run_folder(cluster, job) / "spool.log"
+    cluster.redis.process.signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    wait_until(lambda: " o 500\n" in spool.read_text(), what="the spool has it all")
+    os.kill(runner, signal.SIGKILL)
+    cluster.redis.process.signal(signal.SIGCONT)
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert log_lines(cluster.log_text(job), 1) == ["up"] + [str(i) for i in range(1, 501)]
+
+
+def test_a_full_redis_still_hears_of_the_end(cluster, tmp_path):
+    job = cluster.submit(job_of(f"echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo bye"))
+    wait_lines(cluster, job, 1, 1)
+    redis = cluster.redis.client()
+    redis.config_set("maxmemory", "1mb")
+    (tmp_path / "go").touch()
+    wait_until(lambda: cluster.job(job)["state"] == "succeeded", what="the end is reported")
+    redis.config_set("maxmemory", "0")
+
+
+# ---- checkpoints ----
+
+COUNT_WITH_CHECKPOINTS = """
+n=0
+[ -n "$STOKER_RESUME" ] && n=$(cat "$STOKER_RESUME") && echo resumed=$n step=$STOKER_RESUME_STEP
+while [ $n -lt 8 ]; do
+    n=$((n + 1)); echo step=$n loss=0.5
+    echo $n > out-$n.txt
+    echo "{\\"t\\":\\"checkpoint\\",\\"path\\":\\"out-$n.txt\\",\\"step\\":$n}" >&3
+    [ $n = 5 ] && [ $STOKER_ATTEMPT = 1 ] && { %s; }
+    sleep 0.05
+done
+"""
+
+
+def committed(cluster, job):
+    n = job.split("-")[1]
+    return {i: json.loads(c) for i, c in cluster.redis.client().hgetall(f"stoker:{{default}}:checkpoints:{n}").items()}
+
+
+def test_an_attempt_goes_on_from_the_last_checkpoint(cluster):
+    job = cluster.submit(job_of(COUNT_WITH_CHECKPOINTS % "exec sleep 600", lease="1m"))
+    wait_until(lambda: any(c["step"] == 5 for c in committed(cluster, job).values()), what="checkpoint 5 is committed")
+    runner, _ = pids(cluster, job)
+    os.kill(runner, signal.SIGKILL)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    assert log_lines(cluster.log_text(job), 2)[0] == "resumed=5 step=5"
+    resumed = events(cluster, job, "recovery.resumed")
+    assert [e["checkpoint"] for e in resumed] == [done["resume"]]
+    assert max(c["step"] for c in committed(cluster, job).values() if c["state"] == "committed") == 8
+
+
+def test_drain_ships_the_last_checkpoint(cluster):
+    job = cluster.submit(job_of("""
+if [ -n "$STOKER_RESUME" ]; then echo resumed $(cat "$STOKER_RESUME"); exit 0; fi
+trap 'echo 77 > $STOKER_CHECKPOINT_DIR/last.txt; echo "{\\"t\\":\\"checkpoint\\",\\"path\\":\\"$STOKER_CHECKPOINT_DIR/last.txt\\",\\"step\\":77}" >&3; exit 75' TERM
+echo up; while :; do sleep 0.02; done
+"""))
+    wait_lines(cluster, job, 1, 1)
+    assert cluster.workers[0].stop() == 0
+    cluster.start_worker(0)
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    assert log_lines(cluster.log_text(job), 2) == ["resumed 77"]
+
+
+def test_a_damaged_checkpoint_is_not_resumed_from(cluster):
+    job = cluster.submit(job_of(COUNT_WITH_CHECKPOINTS % "exec sleep 600", lease="1m"))
+    wait_until(lambda: any(c["step"] == 5 for c in committed(cluster, job).values()), what="checkpoint 5 is committed")
+    newest = max(committed(cluster, job).values(), key=lambda c: c["step"])
+    data = next(p for p in Path(newest["uri"].removeprefix("file://")).parent.iterdir() if p.stat().st_size >= 1024)
+    data.write_bytes(bytes(len(data.read_bytes())))
+    runner, _ = pids(cluster, job)
+    os.kill(runner, signal.SIGKILL)
+    done = cluster.wait_final(job)
+    assert done["state"] == "succeeded"
+    assert log_lines(cluster.log_text(job), 2)[0] == "resumed=4 step=4"
+    assert [e["checkpoint"] for e in events(cluster, job, "checkpoint.rejected")] != []
+
+
 # ---- what a machine has ----
 
 def test_gpus_are_exclusive_also_over_a_restart(cluster, tmp_path):
