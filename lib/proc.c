@@ -10,7 +10,10 @@
 #include <unistd.h>
 #include "lib/buf.h"
 
-enum { PROC_ENVIRON_MAX = 4 * 1024 * 1024 }; /* the kernel's own bound on arguments and environment is near this */
+enum {
+	PROC_ENVIRON_MAX = 4 * 1024 * 1024, /* the kernel's own bound on arguments and environment is near this */
+	PROC_FIELD_START = 22,
+};
 
 static bool proc_read(pid_t pid, const char *name, struct buf *into)
 {
@@ -33,18 +36,28 @@ bool proc_stat(pid_t pid, struct proc_stat *stat)
 	buf_init(&text, 4096);
 	if (!proc_read(pid, "stat", &text))
 		return false;
-	/* The name stands in parentheses and may hold any character: the fields start after the last one. */
-	const char *fields = strrchr(buf_text(&text), ')');
-	int parent, group, session;
-	long long start;
-	if (!fields ||
-	    sscanf(fields + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld",
-		   &stat->state, &parent, &group, &session, &start) != 5)
+	/* The name stands in parentheses and may hold any character: the fields start after the last one. They are
+	 * numbered as in proc(5), where the state is the third. */
+	const char *at = strrchr(buf_text(&text), ')');
+	if (!at || at[1] != ' ' || !at[2])
 		return false;
-	stat->parent = parent;
-	stat->group = group;
-	stat->session = session;
-	stat->start = start;
+	*stat = (struct proc_stat){ .state = at[2] };
+	at += 3;
+	for (int field = 4; field <= PROC_FIELD_START; field++) {
+		char *end;
+		long long value = strtoll(at, &end, 10);
+		if (end == at)
+			return false;
+		at = end;
+		if (field == 4)
+			stat->parent = (pid_t)value;
+		else if (field == 5)
+			stat->group = (pid_t)value;
+		else if (field == 6)
+			stat->session = (pid_t)value;
+		else if (field == PROC_FIELD_START)
+			stat->start = value;
+	}
 	return true;
 }
 

@@ -1,7 +1,6 @@
 #include "worker/capacity.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <sched.h>
 #include <string.h>
@@ -13,9 +12,12 @@ static int64_t capacity_number(const char *path, const char *name)
 	char line[256];
 	CLEANUP(fclose_p) FILE *f = fopen(path, "re");
 	while (f && fgets(line, sizeof line, f)) {
-		int64_t value;
+		char *end;
 		size_t len = strlen(name);
-		if (!strncmp(line, name, len) && sscanf(line + len, "%" SCNd64, &value) == 1)
+		if (strncmp(line, name, len) != 0)
+			continue;
+		int64_t value = strtoll(line + len, &end, 10);
+		if (end > line + len)
 			return value;
 	}
 	return -1;
@@ -34,7 +36,7 @@ static int64_t capacity_cgroup_limit(void)
 	char line[4096], path[4300];
 	int64_t limit = -1;
 	CLEANUP(fclose_p) FILE *f = fopen("/proc/self/cgroup", "re");
-	if (!f || !fgets(line, sizeof line, f) || strncmp(line, "0::", 3))
+	if (!f || !fgets(line, sizeof line, f) || strncmp(line, "0::", 3) != 0)
 		return -1;
 	line[strcspn(line, "\n")] = '\0';
 	for (char *group = line + 3; *group;) {

@@ -32,18 +32,20 @@ bool identity_take(const char *state_dir, int *lock_fd, struct error *err)
 	if (!identity_make_folders(state_dir, err))
 		return false;
 	CLEANUP(free_p) char *path = mem_printf("%s/lock", state_dir);
-	CLEANUP(close_fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return error_set(err, ERR_CONFLICT, "give each worker a --state-dir of its own",
-					 "another worker uses the state folder %s", state_dir);
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot lock %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*lock_fd = fd;
+		return true;
 	}
-	*lock_fd = fd;
-	fd = -1;
-	return true;
+	if (errno == EWOULDBLOCK)
+		error_set(err, ERR_CONFLICT, "give each worker a --state-dir of its own",
+			  "another worker uses the state folder %s", state_dir);
+	else
+		error_errno(err, ERR_SYSTEM, NULL, "cannot lock %s", path);
+	close(fd);
+	return false;
 }
 
 /* The grammar of worker ids in docs/protocol.md. */

@@ -188,19 +188,26 @@ bool run_pids_write(const char *folder, const struct run_pid *runner, const stru
 	return run_write(folder, "pid", text, strlen(text), err);
 }
 
+static bool run_pid_parse(const char **at, const char *who, struct run_pid *into)
+{
+	char *end;
+	into->pid = (pid_t)strtol(*at, &end, 10);
+	into->start = strtoll(end, &end, 10);
+	size_t len = strlen(who);
+	if (*end != ' ' || strncmp(end + 1, who, len) != 0)
+		return false;
+	*at = end + 1 + len;
+	return true;
+}
+
 void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *program)
 {
-	int runner_pid = 0, program_pid = 0;
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, 4096);
-	*runner = *program = (struct run_pid){ 0 };
-	if (!run_read(folder, "pid", &text, NULL))
-		return;
-	if (sscanf(buf_text(&text), "%d %" SCNd64 " runner %d %" SCNd64 " program", &runner_pid, &runner->start,
-		   &program_pid, &program->start) != 4)
-		return;
-	runner->pid = runner_pid;
-	program->pid = program_pid;
+	bool ok = run_read(folder, "pid", &text, NULL);
+	const char *at = buf_text(&text);
+	if (!ok || !run_pid_parse(&at, "runner", runner) || !run_pid_parse(&at, "program", program))
+		*runner = *program = (struct run_pid){ 0 };
 }
 
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)

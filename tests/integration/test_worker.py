@@ -66,14 +66,13 @@ def redis_is_back(cluster):
 # ---- how attempts end ----
 
 def test_a_program_runs_to_its_end(cluster, tmp_path):
-    job = cluster.submit(job_of('echo one; echo "two" >&2; printf three; echo "$STOKER_JOB $STOKER_ATTEMPT" > $STOKER_OUTPUT_DIR/x',
-                                env={"COLOUR": "green"}))
+    job = cluster.submit(job_of('echo one; echo "two" >&2; printf three; echo $STOKER_JOB > $STOKER_OUTPUT_DIR/x'))
     assert cluster.wait_final(job)["state"] == "succeeded"
     entries = cluster.log_text(job)
     assert log_lines(entries, 1) == ["one", "three"]
     assert log_lines(entries, 1, "stderr") == ["two"]
-    kept = wait_until(lambda: list(cluster.state_dir().glob(f"finished/{job}-*")), what="the folder of the ended run")[0]
-    assert (kept / "output/x").read_text() == f"{job} 1\n"
+    kept, = wait_until(lambda: list(cluster.state_dir().glob(f"finished/{job}-*")), what="the folder of the ended run")
+    assert (kept / "output/x").read_text() == f"{job}\n"
     assert [line.split(" ", 2)[1:] for line in (kept / "spool.log").read_text().splitlines()
             if line.split(" ", 2)[1] in "oe"] == [["o", "one"], ["e", "two"], ["o", "three"]]
     wait_until(lambda: not (kept / "work").exists(), what="what nobody needs is removed")
@@ -81,8 +80,7 @@ def test_a_program_runs_to_its_end(cluster, tmp_path):
 
 
 def test_the_environment_of_a_program(cluster):
-    job = cluster.submit(job_of("env; echo cwd=$PWD; ls -l /proc/self/fd | wc -l", env={"COLOUR": "green", "STOKER_JOB": "mine"},
-                                resources={"gpus": 1}) | {"env": {"COLOUR": "green"}})
+    job = cluster.submit(job_of("env; echo cwd=$PWD", env={"COLOUR": "green"}, resources={"gpus": 1}))
     assert cluster.wait_final(job)["state"] == "succeeded"
     env = dict(line.split("=", 1) for line in log_lines(cluster.log_text(job), 1) if "=" in line)
     record = cluster.job(job)
@@ -140,8 +138,9 @@ def test_cancel_kills_who_does_not_listen(cluster):
 
 
 def test_timeout_and_stall(cluster):
-    slow = cluster.submit(job_of("while :; do echo .; sleep 0.05; done", timeout="400ms", retry={**RETRY, "max_attempts": 1}))
-    quiet = cluster.submit(job_of("echo .; sleep 600", stall_timeout="400ms", retry={**RETRY, "max_attempts": 1}))
+    once = {**RETRY, "max_attempts": 1}
+    slow = cluster.submit(job_of("while :; do echo .; sleep 0.05; done", timeout="400ms", retry=once))
+    quiet = cluster.submit(job_of("echo .; sleep 600", stall_timeout="400ms", retry=once))
     done = cluster.wait_final(slow)
     assert (done["state"], done["cause"], done["error"]) == ("failed", "timeout", "it ran longer than its timeout")
     done = cluster.wait_final(quiet)
@@ -334,8 +333,15 @@ def test_on_partition_stop_the_program_ends_before_the_lease(cluster):
 # ---- Redis goes ----
 
 def test_redis_away_the_run_goes_on_and_the_log_has_no_hole(cluster, tmp_path):
-    script = f"for i in $(seq 1 4000); do echo $i; [ $((i % 100)) = 0 ] && sleep 0.05; [ $i = 1000 ] && touch {tmp_path}/mid;" \
-             f"[ $i = 3000 ] && touch {tmp_path}/late; done; echo step=4000 loss=1"
+    script = f"""
+for i in $(seq 1 4000); do
+    echo $i
+    [ $((i % 100)) = 0 ] && sleep 0.05
+    [ $i = 1000 ] && touch {tmp_path}/mid
+    [ $i = 3000 ] && touch {tmp_path}/late
+done
+echo step=4000 loss=1
+"""
     job = cluster.submit(job_of(script))
     wait_until((tmp_path / "mid").exists, what="it is in the middle")
     _, program = pids(cluster, job)
@@ -361,8 +367,12 @@ def test_the_end_is_reported_however_long_redis_is_away(cluster):
 
 
 def test_the_tail_of_a_dead_runners_log_is_sent(cluster, tmp_path):
-    job = cluster.submit(job_of(f"[ $STOKER_ATTEMPT = 2 ] && exit; echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done;"
-                                f"for i in $(seq 1 500); do echo $i; done; touch {tmp_path}/said; exec sleep 600", lease="1m"))
+    job = cluster.submit(job_of(f"""
+[ $STOKER_ATTEMPT = 2 ] && exit
+echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done
+for i in $(seq 1 500); do echo $i; done
+exec sleep 600
+""", lease="1m"))
     wait_lines(cluster, job, 1, 1)
     runner, _ = pids(cluster, job)
     spool = run_folder(cluster, job) / "spool.log"
@@ -421,7 +431,8 @@ def test_an_attempt_goes_on_from_the_last_checkpoint(cluster):
 def test_drain_ships_the_last_checkpoint(cluster):
     job = cluster.submit(job_of("""
 if [ -n "$STOKER_RESUME" ]; then echo resumed $(cat "$STOKER_RESUME"); exit 0; fi
-trap 'echo 77 > $STOKER_CHECKPOINT_DIR/last.txt; echo "{\\"t\\":\\"checkpoint\\",\\"path\\":\\"$STOKER_CHECKPOINT_DIR/last.txt\\",\\"step\\":77}" >&3; exit 75' TERM
+save() { echo 77 > last.txt; echo '{"t":"checkpoint","path":"last.txt","step":77}' >&3; exit 75; }
+trap save TERM
 echo up; while :; do sleep 0.02; done
 """))
     wait_lines(cluster, job, 1, 1)
