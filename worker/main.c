@@ -26,15 +26,15 @@ static int main_run(const struct worker_settings *settings)
 	ready_fd_keep(settings->ready_fd);
 	signal(SIGPIPE, SIG_IGN); /* writes to a program or a server that went away are errors, not deaths */
 	struct event_base *base = event_base_new();
-	struct worker *worker = base ? worker_new(base, settings, &err) : NULL;
-	if (!worker) {
+	struct worker *worker = worker_new(base, settings, &err);
+	bool ok = worker != NULL;
+	if (ok)
+		event_base_dispatch(base);
+	else
 		log_failure(LOG_ERROR, "cannot start", &err);
-		return error_kind_of(err.kind)->exit_code;
-	}
-	event_base_dispatch(base);
 	worker_free(worker);
 	event_base_free(base);
-	return 0;
+	return ok ? 0 : error_kind_of(err.kind)->exit_code;
 }
 
 int main(int argc, char **argv)
