@@ -28,6 +28,11 @@ static const struct redis_error_row redis_errors[] = {
 	{ "BUSY", ERR_UNAVAILABLE, false, "a script of somebody keeps Redis busy" },
 	{ "CLUSTERDOWN", ERR_UNAVAILABLE, false, NULL },
 	{ "TRYAGAIN", ERR_UNAVAILABLE, false, NULL },
+	{ "UNBLOCKED", ERR_UNAVAILABLE, false, NULL },
+	{ "DENIED", ERR_AUTH, false, "set a password there, or switch protected-mode off" },
+	{ "ERR max number of clients", ERR_UNAVAILABLE, false, "raise maxclients in Redis" },
+	{ "ERR Function not found", ERR_INTERNAL, false, "the function library in this Redis lacks it" },
+	{ "ERR unknown command", ERR_INTERNAL, false, "Redis 7.0 or newer is needed, with FUNCTION and FCALL" },
 	{ "MOVED", ERR_UNAVAILABLE, false, "this is a node of a Redis Cluster that does not hold the queue" },
 	{ "ASK", ERR_UNAVAILABLE, false, "this is a node of a Redis Cluster that does not hold the queue" },
 };

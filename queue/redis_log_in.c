@@ -6,8 +6,8 @@
 
 /*
  * The log-in: AUTH, SELECT, CLIENT SETNAME and PING go out together. What AUTH or
- * SELECT refuse, and a PING answered with NOAUTH or LOADING, gives the connection
- * up; that a name was refused, or a PING by the ACL, does no harm. Then the owner's
+ * SELECT refuse gives the connection up, and so does an error to the others that
+ * would meet every command (NOAUTH, LOADING, too many clients). Then the owner's
  * setup runs.
  */
 
@@ -40,22 +40,19 @@ static void redis_log_in_must(void *arg, const struct redisReply *reply, const s
 	redis_log_in_failed(redis, &refused);
 }
 
-static void redis_log_in_may(void *arg, const struct redisReply *reply, const struct error *err)
+/* About this command only, or about writing: everything else is still possible. */
+static bool redis_log_in_is_harmless(const struct error *err)
 {
-	struct redis *redis = arg;
-	(void)reply;
-	(void)err;
-	if (redis->state == REDIS_SETUP)
-		redis_log_in_next(redis);
+	return err->kind == ERR_INTERNAL || strstr(err->message, ": NOPERM") || strstr(err->message, ": MISCONF");
 }
 
-static void redis_log_in_ping(void *arg, const struct redisReply *reply, const struct error *err)
+static void redis_log_in_may(void *arg, const struct redisReply *reply, const struct error *err)
 {
 	struct redis *redis = arg;
 	(void)reply;
 	if (redis->state != REDIS_SETUP)
 		return;
-	if (err && (strstr(err->message, ": NOAUTH") || strstr(err->message, ": LOADING")))
+	if (err && !redis_log_in_is_harmless(err))
 		redis_log_in_failed(redis, err);
 	else
 		redis_log_in_next(redis);
@@ -84,7 +81,7 @@ void redis_log_in(struct redis *redis)
 	if (redis->name)
 		redis_log_in_call(redis, redis_log_in_may, 3,
 				  (const char *const[]){ "CLIENT", "SETNAME", redis->name });
-	redis_log_in_call(redis, redis_log_in_ping, 1, (const char *const[]){ "PING" });
+	redis_log_in_call(redis, redis_log_in_may, 1, (const char *const[]){ "PING" });
 }
 
 void redis_setup(struct redis *redis, bool is_missing)

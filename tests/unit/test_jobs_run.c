@@ -8,7 +8,7 @@
 #include "lib/buf.h"
 #include "tests/unit/jobs_fixture.h"
 
-static void test_run(void **state)
+static void test_claim(void **state)
 {
 	struct fixture *f = *state;
 	submit(f);
@@ -32,7 +32,15 @@ static void test_run(void **state)
 	assert_string_equal(f->claim.ref.token, ref.token);
 	claim(f, 2);
 	assert_int_equal(f->count, 0);
+}
 
+/* What a runner reports while it runs, and at the end; with another token nothing is taken. */
+static void test_reports(void **state)
+{
+	struct fixture *f = *state;
+	submit(f);
+	claim(f, 1);
+	struct attempt_ref ref = f->claim.ref;
 	struct renewal renewal = { .phase = "running", .step = 5, .resumed = "cold" };
 	jobs_renew(f->jobs, &ref, &renewal, on_verdict, f);
 	GOOD(f);
@@ -251,7 +259,8 @@ static void test_doorbell(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_run), TEST(test_streams), TEST(test_checkpoints), TEST(test_stops), TEST(test_doorbell),
+		TEST(test_claim),       TEST(test_reports), TEST(test_streams),
+		TEST(test_checkpoints), TEST(test_stops),   TEST(test_doorbell),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,7 @@ static void test_errors(void **state)
 		{ "MISCONF x", NULL, NULL, ERR_UNAVAILABLE },
 		{ "READONLY x", NULL, NULL, ERR_UNAVAILABLE },
 		{ "LOADING x", NULL, NULL, ERR_UNAVAILABLE },
+		{ "ERR Function not found", NULL, "the function library in this Redis lacks it", ERR_INTERNAL },
 		{ "MYSTERY x", NULL, NULL, ERR_INTERNAL },
 	};
 	open_redis(f, &(struct redis_options){ .url = f->server.url });
@@ -368,6 +369,21 @@ static void test_password(void **state)
 	assert_int_equal(f->loss.kind, ERR_AUTH);
 }
 
+static void test_too_many_clients(void **state)
+{
+	struct fixture *f = *state;
+	redisContext *one = redisConnectUnix(f->server.socket);
+	freeReplyObject(redisCommand(one, "CONFIG SET maxclients 1"));
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .name = "n" });
+	UNTIL(&f->loop, f->changes > 0);
+	assert_false(f->connected);
+	assert_non_null(strstr(f->loss.message, "max number of clients"));
+	assert_int_equal(f->loss.kind, ERR_UNAVAILABLE);
+	freeReplyObject(redisCommand(one, "CONFIG SET maxclients 100"));
+	redisFree(one);
+	UNTIL(&f->loop, f->connected);
+}
+
 static void test_refuse(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +423,7 @@ int main(void)
 		TEST(test_bounds),
 		TEST(test_database),
 		TEST(test_password),
+		TEST(test_too_many_clients),
 		TEST(test_refuse),
 		TEST(test_bad_url),
 	};
