@@ -173,17 +173,27 @@ static bool file_missing(struct error *err, const struct store *store, const cha
 	return file_error(err, store, what, key);
 }
 
+static void file_get_close(struct store_get *get)
+{
+	struct file_get *file = (struct file_get *)get;
+	close(file->fd);
+	free(file->key);
+	free(file);
+}
+
 static bool file_get(struct store *store, const char *key, struct store_get **get, struct error *err)
 {
-	CLEANUP(close_fd) int fd = beneath_open(file_store_of(store)->root, key, O_RDONLY | O_NONBLOCK, 0);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	int fd = beneath_open(file_store_of(store)->root, key, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0)
 		return file_missing(err, store, "read", key);
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, ERR_NOT_FOUND, NULL, "store %s: %s is not an object", store->url, key);
 	struct file_get *file = mem_alloc(sizeof *file);
-	*file = (struct file_get){ .base = { .store = store, .size = st.st_size }, .key = mem_strdup(key), .fd = fd };
-	fd = -1;
+	*file = (struct file_get){ .base = { .store = store }, .key = mem_strdup(key), .fd = fd };
+	struct stat st;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		file_get_close(&file->base);
+		return error_set(err, ERR_NOT_FOUND, NULL, "store %s: %s is not an object", store->url, key);
+	}
+	file->base.size = st.st_size;
 	*get = &file->base;
 	return true;
 }
@@ -197,14 +207,6 @@ static bool file_read(struct store_get *get, void *data, size_t size, size_t *le
 	while (got < 0 && errno == EINTR);
 	*len = got > 0 ? (size_t)got : 0;
 	return got >= 0 || file_error(err, get->store, "read", file->key);
-}
-
-static void file_get_close(struct store_get *get)
-{
-	struct file_get *file = (struct file_get *)get;
-	close(file->fd);
-	free(file->key);
-	free(file);
 }
 
 static struct store_stat file_stat_of(const struct stat *st)

@@ -76,22 +76,29 @@ static char *tarball_clean_path(const char *path, bool is_folder)
 	return beneath_is_path(clean) ? STEAL(clean) : NULL;
 }
 
-static bool tarball_check(struct tarball_reader *r, struct archive_entry *entry, const struct tarball_member *expected)
+/* Whatever is expected: only what can do no harm. The entry's clean path, which the caller frees; NULL: refused. */
+static char *tarball_check(struct tarball_reader *r, struct archive_entry *entry)
 {
 	const char *raw = archive_entry_pathname(entry);
-	if (!raw)
-		return tarball_damaged(r, "an entry", "has no name");
+	if (!raw) {
+		tarball_damaged(r, "an entry", "has no name");
+		return NULL;
+	}
 	const char *extra = tarball_extra(entry);
-	if (extra)
-		return tarball_damaged(r, raw, extra);
-	bool is_folder = archive_entry_filetype(entry) == AE_IFDIR;
-	CLEANUP(free_p) char *path = tarball_clean_path(raw, is_folder);
+	char *path = extra ? NULL : tarball_clean_path(raw, archive_entry_filetype(entry) == AE_IFDIR);
 	if (!path)
-		return tarball_damaged(r, raw, "is not a clean relative path");
-	if (!expected || strcmp(path, expected->path) != 0 || is_folder != expected->is_folder)
-		return tarball_damaged(r, raw, "is not in the manifest");
+		tarball_damaged(r, raw, extra ? extra : "is not a clean relative path");
+	return path;
+}
+
+static bool tarball_match(struct tarball_reader *r, struct archive_entry *entry, const char *path,
+			  const struct tarball_member *expected)
+{
+	bool is_folder = archive_entry_filetype(entry) == AE_IFDIR;
+	if (strcmp(path, expected->path) != 0 || is_folder != expected->is_folder)
+		return tarball_damaged(r, path, "is not in the manifest");
 	if (!is_folder && (!archive_entry_size_is_set(entry) || archive_entry_size(entry) != expected->size))
-		return tarball_damaged(r, raw, "has another size than in the manifest");
+		return tarball_damaged(r, path, "has another size than in the manifest");
 	return true;
 }
 
@@ -193,10 +200,14 @@ static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *e
 			break;
 		if (result != ARCHIVE_OK)
 			return tarball_parse_error(r);
-		const struct tarball_member *member = count < expected->count ? &expected->members[count] : NULL;
-		if (!tarball_check(r, entry, member) || !tarball_unpack_member(r, member))
+		CLEANUP(free_p) char *path = tarball_check(r, entry);
+		if (!path)
 			return false;
-		count++;
+		if (count == expected->count)
+			return tarball_damaged(r, path, "is not in the manifest");
+		const struct tarball_member *member = &expected->members[count++];
+		if (!tarball_match(r, entry, path, member) || !tarball_unpack_member(r, member))
+			return false;
 	}
 	if (r->err->kind != ERR_NONE)
 		return false;

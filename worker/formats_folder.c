@@ -85,7 +85,7 @@ static json_t *folder_json(const struct folder *f, const char *name)
 
 static struct format_verdict folder_torn(const char *framework, const char *why, const char *name)
 {
-	CLEANUP(free_p) char *words = mem_printf("%s%s%s", name, *name ? " " : "", why);
+	CLEANUP(free_p) char *words = mem_printf("%s %s", name, why);
 	return format_verdict_of(FORMAT_TORN, framework, words);
 }
 

@@ -44,12 +44,13 @@ static bool place_copy_file(int from, int folder, const char *name, mode_t mode)
 
 static bool place_copy(int from_folder, const char *from_name, int to_folder, const char *to_name);
 
-/* Takes the descriptor. */
 static bool place_copy_entries(int from, int to)
 {
-	DIR *dir = fdopendir(from);
+	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!dir) {
-		close(from);
+		if (fd >= 0)
+			close(fd);
 		return false;
 	}
 	bool ok = true;
@@ -77,9 +78,7 @@ static bool place_copy(int from_folder, const char *from_name, int to_folder, co
 	CLEANUP(close_fd) int to = openat(to_folder, to_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (to < 0)
 		return false;
-	int entries = from;
-	from = -1;
-	return place_copy_entries(entries, to) && fchmod(to, st.st_mode & 0777) == 0 && fsync(to) == 0;
+	return place_copy_entries(from, to) && fchmod(to, st.st_mode & 0777) == 0 && fsync(to) == 0;
 }
 
 /* A file is replaced by the rename itself; a folder, or something of another kind, has to go first. */

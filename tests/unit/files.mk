@@ -1,11 +1,13 @@
 # What several tests use.
 unit_SUPPORT := \
+	tests/unit/attempt.c \
 	tests/unit/certificates.c \
 	tests/unit/folder.c \
 	tests/unit/jobs_fixture.c \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
+	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \
 	test_cli_entries \

@@ -419,6 +419,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_formats_are_not_tried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_sink_that_fails_is_named, setup, teardown),
 	};
-	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
