@@ -30,7 +30,7 @@ local function attempt_error_text(j, cause, detail)
     elseif j.f.stop_reason and (cause == 'cancelled' or cause == 'corrupted') then
         return j.f.stop_reason
     elseif detail.error then
-        return clip(detail.error, TEXT_MAX)
+        return sentence_of(detail.error)
     elseif detail.signal then
         return 'signal ' .. as_text(detail.signal)
     elseif detail.exit and detail.exit ~= 0 then
@@ -51,8 +51,8 @@ local function attempt_lost(q, j, actor)
     local most = spec_policy(q, j.n).max_lost
     job_set(j, 'lost', lost)
     if lost >= most then
-        return attempt_failed(q, j, actor, clip(('lost %d times in a row without a new checkpoint (retry.max_lost is ' ..
-            '%d); the last time: %s'):format(lost, most, j.f.error), TEXT_MAX))
+        local why = 'lost %d times in a row without a new checkpoint (retry.max_lost is %d); the last time: %s'
+        return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX))
     end
     job_queue(q, j, 'lose', '!front', 'lost')
     event_note(q, j, 'job.lost', 'state', 'queued', 'cause', 'lost', 'actor', actor, 'worker', j.f.worker, 'error',
@@ -128,7 +128,11 @@ local function attempt_end(q, j, reported, detail, actor)
 end
 
 -- The types of everything that the end of an attempt may write, checked before.
-local function attempt_expect_types(q, j)
+local function attempt_expect_types(q, j, cause)
+    if cause == 'succeeded' and j.f.state == 'running' and j.f.stop ~= 'corrupted' then
+        expect_type(q, 'stream', 'ready:' .. j.f.lane)
+        return -- the usual end writes nothing else
+    end
     expect_type(q, 'list', 'history:' .. j.n)
     expect_type(q, 'hash', 'checkpoints:' .. j.n)
     expect_type(q, 'string', 'spec:' .. j.n)

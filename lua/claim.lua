@@ -56,9 +56,9 @@ do
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
         job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
-        local summary = recovery_select(q, j)
         append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
         event_say(q, j, 'job.claimed', 'state', 'running', 'worker', worker)
+        local summary = recovery_select(q, j)
         job_save(q, j)
         return summary
     end
@@ -159,8 +159,8 @@ do
         local most = want_integer(args[3], 'max', 1, MAX_JOBS_A_CALL)
         local request = want_integer(args[4], 'request', 1, LARGEST)
         local key = key_of(q, 'worker:' .. worker)
-        local last_request, last_answer, rang_ms = unpack(call('HMGET', key, 'claim_request', 'claim_answer', 'rang_ms'))
-        last_request = tonumber(last_request or 0)
+        local known = call('HMGET', key, 'claim_request', 'claim_answer', 'rang_ms')
+        local last_request, last_answer, rang_ms = tonumber(known[1] or 0), known[2], known[3]
         if request < last_request then
             fail('STALE', 'worker %s: claim request %d is older than the last one, %d', worker, request, last_request)
         elseif request == last_request then

@@ -35,7 +35,7 @@ do
             end
             jobs[n] = jobs[n] or job_find(q, n)
             if jobs[n] and jobs[n].f.class then
-                attempt_expect_types(q, jobs[n])
+                attempt_expect_types(q, jobs[n], cause)
             end
             reports[#reports + 1] = {n = n, j = jobs[n], uid = args[i + 1], token = args[i + 2], cause = cause,
                                      detail = want_detail(args[i + 4])}
@@ -50,6 +50,10 @@ do
             return {'stale', reason}
         elseif j.f.finished then
             return {'ok', j.f.finished} -- sent again
+        elseif attempt_can_return(j) and report.cause == 'lost' then
+            job_set(j, 'finished', j.f.state) -- the reaper was faster: nothing comes back to take it back
+            job_save(q, j)
+            return {'ok', j.f.state}
         elseif j.f.state ~= 'running' and not attempt_can_return(j) then
             return {'stale', ('job %s is %s: this attempt has ended'):format(job_id(q, j.n), j.f.state)}
         end

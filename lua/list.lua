@@ -25,14 +25,14 @@ do
 
     -- Final states: by the time of their end. The cursor is "<score>:<n>" of the last one of the page before.
     local function page_final(q, state, limit, cursor)
-        local key, start = final_key(q, state), nil
+        local key = final_key(q, state)
         local members
         if cursor then
             local score, n = cursor:match('^(%d+):(%d+)$')
             if not score then
                 fail('INVALID', 'cursor: expected one that stoker_list answered, got %s', quoted(cursor))
             end
-            start = call('ZREVRANK', key, n)
+            local start = call('ZREVRANK', key, n)
             if start then
                 members = call('ZREVRANGE', key, start + 1, start + limit)
             else

@@ -18,7 +18,7 @@ do
         for i = 4, #args, 5 do
             local entry = {first = want_integer(args[i], 'first', 1, LARGEST), time_ms = args[i + 1],
                            stream = args[i + 2], lines = want_integer(args[i + 3], 'lines', 1, LARGEST),
-                           text = args[i + 4]}
+                           text = want_utf8(args[i + 4], 'text')}
             want_integer(entry.time_ms, 'time_ms', 0, LARGEST)
             if not STREAMS[entry.stream] then
                 fail('INVALID', 'stream: expected stdout, stderr, stoker or gap, got %s', quoted(entry.stream))

@@ -15,11 +15,6 @@ local function job_move(j, event)
     return to
 end
 
--- Whether the event is a legal move now; asked before the first write.
-local function job_can(j, event)
-    return STATE_MOVES[j.f.state .. ' ' .. event] ~= nil
-end
-
 -- To a final state: out of the count of what is not final, into the index of its state.
 local function job_settle(q, j, event)
     local state = job_move(j, event)

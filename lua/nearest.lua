@@ -9,7 +9,7 @@ do
         if #a > LONGEST or #b > LONGEST then
             return LARGEST
         end
-        local above2, above, row = {}, {}, {}
+        local row, above, above2 = {}
         for j = 0, #b do
             row[j] = j
         end

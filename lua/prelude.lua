@@ -99,6 +99,23 @@ local function clip(text, bytes)
     return text:sub(1, bytes)
 end
 
+-- What is left of a text once every character past ASCII was replaced must be ASCII.
+local UTF8 = {
+    '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]',
+    '\237[\128-\159][\128-\191]', '\240[\144-\191][\128-\191][\128-\191]',
+    '[\241-\243][\128-\191][\128-\191][\128-\191]', '\244[\128-\143][\128-\191][\128-\191]',
+}
+
+local function is_utf8(text)
+    if not text:find('[\128-\255]') then
+        return true
+    end
+    for _, character in ipairs(UTF8) do
+        text = text:gsub(character, 'x')
+    end
+    return not text:find('[\128-\255]')
+end
+
 -- Lua compares texts by the locale that Redis was started in; what is written or said must not depend on it.
 local function bytes_less(a, b)
     for i = 1, math.min(#a, #b) do
@@ -156,14 +173,28 @@ local function optional(text)
     return text
 end
 
+-- Everything that people will read must be UTF-8: readers of JSON refuse the whole document for one bad byte.
+local function want_utf8(text, what)
+    if not is_utf8(text) then
+        fail('INVALID', '%s: expected UTF-8 text', what)
+    end
+    return text
+end
+
 local function want_actor(text)
     text = optional(text)
-    return text and want_match(text, 'actor', '^[^%c]+$', 128, '1 to 128 characters without control characters')
+    return text and want_utf8(want_match(text, 'actor', '^[^%z%c]+$', 128,
+                                         '1 to 128 bytes without control characters'), 'actor')
+end
+
+-- A sentence that is kept: cut to TEXT_MAX, without NUL, which many readers do not take.
+local function sentence_of(text)
+    return clip((text:gsub('%z', ' ')), TEXT_MAX)
 end
 
 local function want_reason(text)
     text = optional(text)
-    return text and clip(text, TEXT_MAX)
+    return text and sentence_of(want_utf8(text, 'reason'))
 end
 
 local function want_worker(text)
@@ -175,7 +206,7 @@ local function want_object(text, what, most_bytes)
     if type(text) ~= 'string' or #text > most_bytes then
         fail('INVALID', '%s: expected a JSON object of at most %d bytes', what, most_bytes)
     end
-    local ok, value = pcall(cjson.decode, text)
+    local ok, value = pcall(cjson.decode, want_utf8(text, what))
     if not ok or type(value) ~= 'table' or not text:match('^%s*{') then
         fail('INVALID', '%s: expected a JSON object, got %s', what, quoted(text))
     end
@@ -190,8 +221,8 @@ end
 
 -- ---------------------------------------------------------------- the queue
 
-local META_FIELDS = {'queue', 'installation', 'next', 'active', 'max_jobs', 'max_finished', 'key_ttl_ms', 'lease_min_ms',
-                     'lease_max_ms'}
+local META_FIELDS = {'queue', 'installation', 'next', 'active', 'max_jobs', 'max_finished', 'key_ttl_ms',
+                     'lease_min_ms', 'lease_max_ms'}
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000}
 
 local function queue_name_of(keys)

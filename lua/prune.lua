@@ -59,8 +59,8 @@ do
     end
 
     local function drop_workers(q)
-        local unseen = call('ZRANGEBYSCORE', key_of(q, 'workers'), '-inf', integer_text(q.now - WORKER_KEPT_MS), 'LIMIT',
-                            0, SAMPLE)
+        local since = integer_text(q.now - WORKER_KEPT_MS)
+        local unseen = call('ZRANGEBYSCORE', key_of(q, 'workers'), '-inf', since, 'LIMIT', 0, SAMPLE)
         if #unseen > 0 then
             local lanes = call('ZRANGE', key_of(q, 'lanes'), 0, -1)
             for _, id in ipairs(unseen) do

@@ -1,5 +1,7 @@
 -- stoker_stats: the counts of a queue, as JSON.
 do
+    local WORKER_SEEN_MS = 30000 -- a worker is there if it was heard of so lately
+
     local function queued_by_class(q)
         local counts, total = {}, 0
         for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, -1)) do
@@ -34,7 +36,7 @@ do
             count(state, call('ZCARD', final_key(q, state)))
         end
         count('submitted', q.meta.next)
-        count('workers', call('ZCARD', key_of(q, 'workers')))
+        count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
         count('now_ms', q.now)
         return '{' .. table.concat(parts, ',') .. '}'

@@ -29,8 +29,8 @@ do
         until false
     end
 
-    -- Members of the JSON object as {name, text, …}. Objects and lists keep their own text: cjson would write an empty
-    -- list as an object.
+    -- Members of the JSON object as {name, text, …}. Objects and lists keep their own text: cjson would write an
+    -- empty list as an object.
     local function fields_of(text)
         local info, list = want_object(text, 'worker', INFO_MAX_BYTES), {}
         local at = text:find('{', 1, true) + 1

@@ -73,7 +73,8 @@ CALLS = {
     "submit with a key": lambda q, c: q.submit('{"command":["x"]}', "k"),
     "promote": lambda q, c: q.promote(), "reap": lambda q, c: q.reap(),
     "finish lost": lambda q, c: q.end(c, "lost"), "finish error": lambda q, c: q.end(c, "error"),
-    "finish corrupted": lambda q, c: q.end(c, "corrupted", onset=1), "finish permanent": lambda q, c: q.end(c, "permanent"),
+    "finish corrupted": lambda q, c: q.end(c, "corrupted", onset=1),
+    "finish permanent": lambda q, c: q.end(c, "permanent"),
     "corrupt": lambda q, c: q.corrupt(1, 1, "x", 1), "retry": lambda q, c: q.retry(3, 0),
     "retry final": lambda q, c: q.retry(4, 0),
     "create": lambda q, c: q.create("i"), "cancel queued": lambda q, c: q.cancel(2),
@@ -222,3 +223,29 @@ def test_a_hundred_jobs_a_call(q):
         with pytest.raises(ResponseError, match="^INVALID limit: expected an integer from 1 to 100"):
             getattr(q, function)(101)
     assert json.loads(q.stats())["running"] == 1
+
+
+# ---------------------------------------------------------------- texts
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"caf\xe9", b"\xe2\x82"])
+def test_what_is_not_utf8_is_refused(q, bad):
+    claim = q.start()
+    before = q.snapshot()
+    for call in (lambda: q.cancel(1, "", bad), lambda: q.cancel(1, bad), lambda: q.corrupt(1, 1, bad),
+                 lambda: q.finish(*claim.fence, "error", b'{"error":"' + bad + b'"}'),
+                 lambda: q.log(*claim.fence, "1", "1", "stdout", "1", bad),
+                 lambda: q.checkpoint(*claim.fence, "1-1", b'{"note":"' + bad + b'"}'),
+                 lambda: q.worker("w1", b'{"host":"' + bad + b'"}'), lambda: q.submit(b'{"command":"' + bad + b'"}')):
+        with pytest.raises(ResponseError, match="^INVALID .*expected UTF-8"):
+            call()
+    assert q.snapshot() == before
+
+
+@pytest.mark.parametrize("good", ["é", "\u07ff\u0800", "\ud7ff\ue000", "\U0001f600\U0010ffff", "a\u0000b"])
+def test_what_is_utf8_is_kept(q, good):
+    claim = q.start(name="é")
+    q.cancel(1, "", good)
+    q.log(*claim.fence, "1", "1", "stdout", "1", good)
+    q.end(claim, "error", error=good)
+    assert json.loads(q.show(1))["job"]["error"] == good.replace("\0", " ")
+    assert q.redis.xrange(q.key("log:1"))[0][1]["stdout"] == good

@@ -43,7 +43,7 @@ BREAKS = {
     "job 4 has no uid": lambda q: q.redis.hdel(q.key("job:4"), "uid"),
     "log:99 belongs to no job": lambda q: q.redis.xadd(q.key("log:99"), {"stdout": "x", "lines": "1"}),
     "log of job 3 has a hole": lambda q: [
-        q.log(*q.running.fence, "1", "0", "stdout", "1", "x", "2", "0", "stdout", "1", "x", "3", "0", "stdout", "1", "x"),
+        q.log(*q.running.fence, *[a for first in "123" for a in (first, "0", "stdout", "1", "x")]),
         q.redis.xdel(q.key("log:3"), "1-2")],
     "log of job 3 ends before 2": lambda q: [q.log(*q.running.fence, "1", "0", "stdout", "1", "x"),
                                             q.set_job(3, log_next="9")],

@@ -167,6 +167,20 @@ def test_a_reported_loss_is_not_taken_back(q):
     assert q.end(claim, "succeeded") == ["ok", "queued"], "the answer of the first report"
 
 
+def test_a_loss_that_the_reaper_saw_first_counts_once_and_counts(q):
+    claim = q.start(retry={"max_lost": 3})
+    for lost in ("1", "2"):
+        q.lose(1)
+        assert q.end(claim, "lost") == ["ok", "queued"]
+        assert q.end(claim, "lost") == ["ok", "queued"]
+        assert q.job(1)["lost"] == lost
+        with pytest.raises(ResponseError, match="^STALE"):
+            q.renew(*claim.fence)
+        claim, = q.take()
+    q.lose(1)
+    assert q.state(1) == "failed"
+
+
 @pytest.mark.parametrize("change", ["cancel", "fail"])
 def test_a_final_job_is_not_taken_back(q, change):
     claim = q.start(retry={"max_lost": 1 if change == "fail" else 3})

@@ -117,7 +117,8 @@ def test_entries_are_live(q):
 
 def test_points_are_dense(q):
     claim = q.start()
-    assert q.metric(*claim.fence, 1, '{"step":1,"loss":2.3,"time_ms":1}', '{"step":2,"loss":"NaN","time_ms":1}') == ["ok", 3]
+    first, second = '{"step":1,"loss":2.3,"time_ms":1}', '{"step":2,"loss":"NaN","time_ms":1}'
+    assert q.metric(*claim.fence, 1, first, second) == ["ok", 3]
     before = q.snapshot()
     assert q.metric(*claim.fence, 1, '{"step":1,"loss":9}', '{"step":2,"loss":9}') == ["ok", 3]
     assert q.metric(*claim.fence, 5, '{"step":5,"loss":9}') == ["want", 3]
