@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 #include "lib/buf.h"
@@ -221,6 +224,28 @@ static void test_expired(void **state)
 	refused(f, "localhost", f->ca_file, ERR_AUTH, "certificate has expired");
 }
 
+/* The name is in the open in the first words of the client, so that a proxy can choose by it. */
+static void test_server_name(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof address;
+	char hello[2048];
+	ssize_t got = -1;
+	int peer = -1;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	str_format(f->port, sizeof f->port, "%d", ntohs(address.sin_port));
+	open_redis(f, "rediss", "localhost", f->ca_file);
+	UNTIL(&f->loop, (peer = accept(listener, NULL, NULL)) >= 0);
+	UNTIL(&f->loop, (got = recv(peer, hello, sizeof hello, MSG_DONTWAIT)) > 0);
+	assert_non_null(memmem(hello, (size_t)got, "localhost", 9));
+	close(peer);
+	close(listener);
+}
+
 static void test_mixed_up_ports(void **state)
 {
 	struct fixture *f = *state;
@@ -246,6 +271,7 @@ int main(void)
 		TEST(test_wrong_host),
 		TEST(test_unknown_authority),
 		TEST(test_expired),
+		TEST(test_server_name),
 		TEST(test_mixed_up_ports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
