@@ -100,6 +100,7 @@ struct runner {
 	int64_t nonfinite_onset; /* step of the first of them */
 	int64_t fleeting_at[2];  /* when the last overwritten line of stdout, stderr was kept */
 	int64_t bad_control;     /* control lines that were ignored */
+	bool reports_metrics;    /* on the control fd: the same in its lines would count twice */
 
 	/* checkpoints on their way out */
 	struct checkpoints *checkpoints;

@@ -108,7 +108,7 @@ static void output_line(void *arg, const struct output_line *line)
 	struct metric_point point;
 	int64_t now = clock_boot_ms();
 	r->heard_at = now;
-	if (r->spec.metrics.parse && metric_lines_parse(line->text, line->len, &point))
+	if (r->spec.metrics.parse && !r->reports_metrics && metric_lines_parse(line->text, line->len, &point))
 		output_take_point(r, &point);
 	if (line->is_fleeting) {
 		if (now - r->fleeting_at[line->is_stderr] < OUTPUT_FLEETING_MS)
@@ -136,6 +136,7 @@ static void output_control(void *arg, const struct control_line *line)
 	r->heard_at = clock_boot_ms();
 	switch (line->kind) {
 	case CONTROL_METRIC:
+		r->reports_metrics = true;
 		output_take_point(r, &line->point);
 		break;
 	case CONTROL_CHECKPOINT:

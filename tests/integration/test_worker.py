@@ -149,22 +149,38 @@ def test_timeout_and_stall(cluster):
 
 # ---- what programs say ----
 
-def test_metrics_from_plain_lines_and_the_control_fd(cluster):
+def points_of(cluster, job):
+    points = [dict(p) for _, p in cluster.redis.client().xrange(f"stoker:{{default}}:metrics:{job.split('-')[1]}")]
+    for point in points:
+        point.pop("time_ms")
+    return points
+
+
+def test_metrics_from_plain_lines(cluster):
     script = """
 echo 'step=1 loss=2.5 lr=1e-3'
 echo '{"step": 2, "loss": 2.25, "note": "x"}'
 echo "{'loss': 2.0, 'epoch': 0.5}"
-echo '{"t":"metric","step":4,"loss":1.5,"inf":Infinity}' >&3
-echo '{"t":"nonsense"}' >&3
 """
     job = cluster.submit(job_of(script))
     assert cluster.wait_final(job)["state"] == "succeeded"
-    points = [dict(p) for _, p in cluster.redis.client().xrange(f"stoker:{{default}}:metrics:{job.split('-')[1]}")]
-    for point in points:
-        point.pop("time_ms")
-    points.sort(key=lambda p: -float(p["loss"]))  # the control fd is another pipe: its order among them is not said
-    assert points == [{"step": "1", "loss": "2.5", "lr": "0.001"}, {"step": "2", "loss": "2.25"},
-                      {"loss": "2", "epoch": "0.5"}, {"step": "4", "loss": "1.5", "inf": "Infinity"}]
+    assert points_of(cluster, job) == [{"step": "1", "loss": "2.5", "lr": "0.001"}, {"step": "2", "loss": "2.25"},
+                                       {"loss": "2", "epoch": "0.5"}]
+
+
+def test_metrics_from_the_control_fd_are_not_counted_again_when_they_are_printed(cluster, tmp_path):
+    gate = tmp_path / "gate"
+    script = f"""
+echo '{{"t":"metric","step":4,"loss":1.5,"inf":Infinity}}' >&3
+echo '{{"t":"nonsense"}}' >&3
+while [ ! -e {gate} ]; do sleep 0.02; done
+echo 'step=4 loss=1.5'
+"""
+    job = cluster.submit(job_of(script))
+    wait_until(lambda: points_of(cluster, job), what="the point")
+    gate.touch()
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert points_of(cluster, job) == [{"step": "4", "loss": "1.5", "inf": "Infinity"}]
     assert any("unknown kind" in line for line in log_lines(cluster.log_text(job), 1, "stoker"))
 
 
