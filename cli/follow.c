@@ -75,9 +75,9 @@ static bool follow_object(void *arg, const json_t *object)
 		f->job = json_incref(json_object_get(object, "job"));
 		f->why = mem_strdup(fields_text(object, "why"));
 		follow_job(f, f->job);
-		return false;
 	}
-	return true;
+	fflush(stdout); /* live in a pipe, too */
+	return !f->job;
 }
 
 /* One connection: true when the job ended or Ctrl-C was pressed; err->kind ERR_NONE when the server just
