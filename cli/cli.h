@@ -25,12 +25,13 @@ enum {
 
 struct cli_config { /* options of every command: flag, STOKER_*, file */
 	char *url;
+	char *ca;
 	char *token;
 	char *token_file;
 	char *dir;
 };
 
-#define CLI_OPTIONS 4
+#define CLI_OPTIONS 5
 
 struct cli_common { /* options of every command: flags only */
 	bool json;

@@ -36,6 +36,7 @@ static bool client_make(struct cli *cli, const char *url, const char *unix_socke
 	struct http_client_options options = {
 		.url = url,
 		.unix_socket = unix_socket,
+		.ca_file = cli->config.ca,
 		.token = token,
 		.user_agent = "stoker/" STOKER_VERSION,
 		.peer = "the scheduler",

@@ -12,9 +12,12 @@ lib_SOURCES := \
 	lib/error.c \
 	lib/fields.c \
 	lib/http_client.c \
+	lib/http_client_curl.c \
+	lib/http_client_plain.c \
 	lib/http_guard.c \
 	lib/http_listen.c \
 	lib/http_reply.c \
+	lib/http_response.c \
 	lib/http_server.c \
 	lib/json.c \
 	lib/log.c \

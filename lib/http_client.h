@@ -1,14 +1,12 @@
 /*
- * HTTP for the command line: one request at a time on libcurl, over TCP or a Unix
- * socket, with a bearer token; answers whole, or line by line as they come.
+ * HTTP for the command line: one request at a time, over a Unix socket, TCP or TLS, with
+ * a bearer token; answers whole, or line by line as they come. Redirects are not
+ * followed and proxies are not used for plain http: the token goes to who was named.
  *
  * An answer that is no success becomes an error: problem+json (RFC 9457) gives
  * kind, message and hint as the server stated them. What is known when there is no
  * answer: ERR_UNAVAILABLE nothing was sent, ERR_UNKNOWN the connection died after
  * it was, ERR_TIMEOUT not in time.
- *
- * libcurl is loaded (dlopen) by the first request: with the thirty libraries behind
- * it, linking it costs 6 ms at every start, also of a command that asks nobody.
  */
 #ifndef STOKER_LIB_HTTP_CLIENT_H
 #define STOKER_LIB_HTTP_CLIENT_H
@@ -24,6 +22,7 @@ struct http_client;
 struct http_client_options {     /* copied */
 	const char *url;         /* "http://127.0.0.1:8700": stands in front of every path */
 	const char *unix_socket; /* connect here, whatever the url names; NULL: TCP */
+	const char *ca_file;     /* https: PEM of who may sign the certificate; NULL: the system's */
 	const char *token;       /* sent as Authorization: Bearer; NULL: none. Never part of an error */
 	const char *user_agent;  /* "stoker/0.1.0" */
 	const char *peer;        /* who answers, for sentences: "the scheduler" */

@@ -5,6 +5,7 @@ import pty
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -247,6 +248,42 @@ def test_a_lost_answer_makes_no_second_job(cluster, spec, tmp_path):
     assert b"201" in lost[0] and done.stdout.strip().encode() in lost[0]
     named = [j for j in cluster.api("GET", "/api/v1/jobs?limit=100")["jobs"] if j.get("name") == "once"]
     assert len(named) == 1
+
+
+def tls_proxy(cluster, folder):
+    """https on loopback in front of the scheduler; answers its port. The certificate is its own authority."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out",
+                    folder / "cert.pem"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            client = listener.accept()[0]
+            try:
+                client = context.wrap_socket(client, server_side=True)
+            except ssl.SSLError:
+                continue  # it does not trust us
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(str(cluster.socket_of()))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=forward, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def test_https_wants_a_certificate_it_can_trust(cluster, spec, tmp_path):
+    url = f"https://localhost:{tls_proxy(cluster, tmp_path)}"
+    refused = run("ls", url=url)
+    assert refused.returncode == 6 and "cannot reach the scheduler" in refused.stderr
+    trusted = run("submit", spec(command="echo over tls"), "--follow", url=url, STOKER_CA=str(tmp_path / "cert.pem"))
+    assert trusted.returncode == OK, trusted.stderr
+    assert trusted.stdout == "over tls\n"
+    wrong = run("show", "default-99999", "--ca", tmp_path / "cert.pem", url=url)
+    assert wrong.returncode == 3
 
 
 # ---- ends ----

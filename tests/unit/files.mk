@@ -21,6 +21,7 @@ unit_TESTS := \
 	test_formats \
 	test_functions \
 	test_http_guard \
+	test_http_response \
 	test_metric_lines \
 	test_jobs \
 	test_jobs_run \
