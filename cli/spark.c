@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-static const char *const spark_blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+#define SPARK_BLOCKS 8
+static const char *const spark_blocks[SPARK_BLOCKS] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
 
 /* The mean of the points that fall into block i of width; NaN if one of them is not finite. */
 static double spark_mean(const double *values, size_t count, size_t i, size_t width)
@@ -39,10 +40,8 @@ void spark_print(const double *values, size_t count, size_t width, struct buf *i
 			continue;
 		}
 		double part = high > low ? (means[i] - low) / (high - low) : 0.5;
-		size_t block = (size_t)(part * (double)ARRAY_LEN(spark_blocks));
-		if (block >= ARRAY_LEN(spark_blocks))
-			block = ARRAY_LEN(spark_blocks) - 1;
-		buf_str(into, spark_blocks[block]);
+		size_t block = (size_t)(part * SPARK_BLOCKS);
+		buf_str(into, spark_blocks[block < SPARK_BLOCKS ? block : SPARK_BLOCKS - 1]);
 	}
 	free(means);
 }

@@ -1,6 +1,7 @@
 /* See the header. */
 #include "cli/table.h"
 
+#include <assert.h>
 #include <string.h>
 #include "cli/text.h"
 
@@ -60,6 +61,7 @@ static void table_cell(struct buf *into, const char *text, size_t width, bool la
 
 void table_print(const struct table *table, bool color, struct buf *into)
 {
+	assert(table->columns > 0);
 	size_t *widths = mem_alloc(table->columns * sizeof *widths);
 	for (size_t i = 0; i < table->columns; i++)
 		widths[i] = text_width(table->titles[i]);

@@ -209,7 +209,7 @@ static void up_child_listen(struct up_child *child, int fd)
 
 bool up_child_start(struct up_child *child, struct error *err)
 {
-	pid_t pid;
+	pid_t pid = -1;
 	int ends[2] = { -1, -1 };
 	bool probes = child->options.probe_socket != NULL;
 	if (!probes && pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)

@@ -38,7 +38,7 @@ is_attempt() { [ "$(job_field "$1" attempt)" = "$2" ] && [ -n "$(run_pid "$1" pr
 is_adopted() { grep -q "adopted a run job=$1 " "$folder/worker.log"; }
 
 # run_pid ID runner|program: as the run folder of the attempt that runs now says it.
-run_pid() { cat "$folder"/worker/runs/"$1"-*/pid 2>/dev/null | sed -n "s/^$2 \([0-9]*\) .*/\1/p" | tail -n 1; }
+run_pid() { cat "$folder"/worker/runs/"$1"-*/pid 2>/dev/null | sed -n "s/^\([0-9]*\) .* $2$/\1/p" | tail -n 1; }
 worker_pid() {
 	stoker workers --json | /usr/bin/python3 -c '
 import json, sys
