@@ -1,0 +1,128 @@
+"""Programs that know nothing of stoker: their files are found, stored, and put back where they were, and a kill in the
+middle of a save never leads to a resume from half of it."""
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import fsck
+from cluster import Cluster, log_lines
+from harness import wait_until
+
+# Rewrites out/model.pt and out/optim.pt in place, slowly; says TORN if it ever meets halves or a pair that does not match.
+IN_PLACE = """
+import os, sys, time
+
+def load(name):
+    lines = open(name).read().split()
+    return lines[0] if len(lines) == 40 and set(lines) == {lines[0]} else None
+
+def save(step):
+    print(f"saving {step}", flush=True)
+    for name in ("out/model.pt", "out/optim.pt"):
+        with open(name, "w") as f:
+            for _ in range(40):
+                f.write(f"{step}\\n")
+                f.flush()
+                time.sleep(0.002)
+
+os.makedirs("out", exist_ok=True)
+step = 0
+resume = "".join(sys.argv[1:])  # {{resume}} is nothing on a cold start
+if resume:
+    pair = [load(resume + "/model.pt"), load(resume + "/optim.pt")]
+    if None in pair or pair[0] != pair[1]:
+        print("TORN", flush=True)
+        sys.exit(65)
+    step = int(pair[0])
+    print(f"resumed {step}", flush=True)
+while step < 60:
+    step += 1
+    print(f"step={step} loss={1 / step}", flush=True)
+    time.sleep(0.05)
+    if step % 12 == 0:
+        save(step)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path, worker_options=["--cpus", "2"]) as one:
+        yield one
+        assert fsck.check(one.redis.client()) == []
+
+
+def script_job(tmp_path, text, paths, **more):
+    script = tmp_path / "train.py"
+    script.write_text(text)
+    return {"command": ["/usr/bin/python3", str(script), "{{resume}}"], "checkpoint": {"paths": paths, "keep_last": 2},
+            "retry": {"max_attempts": 50, "backoff": "50ms", "max_backoff": "50ms"}, **more}
+
+
+def program(cluster, job):
+    """pid of the running program; None while there is none."""
+    for folder in cluster.state_dir().glob(f"runs/{job}-*"):
+        try:
+            return int((folder / "pid").read_text().split()[3]) or None
+        except (FileNotFoundError, IndexError):
+            return None
+    return None
+
+
+def lines_of(cluster, job):
+    entries = cluster.log_text(job)
+    attempts = {int(e["id"].split("-")[0]) for e in entries}
+    return {a: log_lines(entries, a) for a in sorted(attempts)}
+
+
+def committed(cluster, job):
+    found = cluster.redis.client().hgetall(f"stoker:{{default}}:checkpoints:{job.split('-')[1]}")
+    return {i: json.loads(c) for i, c in found.items()}
+
+
+def test_killed_in_the_middle_of_saves(cluster, tmp_path):
+    job = cluster.submit(script_job(tmp_path, IN_PLACE, ["out/*.pt"]))
+    for attempt in range(1, 7):
+        def at_second_save(attempt=attempt):
+            lines = lines_of(cluster, job).get(attempt, [])
+            saves = [line for line in lines if line.startswith("saving")]
+            return "over" if "done" in lines else len(saves) >= 2
+        if wait_until(at_second_save, 30, f"attempt {attempt} saves twice") == "over":
+            break
+        os.kill(program(cluster, job), signal.SIGKILL)
+        wait_until(lambda attempt=attempt: int(cluster.job(job)["attempt"]) > attempt, 30, "the next attempt")
+    done = cluster.wait_final(job, timeout=120)
+    assert done["state"] == "succeeded"
+    said = [line for lines in lines_of(cluster, job).values() for line in lines]
+    assert "TORN" not in said
+    assert any(line.startswith("resumed") for line in said)
+    kept = [c for c in committed(cluster, job).values() if c["state"] == "committed"]
+    assert 1 <= len(kept) <= 2
+    assert {c["files"] for c in kept} == {2}
+    assert max(c["step"] for c in kept) == 60
+
+
+def test_only_what_is_kept_stays_in_the_store(cluster, tmp_path):
+    text = """
+import os, time
+for step in range(1, 9):
+    print(f"step={step}", flush=True)
+    os.makedirs(f"tmp-ckpt-{step}", exist_ok=True)
+    open(f"tmp-ckpt-{step}/weights.bin", "w").write(str(step))
+    os.rename(f"tmp-ckpt-{step}", f"ckpt-{step}")
+    while not os.path.exists(f"{os.environ['MARK']}-{step}"):
+        time.sleep(0.01)
+"""
+    job = cluster.submit(script_job(tmp_path, text, ["ckpt-*"], env={"MARK": str(tmp_path / "go")}))
+    for step in range(1, 9):
+        wait_until(lambda step=step: any(c.get("step") == step for c in committed(cluster, job).values()), 30,
+                   f"step {step} is committed")
+        Path(f"{tmp_path}/go-{step}").touch()
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    wait_until(lambda: sorted(c["step"] for c in committed(cluster, job).values()) == [7, 8], what="only two are left")
+    manifests = sorted(json.loads(p.read_text())["step"] for p in cluster.store().rglob("manifest.json"))
+    assert manifests == [7, 8]
+    assert len(list(cluster.store().rglob("*.*"))) == 4
