@@ -42,7 +42,7 @@ static void lost_arm(struct lost *lost, int64_t ms)
 static void lost_finish(struct lost *lost)
 {
 	struct error err;
-	if (!run_folder_retire(lost->o.folder, &err))
+	if (!run_folder_retire(lost->o.folder, NULL, &err))
 		log_failure(LOG_WARN, "a lost run's folder stays where it is", &err);
 	lost->o.on_done(lost->o.arg);
 }

@@ -128,17 +128,23 @@ void run_folder_remove(const char *path)
 	nftw(path, run_remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-bool run_folder_retire(const char *folder, struct error *err)
+void run_folder_trim(const char *folder)
 {
 	static const char *const unneeded[] = { "work", "checkpoints", "restore" };
+	for (size_t i = 0; i < ARRAY_LEN(unneeded); i++) {
+		CLEANUP(free_p) char *path = run_path(folder, unneeded[i]);
+		run_folder_remove(path);
+	}
+}
+
+bool run_folder_retire(const char *folder, char **now_at, struct error *err)
+{
 	const char *name = strrchr(folder, '/') + 1;
 	CLEANUP(free_p) char *to = mem_printf("%.*s/../finished/%s", (int)(name - 1 - folder), folder, name);
 	if (rename(folder, to) < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot move %s to %s", folder, to);
-	for (size_t i = 0; i < ARRAY_LEN(unneeded); i++) {
-		CLEANUP(free_p) char *path = run_path(to, unneeded[i]);
-		run_folder_remove(path);
-	}
+	if (now_at)
+		*now_at = STEAL(to);
 	return true;
 }
 
@@ -175,6 +181,8 @@ void run_folders_prune(const char *state_dir, int64_t keep)
 	for (size_t i = 0; i < count; i++) {
 		if ((int64_t)i >= keep)
 			run_folder_remove(all[i].path);
+		else
+			run_folder_trim(all[i].path);
 		free(all[i].path);
 	}
 	free(all);

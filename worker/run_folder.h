@@ -68,12 +68,13 @@ bool run_folder_read(const char *folder, struct run_record *record, struct error
 enum run_lock { RUN_LOCK_TAKEN, RUN_LOCK_HELD, RUN_LOCK_FAILED };
 enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *err);
 
-/* The end: to finished/, without what nobody needs any more (work, checkpoints, restore). */
-bool run_folder_retire(const char *folder, struct error *err);
-/* Removes a folder and what is in it; what cannot be removed is left. May take long: call it in a process
- * that has nothing else to do. */
+/* The end: to finished/; *now_at, to be freed, is where it is then (NULL: not wanted). */
+bool run_folder_retire(const char *folder, char **now_at, struct error *err);
+/* Removes what nobody needs of an ended run: work, checkpoints, restore. As slow as it is, as the next two. */
+void run_folder_trim(const char *folder);
+/* Removes a folder and what is in it; what cannot be removed is left. */
 void run_folder_remove(const char *path);
-/* Removes the oldest folders in finished/ beyond keep. As slow as it is. */
+/* Removes the oldest folders in finished/ beyond keep, and trims the others. */
 void run_folders_prune(const char *state_dir, int64_t keep);
 
 struct run_pid {

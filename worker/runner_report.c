@@ -83,7 +83,10 @@ int64_t runner_report_tick(struct runner *r, int64_t now)
 void runner_leave(struct runner *r)
 {
 	struct error err;
-	if (!run_folder_retire(r->task->folder, &err))
+	CLEANUP(free_p) char *now_at = NULL;
+	if (run_folder_retire(r->task->folder, &now_at, &err))
+		run_folder_trim(now_at); /* nothing else is left to do here, so it may take its time */
+	else
 		log_failure(LOG_ERROR, "the folder of an ended run stays", &err);
 	event_base_loopbreak(r->base);
 }

@@ -52,9 +52,20 @@ static void ship_commit(struct runner *r)
 	jobs_checkpoint(r->jobs, &r->record->ref, r->commit_id, r->commit_summary, ship_committed, r);
 }
 
+/* What a run writes that is flagged as corrupted is not wanted; nor may one commit that is not ours any more. */
+static bool ship_is_wanted(const struct runner *r)
+{
+	return r->checkpoints && r->was_started && r->stop != STOP_STALE && r->stop != STOP_CORRUPTED &&
+	       !r->said_corrupted;
+}
+
 static void ship_shipped(void *arg, const char *id, const char *summary_json)
 {
 	struct runner *r = arg;
+	if (!ship_is_wanted(r)) {
+		checkpoints_refused(r->checkpoints, id);
+		return;
+	}
 	ship_forget(r);
 	r->commit_id = mem_strdup(id);
 	r->commit_summary = mem_strdup(summary_json);
@@ -118,13 +129,6 @@ bool runner_open_checkpoints(struct runner *r, struct error *err)
 	runner_checkpoint_options(r, &o);
 	r->checkpoints = checkpoints_new(&o, err);
 	return r->checkpoints != NULL;
-}
-
-/* What a corrupted run wrote last is not wanted; nor may a run write that is not ours any more. */
-static bool ship_is_wanted(const struct runner *r)
-{
-	return r->checkpoints && r->was_started && r->stop != STOP_STALE && r->stop != STOP_CORRUPTED &&
-	       !r->said_corrupted;
 }
 
 void runner_ship_last(struct runner *r)
