@@ -80,7 +80,7 @@ class Cluster:
         return self.folder / "store"
 
     def start_worker(self, i=0, options=()):
-        """Starts worker i; its state folder survives its death. Kernels that tinygrad compiled are kept over all tests."""
+        """Starts worker i; its state folder survives its death, tinygrad's compiled kernels all tests."""
         cache = BUILD / "test-kernels"
         cache.mkdir(exist_ok=True)
         self.state_dir(i).mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
-"""A real tinygrad run, whose surroundings are killed at random points: afterwards the final weights are bit for bit those
-of the undisturbed run, no job is lost, and none finishes twice."""
+"""A real tinygrad run, whose surroundings are killed at random points: afterwards the final weights are bit for bit
+those of the undisturbed run, no job is lost, and none finishes twice."""
 import hashlib
 import os
 import random
@@ -14,8 +14,8 @@ from harness import ROOT, wait_until
 STEPS = 300
 SPEC = {
     "name": "kills", "backend": "tinygrad", "lease": "2s", "grace": "10s",
-    "train": {"task": "language-model", "text": str(ROOT / "docs"), "steps": STEPS, "batch": 4, "context": 8, "width": 8,
-              "layers": 1, "seed": 7},
+    "train": {"task": "language-model", "text": str(ROOT / "docs"), "steps": STEPS, "batch": 4, "context": 8,
+              "width": 8, "layers": 1, "seed": 7},
     "checkpoint": {"every": "25 steps"},
     "retry": {"max_attempts": 50, "max_lost": 50, "backoff": "100ms", "max_backoff": "200ms"},
 }
@@ -23,7 +23,8 @@ SPEC = {
 
 def weights(cluster, job):
     """SHA-256 of the model that the job left behind."""
-    found = [p for i in cluster.workers for p in cluster.state_dir(i).glob(f"finished/{job}-*/output/model.safetensors")]
+    pattern = f"finished/{job}-*/output/model.safetensors"
+    found = [path for i in cluster.workers for path in cluster.state_dir(i).glob(pattern)]
     assert len(found) == 1, f"expected one final model of {job}, found {found}"
     return hashlib.sha256(found[0].read_bytes()).hexdigest()
 
@@ -126,7 +127,8 @@ def test_resume_without_optimizer_differs(tmp_path, undisturbed):
 
 
 def test_damaged_checkpoint_is_never_resumed_from(tmp_path, undisturbed):
-    """The newest stored object is truncated, zeroed or flipped after its commit: the older one is used, an event says so."""
+    """The newest stored object is truncated, zeroed or flipped after its commit: the older one is used, and an event
+    says so."""
     for damage in ("truncate", "zero", "flip"):
         with Cluster(tmp_path / damage) as cluster:
             job = cluster.submit(SPEC)
@@ -191,17 +193,18 @@ def test_stopped_runner_cannot_commit(tmp_path):
               "while not os.path.exists(%r): time.sleep(0.02)\n")
     gate = tmp_path / "gate"
     with Cluster(tmp_path / "c", workers=2, worker_options=["--cpus", "1"]) as cluster:
-        job = cluster.submit({"name": "frozen", "lease": "1s", "command": ["/usr/bin/python3", "-c", script % str(gate)]})
+        command = ["/usr/bin/python3", "-c", script % str(gate)]
+        job = cluster.submit({"name": "frozen", "lease": "1s", "command": command})
         cluster.wait_state(job, "running")
         holder = int(cluster.job(job)["worker"][1:])
         pid = wait_until(lambda: list(cluster.runner_pids(holder).values()), what="a runner")[0]
         os.kill(cluster.workers[holder].pid, signal.SIGSTOP)  # or it would settle this at once
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: cluster.job(job)["attempt"] == "2" and cluster.job(job)["state"] == "running", 30, "attempt 2")
-        before = cluster.job(job)
+        wait_until(lambda: cluster.job(job)["attempt"] == "2", 30, "attempt 2")
+        before = cluster.wait_state(job, "running")
         os.kill(pid, signal.SIGCONT)
         os.kill(cluster.workers[holder].pid, signal.SIGCONT)
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}") or not cluster.runner_pids(holder), 30, "the stale runner gives up")
+        wait_until(lambda: pid not in cluster.runner_pids(holder).values(), 30, "the stale runner gives up")
         after = cluster.job(job)
         assert (after["token"], after["worker"], after["state"]) == (before["token"], before["worker"], "running")
         gate.touch()
