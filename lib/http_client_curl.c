@@ -50,13 +50,12 @@ static const struct http_symbol http_symbols[] = {
 };
 
 /* dlsym answers void *, which ISO C does not convert to a function: copied instead. */
-static bool http_curl_load(struct http_client *client, struct error *err)
+static bool http_curl_find(struct http_curl *curl, struct error *err)
 {
 	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
 	if (!library)
 		return error_set(err, ERR_SYSTEM, "install libcurl (Debian: apt-get install libcurl4)",
 				 "cannot load libcurl, which https needs: %s", dlerror());
-	struct http_curl *curl = client->curl = mem_alloc(sizeof *curl);
 	for (size_t i = 0; i < ARRAY_LEN(http_symbols); i++) {
 		void *symbol = dlsym(library, http_symbols[i].name);
 		if (!symbol)
@@ -81,6 +80,20 @@ void http_curl_free(struct http_curl *curl)
 	if (curl->multi)
 		curl->multi_cleanup(curl->multi);
 	free(curl);
+}
+
+/* The client's, loaded when it is not there yet; NULL on failure. */
+static struct http_curl *http_curl_of(struct http_client *client, struct error *err)
+{
+	if (client->curl)
+		return client->curl;
+	struct http_curl *curl = mem_alloc(sizeof *curl);
+	if (!http_curl_find(curl, err)) {
+		http_curl_free(curl);
+		return NULL;
+	}
+	client->curl = curl;
+	return curl;
 }
 
 struct http_curl_request {
@@ -191,9 +204,9 @@ static enum http_end http_curl_end(struct http_curl *curl, struct http_exchange 
 
 enum http_end http_curl_run(struct http_client *client, struct http_exchange *x, struct error *err)
 {
-	if (!client->curl && !http_curl_load(client, err))
+	struct http_curl *curl = http_curl_of(client, err);
+	if (!curl)
 		return HTTP_END_FAILED;
-	struct http_curl *curl = client->curl;
 	struct http_curl_request request = { curl, x };
 	CLEANUP(free_p) char *url = mem_printf("%s%s", client->url, x->call->path);
 	struct curl_slist *headers = http_curl_headers(curl, x);

@@ -10,7 +10,7 @@ packages=(
 	libcmocka-dev                                               # unit tests
 	python3-pytest python3-pytest-timeout python3-redis python3-yaml # tests of real processes
 	clang-format clang-tidy cppcheck shellcheck lua-check python3-pyflakes # lint
-	git procps
+	git openssl procps
 )
 packages_install "${packages[@]}"
 say "ready"
