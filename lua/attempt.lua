@@ -148,9 +148,9 @@ end
 -- ---------------------------------------------------------------- taking back
 
 -- Reaped as lost, and nobody claimed it since: the attempt may go on with its token. Not so when a worker reported the
--- loss itself: it has killed what was left.
+-- loss itself: it has killed what was left. Nor when it was flagged as corrupted since: its recovery is decided.
 local function attempt_can_return(j)
-    return j.f.state == 'queued' and j.f.reason == 'lost' and not j.f.finished
+    return j.f.state == 'queued' and j.f.reason == 'lost' and not j.f.finished and j.f.flagged ~= j.f.attempt
 end
 
 local function attempt_take_back(q, j)

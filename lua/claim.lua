@@ -36,12 +36,14 @@ do
         return answer
     end
 
-    -- The same request again: the claims of then that still hold.
+    -- The same request again: the claims of then that still hold. Where a runner renewed the lease already there is
+    -- nothing to start: should two machines use one worker id by mistake, the second must not begin it as well.
     local function describe_again(q, worker, answer)
         local claims = {}
         for n, token in (answer or ''):gmatch('(%d+):(%d+)') do
             local j = job_find(q, n)
-            if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker then
+            if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker and
+                not j.f.renewed_ms then
                 local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
                 claims[#claims + 1] = describe(q, j, summary or nil)
             end

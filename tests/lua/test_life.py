@@ -65,6 +65,14 @@ def test_claim_sent_again_gives_the_same_claims(q):
         q.take(request=1)
 
 
+def test_a_claim_whose_runner_lives_is_not_given_again(q):
+    """Two machines with one worker id: the second asks for the last answer, too, when it starts."""
+    q.add(), q.add()
+    first, second = q.take(most=2)
+    q.renew(*first.fence)
+    assert q.take(most=2, request=1) == [second]
+
+
 def test_finish_sent_again_gives_the_same_answer(q):
     claim = q.start()
     assert q.end(claim, "error", exit=3) == ["ok", "waiting"]

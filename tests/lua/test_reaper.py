@@ -167,6 +167,22 @@ def test_a_reported_loss_is_not_taken_back(q):
     assert q.end(claim, "succeeded") == ["ok", "queued"], "the answer of the first report"
 
 
+@pytest.mark.parametrize("function", ["renew", "adopt", "checkpoint", "finish"])
+def test_what_was_flagged_while_it_was_lost_is_not_taken_back(q, function):
+    claim = q.start()
+    q.commit(claim, 1, 100)
+    q.lose(1)
+    assert q.corrupt(1, 1, "nonsense", 50) == "queued"
+    if function == "finish":
+        assert q.end(claim, "succeeded")[0] == "stale"
+    else:
+        arguments = {"renew": (), "adopt": ("w1",), "checkpoint": ("1-2", '{"step":9}')}[function]
+        with pytest.raises(ResponseError, match="^STALE "):
+            getattr(q, function)(*claim.fence, *arguments)
+    again, = q.take("w2")
+    assert (again["attempt"], "resume" in again) == ("2", False)
+
+
 def test_a_loss_that_the_reaper_saw_first_counts_once_and_counts(q):
     claim = q.start(retry={"max_lost": 3})
     for lost in ("1", "2"):
