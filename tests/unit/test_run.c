@@ -134,34 +134,39 @@ static void test_capacity(void **state)
 
 /* ---- the run folder ---- */
 
-static void test_run_folder(void **state)
+static const struct claim gpu_claim = { .ref = { .queue = "gpu", .n = 42, .uid = "00ff", .token = "123" },
+					.id = "gpu-42",
+					.attempt = 2,
+					.lease_ms = 5000,
+					.installation = "abc",
+					.spec_json = "{\"name\":\"\xc3\xa4\"}xx",
+					.spec_len = 13,
+					.resume = "1-1",
+					.checkpoint = "{}" };
+
+/* Made in a fresh state folder (*top); the caller removes it. */
+static char *run_make(char **top, struct run_record *record, int *lock)
+{
+	struct error err = { 0 };
+	char *folder = NULL;
+	*top = folder_make();
+	run_record_from_claim(record, &gpu_claim, 777);
+	record->grant = (struct grant){ .cpus = 2, .memory_bytes = 5, .gpus = 0x8000000000000005 };
+	assert_true(run_folders_make(*top, &err));
+	assert_true(run_folder_make(*top, record, &folder, lock, &err));
+	assert_string_equal(strrchr(folder, '/'), "/gpu-42-123");
+	return folder;
+}
+
+static void test_run_record(void **state)
 {
 	(void)state;
 	struct error err = { 0 };
-	char *top = folder_make();
-	struct claim claim = { .ref = { .queue = "gpu", .n = 42, .uid = "00ff", .token = "123" },
-			       .id = "gpu-42",
-			       .attempt = 2,
-			       .lease_ms = 5000,
-			       .installation = "abc",
-			       .spec_json = "{\"name\":\"\xc3\xa4\"}xx",
-			       .spec_len = 13,
-			       .resume = "1-1",
-			       .checkpoint = "{}" };
+	char *top;
+	int lock = -1;
 	CLEANUP(run_record) struct run_record record = { 0 };
 	CLEANUP(run_record) struct run_record back = { 0 };
-	run_record_from_claim(&record, &claim, 777);
-	record.grant = (struct grant){ .cpus = 2, .memory_bytes = 5, .gpus = 0x8000000000000005 };
-	CLEANUP(free_p) char *folder = NULL;
-	CLEANUP(free_p) char *again = NULL;
-	int lock = -1, other = -1;
-	assert_true(run_folders_make(top, &err));
-	assert_true(run_folder_make(top, &record, &folder, &lock, &err));
-	assert_string_equal(strrchr(folder, '/'), "/gpu-42-123");
-	assert_int_equal(run_folder_lock(folder, &other, &err), RUN_LOCK_HELD);
-	assert_false(run_folder_make(top, &record, &again, &other, &err));
-	assert_int_equal(err.kind, ERR_CONFLICT);
-
+	CLEANUP(free_p) char *folder = run_make(&top, &record, &lock);
 	assert_true(run_folder_read(folder, &back, &err));
 	assert_memory_equal(&back.ref, &record.ref, sizeof back.ref);
 	assert_string_equal(back.id, "gpu-42");
@@ -181,11 +186,26 @@ static void test_run_folder(void **state)
 	assert_int_equal(run_lease_read(folder), 0);
 	assert_true(run_lease_write(folder, 123456789012, &err));
 	assert_int_equal(run_lease_read(folder), 123456789012);
+	close(lock);
+	folder_remove(top);
+}
 
+static void test_run_folder(void **state)
+{
+	(void)state;
+	struct error err = { 0 };
+	char *top;
+	int lock = -1, other = -1;
+	CLEANUP(run_record) struct run_record record = { 0 };
+	CLEANUP(free_p) char *again = NULL;
+	CLEANUP(free_p) char *finished = NULL;
+	CLEANUP(free_p) char *folder = run_make(&top, &record, &lock);
+	assert_int_equal(run_folder_lock(folder, &other, &err), RUN_LOCK_HELD);
+	assert_false(run_folder_make(top, &record, &again, &other, &err));
+	assert_int_equal(err.kind, ERR_CONFLICT);
 	close(lock);
 	assert_int_equal(run_folder_lock(folder, &other, &err), RUN_LOCK_TAKEN);
 	close(other);
-	CLEANUP(free_p) char *finished = NULL;
 	assert_true(run_folder_retire(folder, &finished, &err));
 	assert_false(folder_has(top, "runs/gpu-42-123"));
 	assert_true(folder_has(top, "finished/gpu-42-123/run.json"));
@@ -262,8 +282,10 @@ static void test_command(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_outcomes),   cmocka_unit_test(test_slots),       cmocka_unit_test(test_capacity),
-		cmocka_unit_test(test_run_folder), cmocka_unit_test(test_environment), cmocka_unit_test(test_command),
+		cmocka_unit_test(test_outcomes),   cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_capacity),   cmocka_unit_test(test_run_record),
+		cmocka_unit_test(test_run_folder), cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_command),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
