@@ -25,16 +25,18 @@ static int main_run(const struct scheduler_settings *settings)
 	ready_fd_keep(settings->ready_fd);
 	signal(SIGPIPE, SIG_IGN); /* a client or a server that went away is an error, not a death */
 	struct event_base *base = event_base_new();
-	struct scheduler *s = base ? scheduler_new(base, settings, &err) : NULL;
-	if (!s) {
+	if (!base)
+		abort();
+	struct scheduler *s = scheduler_new(base, settings, &err);
+	if (s) {
+		event_base_dispatch(base);
+		log_info("stopped", NULL);
+	} else {
 		log_failure(LOG_ERROR, "cannot start", &err);
-		return error_kind_of(err.kind)->exit_code;
 	}
-	event_base_dispatch(base);
 	scheduler_free(s);
 	event_base_free(base);
-	log_info("stopped", NULL);
-	return 0;
+	return error_kind_of(err.kind)->exit_code;
 }
 
 int main(int argc, char **argv)
