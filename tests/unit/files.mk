@@ -40,4 +40,5 @@ unit_TESTS := \
 	test_store \
 	test_tarball \
 	test_units \
+	test_watch \
 	test_yaml
