@@ -221,8 +221,9 @@ end
 
 -- ---------------------------------------------------------------- the queue
 
-local META_FIELDS = {'queue', 'installation', 'next', 'active', 'max_jobs', 'max_finished', 'key_ttl_ms',
-                     'lease_min_ms', 'lease_max_ms'}
+local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'next', 'active', 'max_jobs',
+                     'max_finished', 'key_ttl_ms'}
+local META_TEXTS = 4 -- so many of them are not judged here; the rest are numbers with these defaults
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000}
 
 local function queue_name_of(keys)
@@ -244,7 +245,7 @@ local function queue_new(keys)
     local time = call('TIME')
     return {
         base = base, name = name, meta_key = keys[1],
-        now = time[1] * 1000 + math.floor(time[2] / 1000), now_us = time[1] .. ('%06d'):format(time[2]),
+        now = time[1] * 1000 + math.floor(time[2] / 1000), time = time,
         meta = {}, classes = {},
         batch = {leases = {}, unlease = {}, waiting = {}, unwait = {}, final = {}, ack = {}, bells = {}, active = 0},
     }
@@ -257,15 +258,16 @@ local function queue_open(keys)
         fail('NOQUEUE', 'no queue %s | SADD stoker:queues %s makes it within a second, or stoker submit does', q.name,
              q.name)
     end
-    for i, field in ipairs(META_FIELDS) do
-        q.meta[field] = values[i] or nil
-    end
-    for field, default in pairs(META_NUMBERS) do
-        local value = q.meta[field]
-        if value and not (value:match('^%d+$') and #value < 16) then
-            fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field, quoted(value))
+    for i = 1, #META_FIELDS do
+        local field, value = META_FIELDS[i], values[i] or nil
+        if i > META_TEXTS then
+            if value and not (value:match('^%d+$') and #value < 16) then
+                fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field,
+                     quoted(value))
+            end
+            value = tonumber(value or META_NUMBERS[field])
         end
-        q.meta[field] = tonumber(value or default)
+        q.meta[field] = value
     end
     return q
 end

@@ -7,16 +7,7 @@
 local function spec_of_job(q, n)
     local text = call('GET', key_of(q, 'spec:' .. n)) or '{}'
     local ok, values = pcall(spec_walk, select(2, pcall(cjson.decode, text)))
-    if ok then
-        return values
-    end
-    values = {}
-    for _, section in ipairs(spec_table.sections) do
-        for _, row in ipairs(section.rows) do
-            values[row.path] = row.default
-        end
-    end
-    return values
+    return ok and values or spec_walk({command = 'x'})
 end
 
 -- The class and the requirement of a spec.

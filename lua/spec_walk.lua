@@ -185,6 +185,21 @@ do
 
     -- ---------------------------------------------------------------- the walks
 
+    -- Made while the library is loaded, and only read: the defaults by path, and of each section the rows that depend
+    -- on other values. Most specs give few keys: what is not given costs nothing.
+    local SPEC_DEFAULTS = {}
+    for i = 1, #spec_table.sections do
+        local section = spec_table.sections[i]
+        section.linked = {}
+        for k = 1, #section.rows do
+            local row = section.rows[k]
+            SPEC_DEFAULTS[row.path] = row.default
+            if row.when or row.required or row.at_least then
+                section.linked[#section.linked + 1] = row
+            end
+        end
+    end
+
     -- What is given; null counts as not given.
     local function spec_given(object, key)
         local value = object[key]
@@ -209,11 +224,11 @@ do
         return keys
     end
 
-    -- Each value by itself, into values by path; defaults for what is not given.
+    -- Each value that is given by itself, into values by path.
     local function spec_walk_values(tree, section, values)
         local object = spec_section_of(tree, section)
         if object == nil then
-            object = {}
+            return
         elseif type(object) ~= 'table' or object[1] ~= nil then
             spec_fail(section.name == '' and 'spec' or section.name, 'an object', object)
         end
@@ -226,17 +241,16 @@ do
             fail('INVALID', path .. ': unknown key; known here: ' .. section.known ..
                  (meant and ' | did you mean ' .. meant .. '?' or ''))
         end
-        for _, row in ipairs(section.rows) do
-            local value = spec_given(object, row.key)
-            if value ~= nil then
-                values[row.path] = spec_check_row(row, value)
-            else
-                values[row.path] = row.default
+        local rows, null = section.rows, cjson.null
+        for i = 1, #rows do
+            local value = object[rows[i].key]
+            if value ~= nil and value ~= null then
+                values[rows[i].path] = spec_check_row(rows[i], value)
             end
         end
     end
 
-    -- Given only when its condition holds, and given if it is required then. Answers whether it holds.
+    -- Given only when its condition holds, and given if it is required then.
     local function spec_check_presence(path, rule, is_given, values)
         local when = rule.when
         local holds = not when or values[when.path] == when.is
@@ -245,18 +259,17 @@ do
         elseif not is_given and holds and rule.required then
             fail('INVALID', path .. ': required' .. (when and ' when ' .. when.path .. ' is ' .. when.is or ''))
         end
-        return holds
     end
 
     -- What depends on other values.
     local function spec_walk_together(tree, section, values)
         local object = spec_section_of(tree, section)
-        local applies = section.name == '' or spec_check_presence(section.name, section, object ~= nil, values)
-        for _, row in ipairs(section.rows) do
-            local given = object and spec_given(object, row.key)
-            if not applies or object and not spec_check_presence(row.path, row, given ~= nil, values) then
-                values[row.path] = nil
-            end
+        if section.name ~= '' then
+            spec_check_presence(section.name, section, object ~= nil, values)
+        end
+        for _, row in ipairs(object and section.linked or {}) do
+            local given = spec_given(object, row.key)
+            spec_check_presence(row.path, row, given ~= nil, values)
             local least = row.at_least and values[row.at_least]
             if least and values[row.path] < least then
                 if given ~= nil then
@@ -270,7 +283,7 @@ do
     -- A decoded spec → its values by path ("retry.backoff"): durations in ms, sizes in bytes, defaults filled in.
     -- Fails at the first mistake.
     function spec_walk(tree)
-        local values = {}
+        local values = setmetatable({}, {__index = SPEC_DEFAULTS})
         if type(tree) ~= 'table' then
             spec_fail('spec', 'an object', tree)
         end
@@ -285,48 +298,52 @@ do
 
     -- ---------------------------------------------------------------- the text
 
-    local SPEC_LITERALS = {['true'] = true, ['false'] = true, null = true, text = true}
-
-    local function spec_is_number_literal(word)
-        local rest = word:match('^%-?0(.*)$') or word:match('^%-?[1-9]%d*(.*)$')
-        rest = rest and (rest:match('^%.%d+(.*)$') or rest)
-        return rest and (rest == '' or rest:match('^[eE][+-]?%d+$'))
-    end
-
-    -- cjson takes more than JSON: 0x10, nan, control characters in texts. A worker reads the spec with a strict reader,
-    -- so what that would refuse is refused here. Answers how many names stand in the objects of the text.
-    local function spec_check_strict(text)
-        local bare = text:gsub('\\.', '')
-        local outside = bare:gsub('"[^"]*"', 'text')
-        if select(2, text:gsub('[%z\1-\31]', '')) ~= select(2, outside:gsub('[%z\1-\31]', '')) then
-            fail('INVALID', 'spec: not valid JSON: a control character in a text')
+    -- The text without what stands in quotes.
+    local function spec_outside(text)
+        if text:find('\\', 1, true) then
+            text = text:gsub('\\.', '')
         end
-        for word in outside:gmatch('[^%s{}%[%],:]+') do
-            if not SPEC_LITERALS[word] and not spec_is_number_literal(word) then
-                fail('INVALID', 'spec: not valid JSON: ' .. spec_show_text(word))
-            end
-        end
-        return select(2, outside:gsub(':', ''))
+        return (text:gsub('"[^"]*"', ''))
     end
 
     local function spec_count_names(value)
         local count = 0
-        if type(value) == 'table' then
-            local of_each = value[1] == nil and 1 or 0
-            for _, item in pairs(value) do
-                count = count + of_each + spec_count_names(item)
+        local of_each = value[1] == nil and 1 or 0
+        for _, item in pairs(value) do
+            count = count + of_each
+            if type(item) == 'table' then
+                count = count + spec_count_names(item)
             end
         end
         return count
     end
 
-    local function spec_decode(text)
-        local ok, tree = pcall(cjson.decode, text)
-        if not ok then
-            fail('INVALID', 'spec: not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
-        elseif spec_check_strict(text) ~= spec_count_names(tree) then
+    -- cjson takes more than JSON. A worker reads the spec with a strict reader, so what that would refuse is refused
+    -- here: control characters in texts, "1." as a number, and a name that stands twice.
+    local function spec_check_strict(text, tree)
+        local outside = spec_outside(text)
+        if text:find('[%z\1-\31]') and
+            select(2, text:gsub('[%z\1-\31]', '')) ~= select(2, outside:gsub('[%z\1-\31]', '')) then
+            fail('INVALID', 'spec: not valid JSON: a control character in a text')
+        elseif outside:find('%d%.%D') then
+            fail('INVALID', 'spec: not valid JSON: a number without digits behind its point')
+        elseif type(tree) == 'table' and select(2, outside:gsub(':', '')) ~= spec_count_names(tree) then
             fail('INVALID', 'spec: not valid JSON: a name stands twice in an object')
         end
+    end
+
+    local spec_json -- made at the first use: while the library is loaded there is no cjson
+
+    local function spec_decode(text)
+        if not spec_json then
+            spec_json = cjson.new() -- one of our own: its settings are nobody else's
+            spec_json.decode_invalid_numbers(false)
+        end
+        local ok, tree = pcall(spec_json.decode, text)
+        if not ok then
+            fail('INVALID', 'spec: not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
+        end
+        spec_check_strict(text, tree)
         return tree
     end
 

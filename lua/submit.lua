@@ -26,7 +26,7 @@ do
              key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n))
         call('HINCRBY', q.meta_key, 'next', 1)
         call('SET', key_of(q, 'spec:' .. n), spec_text)
-        job_set(j, 'uid', redis.sha1hex(q.base .. n .. ':' .. q.now_us .. ':' .. spec_text):sub(1, 16))
+        job_set(j, 'uid', redis.sha1hex(q.base .. n .. ':' .. table.concat(q.time, '.') .. ':' .. spec_text):sub(1, 16))
         job_set(j, 'name', values.name)
         job_set(j, 'experiment', values.experiment)
         job_set(j, 'actor', options.actor)
