@@ -8,6 +8,8 @@
 enum {
 	LEASE_RETRY_MS = 300,
 	LEASE_MARGIN_LEAST_MS = 200, /* to kill before the lease ends: the time that killing may take */
+	LEASE_PATIENCE_LEAST_MS = 500,
+	LEASE_PATIENCE_MOST_MS = 10000,
 };
 
 static int64_t lease_margin(const struct runner *r)
@@ -152,11 +154,23 @@ static void lease_on_hint(void *arg, const char *channel, const char *text, size
 		runner_renew(r);
 }
 
+/* How long Redis may be silent before the connection is given up: a dead one must be noticed, and another one
+ * made, while the lease still holds. */
+static int64_t lease_patience(const struct runner *r)
+{
+	int64_t third = r->record->lease_ms / 3;
+	if (third < LEASE_PATIENCE_LEAST_MS)
+		return LEASE_PATIENCE_LEAST_MS;
+	return third < LEASE_PATIENCE_MOST_MS ? third : LEASE_PATIENCE_MOST_MS;
+}
+
 bool runner_connect(struct runner *r, struct error *err)
 {
 	char channel[160];
-	r->jobs = jobs_new(r->base, r->task->settings->jobs, err);
-	r->control_channel = r->jobs ? jobs_subscriber(r->base, r->task->settings->jobs, err) : NULL;
+	struct jobs_options options = *r->task->settings->jobs;
+	options.redis.deadline_ms = lease_patience(r);
+	r->jobs = jobs_new(r->base, &options, err);
+	r->control_channel = r->jobs ? jobs_subscriber(r->base, &options, err) : NULL;
 	if (!r->control_channel)
 		return false;
 	jobs_on_state(r->jobs, lease_on_state, r);
