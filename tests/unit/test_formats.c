@@ -157,12 +157,12 @@ static void test_safetensors_headers(void **state)
 }
 
 /* A ZIP as torch.save writes it: stored entries, the directory last. */
-static void torch_make(struct fixture *f, const char *name, const char *pickle)
+static void torch_make_with(struct fixture *f, const char *name, const char *pickle, const char *options)
 {
 	CLEANUP(free_p) char *path = folder_path(f->folder, name);
 	struct archive *zip = archive_write_new();
 	archive_write_set_format_zip(zip);
-	archive_write_set_options(zip, "compression=store");
+	assert_int_equal(archive_write_set_options(zip, options), ARCHIVE_OK);
 	archive_write_set_bytes_in_last_block(zip, 1);
 	assert_int_equal(archive_write_open_filename(zip, path), ARCHIVE_OK);
 	const struct {
@@ -183,9 +183,17 @@ static void torch_make(struct fixture *f, const char *name, const char *pickle)
 	archive_write_free(zip);
 }
 
+static void torch_make(struct fixture *f, const char *name, const char *pickle)
+{
+	torch_make_with(f, name, pickle, "compression=store");
+}
+
 static void test_torch(void **state)
 {
 	struct fixture *f = *state;
+	torch_make_with(f, "large.pt", "optimizer", "compression=store,zip64");
+	assert_int_equal(format_check(f->root, "large.pt").proof, FORMAT_WHOLE);
+	assert_int_equal(format_check(f->root, "large.pt").optimizer, 1);
 	torch_make(f, "weights.pt", "state_dict layer.weight");
 	struct format_verdict v = format_check(f->root, "weights.pt");
 	assert_string_equal(v.framework, "torch");
