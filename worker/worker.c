@@ -18,7 +18,8 @@
 
 enum {
 	WORKER_HEARTBEAT_MS = 5000,
-	WORKER_HEARTBEAT_SOON_MS = 100, /* after a change worth showing */
+	WORKER_HEARTBEAT_BRISK_MS = 500, /* while it is not yet registered, or draining */
+	WORKER_HEARTBEAT_SOON_MS = 100,  /* after a change worth showing */
 	WORKER_QUEUES_MAX = 64,
 	WORKER_GOODBYE_MS = 2000, /* for the last heartbeat; without it the record just ages */
 };
@@ -161,18 +162,6 @@ static void worker_beat_within(struct worker *worker, int64_t ms)
 	event_add(worker->heartbeat, &tv);
 }
 
-static void worker_heartbeat(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker *worker = arg;
-	bool all = true;
-	(void)fd;
-	(void)what;
-	worker_beat(worker);
-	for (size_t i = 0; i < worker->queue_count; i++)
-		all = all && worker->queues[i].is_registered;
-	worker_beat_within(worker, all ? WORKER_HEARTBEAT_MS : WORKER_HEARTBEAT_MS / 10);
-}
-
 /* ---- the end ---- */
 
 static void worker_goodbye_late(evutil_socket_t fd, short what, void *arg)
@@ -197,6 +186,21 @@ static void worker_check_drained(struct worker *worker)
 	worker_beat(worker);
 }
 
+static void worker_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	bool all = true;
+	(void)fd;
+	(void)what;
+	worker_check_drained(worker); /* the last claim may have been answered since */
+	if (worker->is_leaving)
+		return;
+	worker_beat(worker);
+	for (size_t i = 0; i < worker->queue_count; i++)
+		all = all && worker->queues[i].is_registered;
+	worker_beat_within(worker, all && !worker->is_draining ? WORKER_HEARTBEAT_MS : WORKER_HEARTBEAT_BRISK_MS);
+}
+
 static void worker_drain(struct worker *worker)
 {
 	if (worker->is_draining)
@@ -207,8 +211,7 @@ static void worker_drain(struct worker *worker)
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_stop(worker->queues[i].claims);
 	runs_drain(worker->runs);
-	worker_beat(worker);
-	worker_check_drained(worker);
+	worker_beat_within(worker, 0);
 }
 
 static void worker_signal(void *arg, int number)
