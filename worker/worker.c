@@ -19,7 +19,7 @@
 enum {
 	WORKER_HEARTBEAT_MS = 5000,
 	WORKER_HEARTBEAT_BRISK_MS = 500, /* while it is not yet registered, or draining */
-	WORKER_HEARTBEAT_SOON_MS = 100,  /* after a change worth showing */
+	WORKER_HEARTBEAT_GAP_MS = 100,   /* a change is shown at once, but many of them together */
 	WORKER_QUEUES_MAX = 64,
 	WORKER_GOODBYE_MS = 2000, /* for the last heartbeat; without it the record just ages */
 };
@@ -30,6 +30,7 @@ struct worker_queue {
 	struct claims *claims;
 	bool is_registered;
 	bool is_asking;   /* a heartbeat is on its way */
+	bool is_outdated; /* and something changed since it was sent */
 	bool has_said_no; /* its registration failed; said once */
 	bool is_gone;     /* the last heartbeat was answered */
 };
@@ -55,6 +56,7 @@ struct worker {
 	size_t queue_count;
 	struct signals *signals;
 	struct event *heartbeat;
+	int64_t beat_at_ms; /* boot clock: the last heartbeat */
 	struct event *goodbye;
 	bool is_draining, is_leaving, was_ready;
 };
@@ -84,6 +86,23 @@ static void worker_info(const struct worker *worker, struct buf *b)
 	buf_str(b, ",\"runs\":");
 	runs_list(worker->runs, b);
 	buf_byte(b, '}');
+}
+
+/* Nothing puts off what is due sooner: a worker that is never still must be heard of, too. */
+static void worker_beat_within(struct worker *worker, int64_t ms)
+{
+	struct timeval now, due, tv = clock_timeval(ms);
+	event_base_gettimeofday_cached(worker->base, &now);
+	timeradd(&now, &tv, &now);
+	if (!event_pending(worker->heartbeat, EV_TIMEOUT, &due) || timercmp(&now, &due, <))
+		event_add(worker->heartbeat, &tv);
+}
+
+/* Something became free: says it at once, and what changes within the gap after that in one go. */
+static void worker_beat_soon(struct worker *worker)
+{
+	int64_t wait_ms = worker->beat_at_ms + WORKER_HEARTBEAT_GAP_MS - clock_boot_ms();
+	worker_beat_within(worker, wait_ms > 0 ? wait_ms : 0);
 }
 
 static void worker_leave(struct worker *worker)
@@ -140,6 +159,8 @@ static void worker_registered(void *arg, int64_t last_request, bool drain, const
 		claims_stop(queue->claims); /* asked by an operator: what runs may end by itself */
 	else if (!worker->is_draining)
 		claims_resume(queue->claims);
+	if (queue->is_outdated)
+		worker_beat_soon(worker);
 }
 
 static void worker_beat(struct worker *worker)
@@ -147,19 +168,15 @@ static void worker_beat(struct worker *worker)
 	CLEANUP(buf) struct buf info;
 	buf_init(&info, 1024 * 1024);
 	worker_info(worker, &info);
+	worker->beat_at_ms = clock_boot_ms();
 	for (size_t i = 0; i < worker->queue_count; i++) {
 		struct worker_queue *queue = &worker->queues[i];
+		queue->is_outdated = queue->is_asking;
 		if (queue->is_asking && !worker->is_leaving)
 			continue;
 		queue->is_asking = true;
 		jobs_worker(worker->jobs, queue->name, worker->id, buf_text(&info), worker_registered, queue);
 	}
-}
-
-static void worker_beat_within(struct worker *worker, int64_t ms)
-{
-	struct timeval tv = clock_timeval(ms);
-	event_add(worker->heartbeat, &tv);
 }
 
 /* ---- the end ---- */
@@ -232,7 +249,7 @@ static void worker_freed(void *arg)
 	struct worker *worker = arg;
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_look(worker->queues[i].claims);
-	worker_beat_within(worker, WORKER_HEARTBEAT_SOON_MS);
+	worker_beat_soon(worker);
 	worker_check_drained(worker);
 }
 
@@ -249,7 +266,7 @@ static bool worker_claimed(void *arg, const struct claim *claim, int64_t sent_bo
 {
 	struct worker *worker = arg;
 	struct error err = { 0 };
-	worker_beat_within(worker, WORKER_HEARTBEAT_SOON_MS);
+	worker_beat_within(worker, WORKER_HEARTBEAT_GAP_MS); /* first things first: the run */
 	if (runs_start(worker->runs, claim, sent_boot_ms, &err))
 		return true;
 	log_failure(LOG_ERROR, "a claimed job cannot be started here", &err);
@@ -257,11 +274,6 @@ static bool worker_claimed(void *arg, const struct claim *claim, int64_t sent_bo
 	CLEANUP(free_p) char *text = json_dumps(detail, JSON_COMPACT);
 	jobs_finish(worker->jobs, &claim->ref, "preempted", text ? text : "{}", worker_gave_back, NULL);
 	return false;
-}
-
-static void worker_stopped_claiming(void *arg)
-{
-	worker_check_drained(arg);
 }
 
 /* A hint on :control: a class is new, or the queue was resumed. */
@@ -372,7 +384,6 @@ static bool worker_connect(struct worker *worker, struct error *err)
 					    .labels_json = worker->labels_json,
 					    .slots = &worker->slots,
 					    .on_claim = worker_claimed,
-					    .on_stopped = worker_stopped_claiming,
 					    .arg = worker };
 		queue->claims = claims_new(&o, err);
 		if (!queue->claims)
@@ -437,11 +448,11 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	jobs_free(worker->jobs); /* first: it ends the calls that the others have under way */
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_free(worker->queues[i].claims);
 	runs_free(worker->runs);
 	redis_free(worker->control);
+	jobs_free(worker->jobs);
 	signals_free(worker->signals);
 	if (worker->heartbeat)
 		event_free(worker->heartbeat);
