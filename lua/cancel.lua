@@ -36,7 +36,7 @@ do
         end
         if job_is_final(j) then
             if j.f.state ~= 'cancelled' then
-                fail('CONFLICT', 'job %s is %s already', job_id(q, n), j.f.state)
+                fail('CONFLICT', 'job %s %s already', job_id(q, n), job_state_words(j))
             end
         elseif j.f.state == 'running' then
             cancel_running(q, j, actor, reason)

@@ -39,9 +39,9 @@ do
         if j.f.flagged == integer_text(attempt) and attempt == job_number(j, 'attempt') then
             return j.f.state -- sent again
         elseif job_is_final(j) then
-            fail('CONFLICT', 'job %s is %s already', job_id(q, n), j.f.state)
+            fail('CONFLICT', 'job %s %s already', job_id(q, n), job_state_words(j))
         elseif attempt ~= job_number(j, 'attempt') then
-            fail('STALE', 'job %s: attempt %d is not the last one, %s', job_id(q, n), attempt, j.f.attempt)
+            fail('STALE', 'job %s: attempt %d is not the last one (that is %s)', job_id(q, n), attempt, j.f.attempt)
         end
         attempt_expect_types(q, j)
         recovery_detect(q, j, onset, reason, actor)

@@ -57,6 +57,10 @@ end
 local function job_load(q, n)
     local j = job_find(q, n)
     if not j then
+        if q.meta.next == 0 then
+            fail('NOTFOUND', 'no job %s: queue %s has had none yet | stoker ls lists those of every queue',
+                 job_id(q, n), q.name)
+        end
         fail('NOTFOUND', 'no job %s (the newest is %s) | stoker ls --queue %s', job_id(q, n), job_id(q, q.meta.next),
              q.name)
     end

@@ -132,10 +132,15 @@ do
             fail('INVALID', 'state: expected all, waiting, queued, running, succeeded, failed or cancelled, got %s',
                  quoted(state))
         end
-        local parts = {}
+        local parts, requirements = {}, {}
         for i, j in ipairs(found) do
             j.f.id = job_id(q, j.n)
             parts[i] = json_of_table(j.f)
+            if j.f.state == 'queued' then -- what it waits for
+                local class = j.f.class
+                requirements[class] = requirements[class] or call('HGET', key_of(q, 'classes'), class) or '{}'
+                parts[i] = parts[i]:sub(1, -2) .. ',"requirement":' .. requirements[class] .. '}'
+            end
         end
         return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) .. '}'
     end

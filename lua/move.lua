@@ -5,6 +5,12 @@ local function job_is_final(j)
     return STATE_FINAL[j.f.state]
 end
 
+-- For sentences: "has failed", "is running".
+local function job_state_words(j)
+    local words = {succeeded = 'has succeeded', failed = 'has failed', cancelled = 'was cancelled'}
+    return words[j.f.state] or 'is ' .. j.f.state
+end
+
 -- The only place where a state changes. An unlisted move is a defect of ours.
 local function job_move(j, event)
     local to = STATE_MOVES[j.f.state .. ' ' .. event]

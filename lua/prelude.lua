@@ -255,8 +255,8 @@ local function queue_open(keys)
     local q = queue_new(keys)
     local values = call('HMGET', q.meta_key, unpack(META_FIELDS))
     if not values[1] then
-        fail('NOQUEUE', 'no queue %s | SADD stoker:queues %s makes it within a second, or stoker submit does', q.name,
-             q.name)
+        fail('NOQUEUE', 'no queue %s | stoker queues lists those there are; SADD stoker:queues %s makes it, and so ' ..
+             'does stoker submit', q.name, q.name)
     end
     for i = 1, #META_FIELDS do
         local field, value = META_FIELDS[i], values[i] or nil

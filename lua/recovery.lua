@@ -62,7 +62,7 @@ local function recovery_decide(q, j, policy)
     local wanted = recovery_wanted(policy, list)
     job_set(j, 'resume_next', wanted and wanted.id)
     event_note(q, j, 'recovery.started', 'checkpoint', (wanted or newest or {}).id, 'reason',
-               not newest and 'no good checkpoint is left: it starts from the beginning' or nil)
+               not newest and 'no good checkpoint is left' or nil)
 end
 
 -- Notes what the running attempt starts from, and says it; c is nil for the beginning.
@@ -73,7 +73,7 @@ local function recovery_resume_from(q, j, c)
     job_set(j, 'resumed_at', step or 0)
     job_set(j, 'recover_step', step or 0)
     event_say(q, j, 'recovery.checkpoint_selected', 'checkpoint', c and c.id or 'none', 'step', step or 0, 'reason',
-              not c and 'no good checkpoint: it starts from the beginning' or nil)
+              not c and 'there is no good checkpoint' or nil)
 end
 
 -- At a claim: what this attempt starts from. A first attempt without a past says nothing. Answers the summary.

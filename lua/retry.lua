@@ -44,10 +44,11 @@ do
         local j = job_load(q, n)
         local last = job_number(j, 'attempt')
         if attempt > last or (attempt < last and job_is_final(j)) then
-            fail('STALE', 'job %s: attempt %d is not the last one, %d', job_id(q, n), attempt, last)
+            fail('STALE', 'job %s: attempt %d is not the last one (that is %d)', job_id(q, n), attempt, last)
         end
         if j.f.state == 'succeeded' or (j.f.state == 'running' and attempt == last) then
-            fail('CONFLICT', 'job %s is %s: there is nothing to retry', job_id(q, n), j.f.state)
+            fail('CONFLICT', 'job %s %s: there is nothing to retry', job_id(q, n),
+                 job_state_words(j))
         elseif job_is_final(j) then
             n = j.f.retried_as or again(q, j, actor).n
         elseif j.f.state == 'waiting' and attempt == last then

@@ -24,8 +24,8 @@ static void api_list_explain(json_t *job, const json_t *workers)
 {
 	CLEANUP(buf) struct buf why;
 	buf_init(&why, 4096);
-	json_auto_t *show = json_pack("{s:s, s:O, s:I}", "id", fields_text(job, "id"), "job", job, "now_ms",
-				      (json_int_t)clock_wall_ms());
+	json_auto_t *show = json_pack("{s:s, s:O, s:O*, s:I}", "id", fields_text(job, "id"), "job", job, "requirement",
+				      json_object_get(job, "requirement"), "now_ms", (json_int_t)clock_wall_ms());
 	explain_job(show, workers, &why);
 	json_object_set_new(job, "why", json_stringn(buf_text(&why), why.len));
 }

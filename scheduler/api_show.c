@@ -25,14 +25,16 @@ static void api_on_show_workers(void *arg, const char *text, size_t len, const s
 		api_show_answer(arg, workers);
 }
 
-/* The last lines that the program wrote, out of the last entries of its log. */
-static json_t *api_last_lines(const json_t *entries)
+/* The last lines that the program wrote in this attempt, out of the last entries of its log. */
+static json_t *api_last_lines(const json_t *entries, int64_t attempt)
 {
 	json_t *lines = json_array();
 	size_t i;
 	json_t *entry;
 	json_array_foreach(entries, i, entry)
 	{
+		if (strtoll(fields_text(entry, "id"), NULL, 10) != attempt)
+			continue;
 		const char *text = fields_text(entry, "stderr");
 		if (!*text)
 			text = fields_text(entry, "stdout");
@@ -54,7 +56,8 @@ static void api_on_show_tail(void *arg, const char *text, size_t len, const stru
 	json_auto_t *entries = api_parse(call, text, len, err);
 	if (!entries)
 		return;
-	json_object_set_new(call->show, "last_lines", api_last_lines(entries));
+	json_object_set_new(call->show, "last_lines",
+			    api_last_lines(entries, fields_int(json_object_get(call->show, "job"), "attempt", 0)));
 	api_show_answer(call, NULL);
 }
 

@@ -14,7 +14,7 @@ static void explain_duration(struct buf *into, int64_t ms)
 	buf_str(into, text);
 }
 
-/* "exit 1", "killed by SIGKILL (signal 9)", or "". */
+/* "exit 1", "killed by signal 9 (SIGKILL)", or "": in the words of the runner's own sentences. */
 static void explain_status(const json_t *job, char *into, size_t size)
 {
 	int64_t exit_code = fields_int(job, "exit", -1);
@@ -22,7 +22,7 @@ static void explain_status(const json_t *job, char *into, size_t size)
 	const char *name = signal > 0 && signal < 65 ? sigabbrev_np((int)signal) : NULL;
 	into[0] = '\0';
 	if (name)
-		str_format(into, size, "killed by SIG%s (signal %" PRId64 ")", name, signal);
+		str_format(into, size, "killed by signal %" PRId64 " (SIG%s)", signal, name);
 	else if (signal > 0)
 		str_format(into, size, "killed by signal %" PRId64, signal);
 	else if (exit_code >= 0)
@@ -34,10 +34,13 @@ void explain_end(const json_t *job, struct buf *into)
 	char status[64];
 	const char *error = fields_text(job, "error");
 	explain_status(job, status, sizeof status);
-	/* The error often begins with the same words. */
-	if (*error && strstr(error, status))
+	/* The error often begins with the same words; and how the program took it that it was stopped explains nothing.
+	 */
+	if (fields_is(job, "cause", "corrupted"))
+		buf_printf(into, "corrupted: %s", *error ? error : "no reason was given");
+	else if (*error && strstr(error, status))
 		buf_str(into, error);
-	else if (*error)
+	else if (*error && !strstr(status, error))
 		buf_printf(into, "%s: %s", status, error);
 	else
 		buf_str(into, *status ? status : "no cause was reported");
@@ -118,7 +121,7 @@ static void explain_failed(const json_t *show, const json_t *workers, struct buf
 	(void)workers;
 	const json_t *job = json_object_get(show, "job");
 	int64_t attempt = fields_int(job, "attempt", 0);
-	int64_t started = fields_int(job, "started_ms", 0);
+	int64_t started = fields_int(job, "started_ms", fields_int(job, "claimed_ms", 0));
 	int64_t ended = fields_int(job, "ended_ms", 0);
 	if (attempt > 0)
 		buf_printf(why, "attempt %" PRId64 " failed", attempt);
@@ -140,7 +143,7 @@ static void explain_cancelled(const json_t *show, const json_t *workers, struct 
 	if (!*reason)
 		reason = fields_text(job, "error");
 	buf_str(why, fields_int(job, "attempt", 0) > 0 ? "stopped on request" : "cancelled before it began");
-	if (*reason)
+	if (*reason && strcmp(reason, "cancelled") != 0)
 		buf_printf(why, ": %s", reason);
 }
 

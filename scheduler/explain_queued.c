@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "lib/clock.h"
+#include "lib/config.h"
 #include "scheduler/explain.h"
 #include "lib/fields.h"
 
@@ -109,8 +110,19 @@ static void explain_units(struct buf *into, int64_t count, const char *unit)
 	buf_printf(into, "%" PRId64 " %s%s", count, unit, count == 1 ? "" : "s");
 }
 
+/* Memory is counted in steps: what was asked for in the spec is less. */
+static void explain_rounding(const json_t *show, int64_t needed, struct buf *why)
+{
+	json_auto_t *spec = fields_json(show, "spec");
+	const json_t *memory = json_object_get(json_object_get(spec, "resources"), "memory");
+	int64_t asked;
+	if (json_is_string(memory) && config_parse_size(json_string_value(memory), &asked) && asked < needed)
+		buf_printf(why, " (%s, rounded up)", json_string_value(memory));
+}
+
 /* No worker could ever run it: which of its wishes is it? */
-static void explain_misfit(const struct explain_need *need, const struct explain_crew *crew, struct buf *why)
+static void explain_misfit(const json_t *show, const struct explain_need *need, const struct explain_crew *crew,
+			   struct buf *why)
 {
 	buf_str(why, "needs ");
 	if (need->gpus > crew->most.gpus) {
@@ -124,6 +136,7 @@ static void explain_misfit(const struct explain_need *need, const struct explain
 		buf_printf(why, "; no worker has more than %" PRId64, crew->most.cpus);
 	} else if (need->memory > crew->most.memory) {
 		explain_size(why, need->memory);
+		explain_rounding(show, need->memory, why);
 		buf_str(why, " of memory; no worker has more than ");
 		explain_size(why, crew->most.memory);
 	} else if (crew->labelled == 0) {
@@ -210,7 +223,7 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 	if (crew.total == 0)
 		explain_nobody(show, &crew, now_ms, why);
 	else if (crew.fitting == 0)
-		explain_misfit(&need, &crew, why);
+		explain_misfit(show, &need, &crew, why);
 	else
 		explain_line(fields_int(show, "ahead", -1), &crew, why);
 }

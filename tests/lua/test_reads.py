@@ -43,11 +43,21 @@ def test_show_counts_who_is_ahead(q):
 
 
 def test_show_of_nothing(q):
+    with pytest.raises(ResponseError, match=r"^NOTFOUND no job default-7: queue default has had none yet \|"):
+        q.show(7)
     q.add()
     with pytest.raises(ResponseError, match=r"^NOTFOUND no job default-7 \(the newest is default-1\) \|"):
         q.show(7)
     with pytest.raises(ResponseError, match="^INVALID job number: expected"):
         q.show("x")
+
+
+def test_list_says_what_a_queued_job_needs(q):
+    q.add(resources={"gpus": 2, "labels": {"gpu": "a100"}})
+    q.start()
+    running, queued = json.loads(q.list("all", 10))["jobs"]
+    assert queued["requirement"] == {"cpus": 1, "gpus": 2, "memory": 0, "labels": {"gpu": "a100"}}
+    assert "requirement" not in running and running["state"] == "running"
 
 
 def test_list_all_is_newest_first(q):

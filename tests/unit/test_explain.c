@@ -31,11 +31,14 @@ static const struct {
 	  NULL, "retries in 42 s (2 of 5: exit 1)" },
 	{ "{'now_ms':100000,'spec':'{\"command\":\"false\"}','job':{'state':'waiting','reason':'retry',"
 	  "'due_ms':'142000','errors':'2','signal':'9'}}",
-	  NULL, "retries in 42 s (3 of 3: killed by SIGKILL (signal 9))" },
+	  NULL, "retries in 42 s (3 of 3: killed by signal 9 (SIGKILL))" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','errors':'1','exit':'1'"), NULL,
 	  "retries in 42 s (exit 1)" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','error':'loss is NaN'"),
 	  NULL, "retries in 42 s (loss is NaN)" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','cause':'corrupted',"
+		      "'signal':'15','error':'bad data'"),
+	  NULL, "retries in 42 s (corrupted: bad data)" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'held'"), NULL, "waits: held" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
@@ -51,6 +54,9 @@ static const struct {
 	{ QUEUED(NEEDS(16, 0, 0, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]", "needs 16 CPUs; no worker has more than 4" },
 	{ QUEUED(NEEDS(1, 0, 17179869184, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]",
 	  "needs 16 GiB of memory; no worker has more than 8 GiB" },
+	{ QUEUED("'spec':{'resources':{'memory':'15GiB'}}," NEEDS(1, 0, 17179869184, "{}")),
+	  "[" WORKER("a", 4, 0, 0, 0) "]",
+	  "needs 16 GiB (15GiB, rounded up) of memory; no worker has more than 8 GiB" },
 	{ QUEUED(NEEDS(1, 0, 0, "{'gpu':'a100'}")), "[" WORKER("a", 4, 0, 0, 0) "]",
 	  "needs a worker labelled gpu=a100; there is none" },
 	{ QUEUED(NEEDS(4, 2, 0, "{}")), "[" WORKER("a", 8, 0, 0, 0) "," WORKER("b", 2, 2, 0, 0) "]",
@@ -80,7 +86,13 @@ static const struct {
 	{ NOW_AND_JOB("'state':'failed','attempt':'3','started_ms':'1000','ended_ms':'43000','exit':'1'"), NULL,
 	  "attempt 3 failed after 42 s: exit 1" },
 	{ NOW_AND_JOB("'state':'failed','attempt':'1','signal':'11','error':'it crashed'"), NULL,
-	  "attempt 1 failed: killed by SIGSEGV (signal 11): it crashed" },
+	  "attempt 1 failed: killed by signal 11 (SIGSEGV): it crashed" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1','signal':'11','error':'killed by signal 11 (SIGSEGV)'"), NULL,
+	  "attempt 1 failed: killed by signal 11 (SIGSEGV)" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1','signal':'9','error':'signal 9'"), NULL,
+	  "attempt 1 failed: killed by signal 9 (SIGKILL)" },
+	{ NOW_AND_JOB("'state':'failed','attempt':'1','claimed_ms':'1000','ended_ms':'1024','exit':'1'"), NULL,
+	  "attempt 1 failed after 24 ms: exit 1" },
 	{ NOW_AND_JOB("'state':'failed','attempt':'1','exit':'78','error':'exit 78: tinygrad cannot run'"), NULL,
 	  "attempt 1 failed: exit 78: tinygrad cannot run" },
 	{ NOW_AND_JOB("'state':'failed','attempt':'3','error':'lost 3 times in a row'"), NULL,
@@ -90,6 +102,7 @@ static const struct {
 	{ NOW_AND_JOB("'state':'cancelled','attempt':'0'"), NULL, "cancelled before it began" },
 	{ NOW_AND_JOB("'state':'cancelled','attempt':'2','stop_reason':'wrong data'"), NULL,
 	  "stopped on request: wrong data" },
+	{ NOW_AND_JOB("'state':'cancelled','attempt':'2','error':'cancelled'"), NULL, "stopped on request" },
 	/* nothing known */
 	{ "{}", NULL, "" },
 };
