@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "queue/spec.h"
@@ -31,14 +32,30 @@ static char *client_read_token(const char *path, struct error *err)
 	return mem_strdup(text);
 }
 
+/* "X-Stoker-Actor: cli:ada": who is noted in the history. */
+static char *client_actor(void)
+{
+	const char *user = getenv("USER");
+	if (!user || !*user)
+		user = getenv("LOGNAME");
+	char *header = user && *user ? mem_printf("X-Stoker-Actor: cli:%.100s", user)
+				     : mem_printf("X-Stoker-Actor: cli:uid-%u", (unsigned)getuid());
+	for (char *c = header; *c; c++)
+		if ((unsigned char)*c < ' ')
+			*c = '_';
+	return header;
+}
+
 static bool client_make(struct cli *cli, const char *url, const char *unix_socket, const char *token, struct error *err)
 {
+	CLEANUP(free_p) char *actor = client_actor();
 	struct http_client_options options = {
 		.url = url,
 		.unix_socket = unix_socket,
 		.ca_file = cli->config.ca,
 		.token = token,
 		.user_agent = "stoker/" STOKER_VERSION,
+		.header = actor,
 		.peer = "the scheduler",
 		.down_hint = CLIENT_DOWN_HINT,
 	};

@@ -49,7 +49,10 @@ static bool checkpoints_run(struct cli *cli, const void *options, const struct a
 	}
 	const json_t *checkpoints = json_object_get(answer, "checkpoints");
 	if (!json_array_size(checkpoints)) {
-		fprintf(stderr, "%s has no checkpoints yet\n", words->items[0]);
+		fprintf(stderr,
+			"%s has no checkpoints\n  hint: checkpoint.paths in its spec names the files that are "
+			"checkpoints\n",
+			words->items[0]);
 		return true;
 	}
 	CLEANUP(table) struct table table;

@@ -125,7 +125,7 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 		fprintf(stderr, "no jobs%s%s here\n  hint: stoker submit FILE\n", options->state ? " that are " : "",
 			options->state ? options->state : "");
 	if (*fields_text(answer, "cursor"))
-		fprintf(stderr, "older ones are not shown; --limit says how many\n");
+		fprintf(stderr, "only the newest %zu are shown; --limit N shows more\n", json_array_size(jobs));
 	return true;
 }
 

@@ -27,7 +27,10 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 	else
 		puts(again);
 	if (!cli->common.json && strcmp(again, id) != 0)
-		fprintf(stderr, "  hint: a new job from the last good checkpoint; stoker logs %s -f\n", again);
+		fprintf(stderr,
+			"  hint: a new job, which starts from the last good checkpoint if there is one; stoker logs %s "
+			"-f\n",
+			again);
 	return true;
 }
 

@@ -21,7 +21,7 @@ static void show_line(struct buf *into, const char *label, const char *text)
 {
 	if (!*text)
 		return;
-	buf_printf(into, "  %-12s", label);
+	buf_printf(into, "  %-14s", label);
 	text_clean(into, text);
 	buf_byte(into, '\n');
 }
@@ -52,33 +52,39 @@ static void show_times(const json_t *job, int64_t now_ms, struct buf *into)
 		   *fields_text(job, "actor") ? " by " : "", fields_text(job, "actor"),
 		   (long long)fields_int(job, "priority", 5), fields_text(job, "class"));
 	show_line(into, "submitted", line);
-	int64_t ran_ms = job_ran_ms(job, now_ms);
+	int64_t ran_ms = job_attempt_ms(job, now_ms);
 	if (ran_ms < 0)
 		return;
 	clock_human(ran_ms, age, sizeof age);
 	bool running = strcmp(fields_text(job, "state"), "running") == 0;
 	const char *phase = fields_text(job, "phase");
+	bool is_telling = running && *phase && strcmp(phase, "running") != 0;
 	str_format(line, sizeof line, "%lld, on %s, %s %s%s%s", (long long)fields_int(job, "attempt", 0),
 		   *fields_text(job, "worker") ? fields_text(job, "worker") : "?", running ? "for" : "ran", age,
-		   running && *phase ? ", " : "", running ? phase : "");
+		   is_telling ? ", " : "", is_telling ? phase : "");
 	show_line(into, "attempt", line);
 }
 
-static void show_progress(const json_t *job, struct buf *into)
+/* "200 of 2000, loss 2.71": how many there are is known of the shipped trainer. */
+static void show_progress(const json_t *shown, const json_t *job, struct buf *into)
 {
-	char step[64];
-	char line[128];
-	char number[32];
+	char text[64];
 	double loss;
-	job_step(job, step, sizeof step);
-	if (!*step)
+	json_auto_t *spec = fields_json(shown, "spec");
+	int64_t total = fields_int(json_object_get(spec, "train"), "steps", 0);
+	job_step(job, text, sizeof text);
+	if (!*text)
 		return;
-	str_copy(line, sizeof line, step);
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 256);
+	buf_str(&line, text);
+	if (total && !strchr(text, '/'))
+		buf_printf(&line, " of %lld", (long long)total);
 	if (fields_number(job, "loss", &loss)) {
-		text_number(loss, number, sizeof number);
-		str_format(line, sizeof line, "%s, loss %s", step, number);
+		text_number(loss, text, sizeof text);
+		buf_printf(&line, ", loss %s", text);
 	}
-	show_line(into, "step", line);
+	show_line(into, "step", buf_text(&line));
 }
 
 static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *into)
@@ -94,25 +100,26 @@ static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *
 	str_format(line, sizeof line, "%s at step %lld (verified, %s optimizer state, %s)", id,
 		   (long long)fields_int(job, "checkpoint_step", fields_int(checkpoint, "step", 0)),
 		   fields_is_true(checkpoint, "optimizer") ? "with" : "without", size);
-	show_line(into, job_is_final(job) ? "checkpoint" : "resumes from", line);
+	bool will_resume = fields_is(job, "state", "waiting") || fields_is(job, "state", "queued");
+	show_line(into, will_resume ? "resumes from" : "checkpoint", line);
 }
 
+/* Why the attempt before ended; of a job that is over the first line says it. */
 static void show_end(const json_t *job, struct buf *into)
 {
-	char line[640];
-	int64_t signal = fields_int(job, "signal", 0);
-	int64_t code = fields_int(job, "exit", -1);
-	const char *error = fields_text(job, "error");
-	const char *label = job_is_final(job) ? "ended" : "last error";
-	if (signal)
-		str_format(line, sizeof line, "signal %lld (%s)", (long long)signal, strsignal((int)signal));
-	else
-		str_format(line, sizeof line, "exit %lld", (long long)code);
-	if (*error)
-		show_line(into, label, error);
-	else if (signal || code > 0)
-		show_line(into, label, line);
+	static const char *const causes[][2] = {
+		{ "preempted", "preempted" }, { "lost", "lost" },       { "corrupted", "corrupted" },
+		{ "timeout", "timed out" },   { "stalled", "stalled" },
+	};
+	const char *label = "last error";
+	if (job_is_final(job))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(causes); i++)
+		if (fields_is(job, "cause", causes[i][0]))
+			label = causes[i][1];
+	show_line(into, label, fields_text(job, "error"));
 	if (*fields_text(job, "stop")) {
+		char line[640];
 		str_format(line, sizeof line, "%s%s%s", fields_text(job, "stop"),
 			   *fields_text(job, "stop_reason") ? ": " : "", fields_text(job, "stop_reason"));
 		show_line(into, "asked to", line);
@@ -168,6 +175,14 @@ static void show_last_lines(const json_t *shown, struct buf *into)
 	}
 }
 
+static void show_next(const json_t *job, const char *id, struct buf *into)
+{
+	CLEANUP(buf) struct buf next;
+	buf_init(&next, 1024);
+	job_commands(job, id, &next);
+	show_line(into, "next", buf_text(&next));
+}
+
 static bool show_fetch(struct cli *cli, const char *id, json_t **shown, struct error *err)
 {
 	CLEANUP(free_p) char *path = client_job_path(id, "", err);
@@ -184,12 +199,13 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	int64_t now_ms = fields_int(shown, "now_ms", clock_wall_ms());
 	show_header(cli, shown, job, &frame->text);
 	show_times(job, now_ms, &frame->text);
-	show_progress(job, &frame->text);
+	show_progress(shown, job, &frame->text);
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	show_last_lines(shown, &frame->text);
+	show_next(job, o->id, &frame->text);
 	buf_printf(&frame->mark, "%s %s %lld %lld %s", fields_text(job, "state"), fields_text(job, "phase"),
 		   (long long)fields_int(job, "attempt", 0), (long long)fields_int(job, "step", -1),
 		   fields_text(job, "checkpoint"));

@@ -35,32 +35,65 @@ bool entry_log(const json_t *entry, struct log_text *log)
 	return false;
 }
 
-/* Names that read badly as they are; the rest loses its "job." */
-struct event_words {
+/* "attempt 2 <words> <checkpoint> at step 5 on <worker><after> by <actor>: <why>". */
+struct event_row {
 	const char *name;
 	const char *words;
-};
-static const struct event_words event_words[] = {
-	{ "job.claimed", "started" },
-	{ "job.cancel_asked", "cancel asked for" },
-	{ "checkpoint.committed", "checkpoint saved" },
-	{ "checkpoint.rejected", "checkpoint does not verify" },
-	{ "checkpoint.quarantined", "checkpoint quarantined" },
-	{ "recovery.detected", "corruption detected" },
-	{ "recovery.started", "recovery started" },
-	{ "recovery.checkpoint_selected", "recovery selects checkpoint" },
-	{ "recovery.resumed", "resumed from checkpoint" },
-	{ "recovery.completed", "recovery completed" },
-	{ "recovery.failed", "recovery failed" },
-	{ "recovery.exhausted", "recovery given up" },
+	const char *after;
+	bool names_checkpoint;
+	bool is_cold; /* from the beginning: step 0 says nothing */
 };
 
-static const char *event_name(const char *name)
+static const struct event_row event_rows[] = {
+	{ "job.submitted", "submitted", "", false, false },
+	{ "job.queued", "queued", "", false, false },
+	{ "job.claimed", "started", "", false, false },
+	{ "job.succeeded", "succeeded", "", false, false },
+	{ "job.failed", "failed", "", false, false },
+	{ "job.cancelled", "cancelled", "", false, false },
+	{ "job.lost", "lost", "", false, false },
+	{ "job.preempted", "preempted", "", false, false },
+	{ "job.adopted", "adopted", "", false, false },
+	{ "job.cancel_asked", "asked to stop", "", false, false },
+	{ "checkpoint.committed", "saved checkpoint", "", true, false },
+	{ "checkpoint.rejected", "rejected checkpoint", "", true, false },
+	{ "checkpoint.quarantined", "quarantined checkpoint", "", true, false },
+	{ "recovery.detected", "corrupted", "", false, false },
+	{ "recovery.started", "goes back to checkpoint", "", true, false },
+	{ "recovery.checkpoint_selected", "goes on from checkpoint", "", true, false },
+	{ "recovery.resumed", "resumed from checkpoint", "", true, false },
+	{ "recovery.completed", "recovered", "", false, false },
+	{ "recovery.failed", "recovery failed", "", false, false },
+	{ "recovery.exhausted", "recovery given up", "", false, false },
+	{ "queue.created", "queue created", "", false, false },
+	{ "worker.up", "worker up", "", false, false },
+	{ "worker.gone", "worker gone", "", false, false },
+	{ "retention.dropped", "finished jobs dropped", "", false, false },
+};
+
+/* What an event means besides its name. */
+static struct event_row event_row(const json_t *event)
 {
-	for (size_t i = 0; i < ARRAY_LEN(event_words); i++)
-		if (strcmp(event_words[i].name, name) == 0)
-			return event_words[i].words;
-	return strncmp(name, "job.", 4) == 0 ? name + 4 : name;
+	static const struct event_row retried = { "job.retrying", "retried", "", false, false };
+	static const struct event_row retrying = { "job.retrying", "ended", ", to be tried again", false, false };
+	static const struct event_row cold = { "recovery.resumed", "started without a checkpoint", "", false, true };
+	static const struct event_row none = { "recovery.checkpoint_selected", "starts from the beginning", "", false,
+					       true };
+	static const struct event_row restart = { "recovery.started", "goes back to the beginning", "", false, true };
+	const char *name = fields_text(event, "event");
+	const char *checkpoint = fields_text(event, "checkpoint");
+	if (strcmp(name, retried.name) == 0)
+		return *fields_text(event, "cause") ? retrying : retried;
+	if (strcmp(checkpoint, "cold") == 0)
+		return cold;
+	if (strcmp(checkpoint, "none") == 0)
+		return none;
+	if (strcmp(name, restart.name) == 0 && !*checkpoint)
+		return restart;
+	for (size_t i = 0; i < ARRAY_LEN(event_rows); i++)
+		if (strcmp(event_rows[i].name, name) == 0)
+			return event_rows[i];
+	return (struct event_row){ name, name, "", true, false }; /* of a newer scheduler */
 }
 
 static void event_part(const json_t *event, const char *field, const char *before, struct buf *into)
@@ -73,22 +106,32 @@ static void event_part(const json_t *event, const char *field, const char *befor
 		buf_printf(into, "%s%lld", before, (long long)number);
 }
 
+/* "worker:<id>" says nothing that the worker does not. */
+static bool event_names_actor(const json_t *event)
+{
+	return strncmp(fields_text(event, "actor"), "worker:", 7) != 0;
+}
+
 void entry_event(const json_t *event, struct buf *into)
 {
-	if (fields_int(event, "attempt", 0) > 0)
-		buf_printf(into, "attempt %lld ", (long long)fields_int(event, "attempt", 0));
-	const char *name = fields_text(event, "event");
-	if (fields_is(event, "checkpoint", "cold")) {
-		buf_str(into, "started without a checkpoint");
-	} else {
-		buf_str(into, event_name(name));
+	const struct event_row row = event_row(event);
+	int64_t attempt = fields_int(event, "attempt", 0);
+	bool is_next = strcmp(row.name, "job.queued") == 0; /* the attempt that was is told already */
+	if (attempt > 0 && !is_next)
+		buf_printf(into, "attempt %lld ", (long long)attempt);
+	buf_str(into, row.words);
+	if (attempt > 0 && is_next)
+		buf_printf(into, " for attempt %lld", (long long)attempt + 1);
+	if (row.names_checkpoint)
 		event_part(event, "checkpoint", " ", into);
+	if (!row.is_cold)
 		event_part(event, "step", " at step ", into);
-	}
+	event_part(event, "count", ", ", into);
 	event_part(event, "worker", " on ", into);
-	/* "worker:<id>" says nothing new */
-	if (strncmp(fields_text(event, "actor"), "worker:", 7) != 0)
+	buf_str(into, row.after);
+	if (event_names_actor(event))
 		event_part(event, "actor", " by ", into);
 	event_part(event, "error", ": ", into);
-	event_part(event, "reason", ": ", into);
+	if (!fields_is(event, "reason", "cancelled"))
+		event_part(event, "reason", ": ", into);
 }

@@ -48,15 +48,26 @@ int job_exit_code(const json_t *job)
 	return job_state(job)->exit_code;
 }
 
-int64_t job_ran_ms(const json_t *job, int64_t now_ms)
+/* A program that ended before its start could be told began when its attempt did. */
+int64_t job_attempt_ms(const json_t *job, int64_t now_ms)
 {
-	int64_t started = fields_int(job, "started_ms", 0);
+	int64_t started = fields_int(job, "started_ms", fields_int(job, "claimed_ms", 0));
 	int64_t ended = fields_int(job, "ended_ms", 0);
 	if (!started)
 		return -1;
 	if (ended >= started)
 		return ended - started;
 	return strcmp(fields_text(job, "state"), "running") == 0 ? now_ms - started : -1;
+}
+
+int64_t job_ran_ms(const json_t *job, int64_t now_ms)
+{
+	bool is_running = strcmp(fields_text(job, "state"), "running") == 0;
+	int64_t ended = fields_int(job, "ran_ms", -1);
+	int64_t current = is_running ? job_attempt_ms(job, now_ms) : -1;
+	if (ended < 0 || current < 0)
+		return ended < 0 ? current : ended;
+	return ended + current;
 }
 
 void job_step(const json_t *job, char *into, size_t size)
@@ -87,4 +98,25 @@ void job_outcome(const json_t *job, const char *why, struct buf *into)
 		buf_str(into, ": ");
 		buf_str(into, reason);
 	}
+}
+
+void job_commands(const json_t *job, const char *id, struct buf *into)
+{
+	const char *state = fields_text(job, "state");
+	bool is_running = strcmp(state, "running") == 0;
+	bool is_succeeded = strcmp(state, "succeeded") == 0;
+	bool can_retry = strcmp(fields_text(job, "reason"), "retry") == 0 || (job_is_final(job) && !is_succeeded);
+	const struct {
+		bool is_worth_it;
+		const char *command;
+		const char *more;
+	} rows[] = {
+		{ fields_int(job, "log_next", 1) > 1 || is_running, "logs", is_running ? " -f" : "" },
+		{ fields_int(job, "metric_next", 1) > 1, "metrics", "" },
+		{ *fields_text(job, "checkpoint"), "checkpoints", "" },
+		{ can_retry, "retry", "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].is_worth_it)
+			buf_printf(into, "%sstoker %s %s%s", into->len ? " · " : "", rows[i].command, id, rows[i].more);
 }

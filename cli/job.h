@@ -13,10 +13,15 @@ enum paint job_paint(const json_t *job);
 /* 0, EXIT_JOB_FAILED or EXIT_JOB_CANCELLED of a final job. */
 int job_exit_code(const json_t *job);
 /* How long its last attempt ran, or has been running; -1: it never did. */
+int64_t job_attempt_ms(const json_t *job, int64_t now_ms);
+/* The same of all its attempts together. */
 int64_t job_ran_ms(const json_t *job, int64_t now_ms);
 /* "1200/5000", "1200" or "". */
 void job_step(const json_t *job, char *into, size_t size);
 /* "succeeded in 2 min 51 s · 2 attempts", "failed after 12 s: exit 1". why: the server's sentence, may be "". */
 void job_outcome(const json_t *job, const char *why, struct buf *into);
+
+/* What to type next: "stoker logs default-1 · stoker retry default-1"; nothing when there is nothing to see. */
+void job_commands(const json_t *job, const char *id, struct buf *into);
 
 #endif

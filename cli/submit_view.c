@@ -45,7 +45,7 @@ static const char *submit_view_phase(const json_t *job)
 static void submit_view_state(struct submit_view *view, const json_t *job)
 {
 	const char *state = fields_text(job, "state");
-	int64_t started_ms = fields_int(job, "started_ms", 0);
+	int64_t started_ms = fields_int(job, "started_ms", fields_int(job, "claimed_ms", 0));
 	if (strcmp(state, "running") != 0) {
 		fprintf(stderr, "%s  %s%s%s\n", view->id, view->name, *view->name ? "  " : "", state);
 		return;
@@ -116,9 +116,13 @@ static void submit_view_outcome(const struct submit_view *view, const struct fol
 	if (follow->job)
 		progress_summary(&view->progress, &more);
 	follow_print_outcome(follow, buf_text(&more));
-	if (follow->job)
-		fprintf(stderr, "%*s  stoker show %s · stoker metrics %s · stoker checkpoints %s\n",
-			(int)strlen(view->id), "", view->id, view->id, view->id);
+	if (!follow->job)
+		return;
+	CLEANUP(buf) struct buf next;
+	buf_init(&next, 1024);
+	buf_printf(&next, "stoker show %s", view->id);
+	job_commands(follow->job, view->id, &next);
+	fprintf(stderr, "%*s  %s\n", (int)strlen(view->id), "", buf_text(&next));
 }
 
 bool submit_view_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err)

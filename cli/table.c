@@ -50,13 +50,21 @@ void table_paint(struct table *table, const char *text, enum paint paint)
 	table->cells[table->count++] = (struct table_cell){ .text = buf_take(&clean), .paint = paint };
 }
 
-static void table_cell(struct buf *into, const char *text, size_t width, bool last)
+struct table_line {
+	struct buf *into;
+	bool color;
+	size_t owed; /* blanks before the next text: nothing stands after the last one of a line */
+};
+
+static void table_cell(struct table_line *line, const char *text, enum paint paint, size_t width)
 {
-	buf_str(into, text);
-	if (last)
-		return;
-	for (size_t at = text_width(text); at < width + 2; at++)
-		buf_byte(into, ' ');
+	size_t used = text_width(text);
+	if (used) {
+		for (; line->owed; line->owed--)
+			buf_byte(line->into, ' ');
+		buf_printf(line->into, "%s%s%s", paint_begin(paint, line->color), text, paint_end(paint, line->color));
+	}
+	line->owed += width + 2 - used;
 }
 
 void table_print(const struct table *table, bool color, struct buf *into)
@@ -70,18 +78,17 @@ void table_print(const struct table *table, bool color, struct buf *into)
 		if (width > widths[i % table->columns])
 			widths[i % table->columns] = width;
 	}
-	buf_str(into, paint_begin(PAINT_BOLD, color));
+	struct table_line line = { .into = into, .color = color };
 	for (size_t i = 0; i < table->columns; i++)
-		table_cell(into, table->titles[i], widths[i], i + 1 == table->columns);
-	buf_str(into, paint_end(PAINT_BOLD, color));
+		table_cell(&line, table->titles[i], PAINT_BOLD, widths[i]);
 	for (size_t i = 0; i < table->count; i++) {
 		size_t column = i % table->columns;
 		const struct table_cell *cell = &table->cells[i];
-		if (column == 0)
+		if (column == 0) {
 			buf_byte(into, '\n');
-		buf_str(into, paint_begin(cell->paint, color));
-		table_cell(into, cell->text, widths[column], column + 1 == table->columns);
-		buf_str(into, paint_end(cell->paint, color));
+			line.owed = 0;
+		}
+		table_cell(&line, cell->text, cell->paint, widths[column]);
 	}
 	buf_byte(into, '\n');
 	free(widths);

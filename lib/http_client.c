@@ -27,6 +27,7 @@ struct http_client *http_client_new(const struct http_client_options *options, s
 	client->ca_file = mem_strdup(options->ca_file);
 	client->token = mem_strdup(options->token);
 	client->user_agent = mem_strdup(options->user_agent);
+	client->header = mem_strdup(options->header);
 	client->peer = mem_strdup(options->peer ? options->peer : "the server");
 	client->down_hint = mem_strdup(options->down_hint);
 	client->where = options->unix_socket ? mem_printf("unix:%s", options->unix_socket) : mem_strdup(client->url);
@@ -44,6 +45,7 @@ void http_client_free(struct http_client *client)
 	free(client->ca_file);
 	free(client->token);
 	free(client->user_agent);
+	free(client->header);
 	free(client->peer);
 	free(client->down_hint);
 	free(client->where);

@@ -25,6 +25,7 @@ struct http_client_options {     /* copied */
 	const char *ca_file;     /* https: PEM of who may sign the certificate; NULL: the system's */
 	const char *token;       /* sent as Authorization: Bearer; NULL: none. Never part of an error */
 	const char *user_agent;  /* "stoker/0.1.0" */
+	const char *header;      /* one more of every request, "Name: value"; NULL: none */
 	const char *peer;        /* who answers, for sentences: "the scheduler" */
 	const char *down_hint;   /* hint when it cannot be reached */
 	int64_t connect_ms;      /* 0: 5000 */

@@ -156,6 +156,8 @@ static struct curl_slist *http_curl_headers(struct http_curl *curl, const struct
 	char *type = mem_printf("Content-Type:%s%s", call->content_type ? " " : "",
 				call->content_type ? call->content_type : "");
 	headers = curl->slist_append(headers, type);
+	if (x->client->header)
+		headers = curl->slist_append(headers, x->client->header);
 	if (call->header)
 		headers = curl->slist_append(headers, call->header);
 	if (x->client->token) {

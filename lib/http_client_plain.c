@@ -152,6 +152,8 @@ static void http_plain_head(const struct http_plain *p, struct buf *head)
 		buf_printf(head, "Authorization: Bearer %s\r\n", client->token);
 	if (call->content_type)
 		buf_printf(head, "Content-Type: %s\r\n", call->content_type);
+	if (client->header)
+		buf_printf(head, "%s\r\n", client->header);
 	if (call->header)
 		buf_printf(head, "%s\r\n", call->header);
 	if (call->body || call->method)

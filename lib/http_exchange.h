@@ -19,6 +19,7 @@ struct http_client {
 	char *ca_file;
 	char *token;
 	char *user_agent;
+	char *header;
 	char *peer;
 	char *down_hint;
 	char *where;

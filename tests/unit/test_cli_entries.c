@@ -62,17 +62,102 @@ static void entry_ids_order_by_attempt_then_number(void **state)
 	json_decref(entry);
 }
 
+struct event_text {
+	const char *event; /* with ' for " */
+	const char *said;
+};
+
 static void events_read_as_sentences(void **state)
 {
 	(void)state;
-	struct buf b;
-	json_t *event =
-		json("{\"event\":\"job.lost\",\"attempt\":\"1\",\"worker\":\"node-7\",\"error\":\"runner killed\"}");
-	buf_init(&b, 4096);
-	entry_event(event, &b);
-	assert_string_equal(buf_text(&b), "attempt 1 lost on node-7: runner killed");
-	buf_done(&b);
-	json_decref(event);
+	static const struct event_text rows[] = {
+		{ "'event':'job.submitted','attempt':'0','actor':'cli:ada'", "submitted by cli:ada" },
+		{ "'event':'job.queued','attempt':'0'", "queued" },
+		{ "'event':'job.queued','attempt':'1'", "queued for attempt 2" },
+		{ "'event':'job.claimed','attempt':'1','worker':'node-7'", "attempt 1 started on node-7" },
+		{ "'event':'job.lost','attempt':'1','worker':'node-7','error':'runner killed'",
+		  "attempt 1 lost on node-7: runner killed" },
+		{ "'event':'job.retrying','attempt':'1','cause':'error','worker':'node-7','error':'exit 1'",
+		  "attempt 1 ended on node-7, to be tried again: exit 1" },
+		{ "'event':'job.retrying','attempt':'2','actor':'cli:ada','reason':'as gpu-9'",
+		  "attempt 2 retried by cli:ada: as gpu-9" },
+		{ "'event':'job.cancel_asked','attempt':'1','actor':'cli:ada','reason':'too slow'",
+		  "attempt 1 asked to stop by cli:ada: too slow" },
+		{ "'event':'job.cancelled','attempt':'1','actor':'worker:node-7','reason':'cancelled'",
+		  "attempt 1 cancelled" },
+		{ "'event':'checkpoint.committed','attempt':'1','checkpoint':'1-3','step':'15','worker':'node-7'",
+		  "attempt 1 saved checkpoint 1-3 at step 15 on node-7" },
+		{ "'event':'recovery.detected','attempt':'1','checkpoint':'1-2','step':'14','reason':'NaN'",
+		  "attempt 1 corrupted at step 14: NaN" },
+		{ "'event':'recovery.started','attempt':'1','checkpoint':'1-2'",
+		  "attempt 1 goes back to checkpoint 1-2" },
+		{ "'event':'recovery.started','attempt':'1','reason':'no good checkpoint is left'",
+		  "attempt 1 goes back to the beginning: no good checkpoint is left" },
+		{ "'event':'recovery.checkpoint_selected','attempt':'2','checkpoint':'none','step':'0'",
+		  "attempt 2 starts from the beginning" },
+		{ "'event':'recovery.resumed','attempt':'2','checkpoint':'cold','step':'0','worker':'node-7'",
+		  "attempt 2 started without a checkpoint on node-7" },
+		{ "'event':'recovery.resumed','attempt':'2','checkpoint':'1-2','step':10,'worker':'node-7'",
+		  "attempt 2 resumed from checkpoint 1-2 at step 10 on node-7" },
+		{ "'event':'recovery.completed','attempt':'2','checkpoint':'1-2','step':'11'",
+		  "attempt 2 recovered at step 11" },
+		{ "'event':'retention.dropped','count':'3','reason':'too many'", "finished jobs dropped, 3: too many" },
+		{ "'event':'worker.up','worker':'node-7'", "worker up on node-7" },
+		{ "'event':'job.teleported','attempt':'1','checkpoint':'1-2'", "attempt 1 job.teleported 1-2" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *text = mem_printf("{%s}", rows[i].event);
+		for (char *c = text; *c; c++)
+			if (*c == '\'')
+				*c = '"';
+		json_t *event = json(text);
+		CLEANUP(buf) struct buf b;
+		buf_init(&b, 4096);
+		entry_event(event, &b);
+		assert_string_equal(buf_text(&b), rows[i].said);
+		json_decref(event);
+		free(text);
+	}
+}
+
+/* What to type next: only what shows something. */
+static void commands_fit_the_job(void **state)
+{
+	(void)state;
+	static const struct event_text rows[] = {
+		{ "{\"state\":\"queued\"}", "" },
+		{ "{\"state\":\"running\"}", "stoker logs gpu-1 -f" },
+		{ "{\"state\":\"waiting\",\"reason\":\"retry\",\"log_next\":\"4\"}",
+		  "stoker logs gpu-1 · stoker retry gpu-1" },
+		{ "{\"state\":\"waiting\",\"reason\":\"delay\"}", "" },
+		{ "{\"state\":\"failed\",\"log_next\":\"1\"}", "stoker retry gpu-1" },
+		{ "{\"state\":\"succeeded\",\"log_next\":2,\"metric_next\":\"9\",\"checkpoint\":\"1-3\"}",
+		  "stoker logs gpu-1 · stoker metrics gpu-1 · stoker checkpoints gpu-1" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *job = json(rows[i].event);
+		CLEANUP(buf) struct buf b;
+		buf_init(&b, 4096);
+		job_commands(job, "gpu-1", &b);
+		assert_string_equal(buf_text(&b), rows[i].said);
+		json_decref(job);
+	}
+}
+
+static void time_that_a_job_ran(void **state)
+{
+	(void)state;
+	json_t *quick = json("{\"state\":\"failed\",\"claimed_ms\":\"1000\",\"ended_ms\":\"1024\",\"ran_ms\":\"24\"}");
+	json_t *second = json("{\"state\":\"running\",\"started_ms\":\"9000\",\"ran_ms\":\"5000\"}");
+	json_t *queued = json("{\"state\":\"queued\"}");
+	assert_int_equal(job_attempt_ms(quick, 5000), 24);
+	assert_int_equal(job_ran_ms(quick, 5000), 24);
+	assert_int_equal(job_attempt_ms(second, 10000), 1000);
+	assert_int_equal(job_ran_ms(second, 10000), 6000);
+	assert_int_equal(job_ran_ms(queued, 10000), -1);
+	json_decref(quick);
+	json_decref(second);
+	json_decref(queued);
 }
 
 static void outcome_and_exit_code_agree(void **state)
@@ -167,6 +252,8 @@ int main(void)
 		cmocka_unit_test(numbers_come_as_text_or_as_numbers),
 		cmocka_unit_test(entry_ids_order_by_attempt_then_number),
 		cmocka_unit_test(events_read_as_sentences),
+		cmocka_unit_test(commands_fit_the_job),
+		cmocka_unit_test(time_that_a_job_ran),
 		cmocka_unit_test(outcome_and_exit_code_agree),
 		cmocka_unit_test(progress_says_few_lines_and_the_share_of_good_work),
 		cmocka_unit_test(series_show_their_course),

@@ -93,7 +93,7 @@ static void table_aligns_by_columns(void **state)
 	table_add(&table, "needs 8 GPUs");
 	table_print(&table, false, &b);
 	assert_string_equal(buf_text(&b), "ID        NAME   WHY\n"
-					  "gpu-1     größe  \n"
+					  "gpu-1     größe\n"
 					  "gpu-1000  –      needs 8 GPUs\n");
 	table_done(&table);
 	buf_done(&b);

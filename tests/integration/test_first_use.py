@@ -1,0 +1,155 @@
+"""What somebody reads who uses the stoker command for the first time: sentences that fit the job, tables without ragged
+ends, numbers that are not old."""
+import re
+import subprocess
+import time
+
+import pytest
+
+from cluster import Cluster
+from harness import wait_until
+from test_cli import FAILED, OK, STOKER, environment, run
+
+QUICK = {"backoff": "50ms", "max_backoff": "50ms", "jitter": 0}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("first"), worker_options=["--cpus", 2, "--gpus", 2, "--memory", "8GiB"]) as c:
+        c.url = f"unix:{c.socket_of()}"
+        yield c
+
+
+@pytest.fixture
+def stoker(cluster):
+    return lambda *args, **env: run(*args, url=cluster.url, **env)
+
+
+def submit(cluster, command, **more):
+    return cluster.submit({"command": command, "retry": QUICK, **more})
+
+
+def shown(stoker, job):
+    done = stoker("show", job)
+    assert done.returncode == OK, done.stderr
+    assert not [line for line in done.stdout.splitlines() if line != line.rstrip()]
+    return done.stdout
+
+
+def row(stoker, job):
+    lines = stoker("ls").stdout.splitlines()
+    assert not [line for line in lines if line != line.rstrip()], "blanks at the end of a line"
+    return next(line for line in lines if line.startswith(job + " "))
+
+
+def test_a_failed_job_is_explained_by_its_last_attempt(cluster, stoker):
+    job = submit(cluster, "echo attempt $STOKER_ATTEMPT began >&2; exit 3")
+    cluster.wait_final(job)
+    text = shown(stoker, job)
+    assert re.match(rf"{job}  ·  failed: attempt 3 failed after \d+ ms: exit 3\n", text)
+    assert text.split("  last lines\n")[1].splitlines()[0] == "    attempt 3 began"
+    assert "attempt 1 began" not in text
+    assert f"next          stoker logs {job} · stoker retry {job}" in text
+    assert re.search(r" \d+\.\ds +3 +w0 +attempt 3 failed", row(stoker, job)), "it ran, however short"
+
+
+def test_a_signal_is_named_once(cluster, stoker):
+    job = submit(cluster, "kill -SEGV $$", name="crash")
+    cluster.wait_final(job)
+    assert row(stoker, job).count("SIGSEGV") == 1
+
+
+def test_ls_knows_as_much_as_show(cluster, stoker):
+    labels = submit(cluster, "true", resources={"labels": {"gpu": "a100"}})
+    memory = submit(cluster, "true", resources={"memory": "15GiB"})
+    gpus = submit(cluster, "true", resources={"gpus": 3})
+    assert "needs a worker labelled gpu=a100; there is none" in row(stoker, labels)
+    assert "needs a worker labelled gpu=a100; there is none" in shown(stoker, labels)
+    assert "needs 16 GiB of memory; no worker has more than 8 GiB" in row(stoker, memory)
+    assert "needs 16 GiB (15GiB, rounded up) of memory" in shown(stoker, memory)
+    assert "needs 3 GPUs; no worker has more than 2" in row(stoker, gpus)
+    for job in (labels, memory, gpus):
+        assert stoker("cancel", job).returncode == OK
+        assert "cancelled before it began" in row(stoker, job)
+
+
+def test_who_asked_is_noted(cluster, stoker, tmp_path):
+    spec = tmp_path / "job.yaml"
+    spec.write_text("command: exec sleep 600\n")
+    job = stoker("submit", spec, USER="ada").stdout.strip()
+    assert cluster.job(job)["actor"] == "cli:ada"
+    cluster.wait_state(job, "running")
+    stoker("cancel", job, "--reason", "too slow", USER="bob")
+    cluster.wait_final(job)
+    assert "stopped on request: too slow" in shown(stoker, job)
+    assert "attempt 1 asked to stop by cli:bob: too slow" in shown(stoker, job)
+
+
+def test_a_corrupted_run_says_so_while_it_waits(cluster, stoker):
+    job = submit(cluster, "echo step=1 loss=0.5; exec sleep 600", recovery={"backoff": "1h"})
+    wait_until(lambda: cluster.job(job).get("loss"), what="its first step")
+    assert stoker("corrupt", job, "--reason", "bad data").returncode == OK
+    cluster.wait_state(job, "waiting")
+    assert re.search(r"waiting: retries in .* \(corrupted: bad data\)", shown(stoker, job))
+    assert "attempt 1 goes back to the beginning: no good checkpoint is left" in stoker("events").stdout
+    stoker("cancel", job)
+
+
+def test_the_commands_after_a_following_are_worth_typing(stoker, tmp_path):
+    spec = tmp_path / "job.yaml"
+    spec.write_text("command: exit 65\n")
+    done = stoker("submit", spec, "--follow")
+    assert done.returncode == FAILED
+    last = done.stderr.splitlines()[-1].split(" · ")
+    assert [command.split()[1] for command in last] == ["show", "retry"]
+
+
+def test_a_final_job_cannot_be_changed(cluster, stoker):
+    job = submit(cluster, "true")
+    cluster.wait_final(job)
+    assert stoker("cancel", job).stderr == f"stoker: job {job} has succeeded already\n"
+    assert stoker("retry", job).stderr == f"stoker: job {job} has succeeded: there is nothing to retry\n"
+    assert stoker("corrupt", job).returncode == 5
+
+
+def test_a_queue_without_jobs(cluster, stoker):
+    stoker("queues", "create", "empty")
+    done = stoker("show", "empty-1")
+    assert done.returncode == 3
+    assert done.stderr.startswith("stoker: no job empty-1: queue empty has had none yet\n")
+    assert "stoker queues lists those there are" in stoker("show", "absent-1").stderr
+
+
+def test_a_pipe_that_closes_early(cluster):
+    job = submit(cluster, "seq 1 20000")
+    cluster.wait_final(job)
+    reader = subprocess.run(["sh", "-c", f"{STOKER} logs {job} | head -1"], capture_output=True, text=True, timeout=30,
+                            env=environment(STOKER_URL=cluster.url))
+    assert (reader.stdout, reader.stderr) == ("1\n", "")
+
+
+def used(cluster):
+    worker = cluster.api("GET", "/api/v1/workers")["workers"][0]
+    return worker["used"]["cpus"], worker["used"]["gpus"], worker["runs"]
+
+
+def test_use_is_told_at_once(cluster, stoker):
+    """Heartbeats come every 5 s; what a worker uses is known sooner."""
+    job = submit(cluster, "exec sleep 600", resources={"cpus": 2, "gpus": 1})
+    cluster.wait_state(job, "running")
+    wait_until(lambda: used(cluster) == (2, 1, [job]), timeout=2, what="its use is known")
+    assert stoker("workers").stdout.splitlines()[1].split()[2:4] == ["2/2", "1/2"]
+    stoker("cancel", job)
+    cluster.wait_final(job)
+    wait_until(lambda: used(cluster) == (0, 0, []), timeout=2, what="it is known to be free")
+
+
+def test_a_worker_that_is_never_still_is_heard_of(cluster):
+    """Changes come faster than they are told: that puts no heartbeat off."""
+    redis = cluster.redis.client()
+    last = [submit(cluster, "sleep 0.02") for _ in range(80)][-1]
+    seen, began = set(), time.monotonic()
+    while cluster.job(last)["state"] not in ("succeeded", "failed"):
+        seen.add(redis.zscore("stoker:{default}:workers", "w0"))
+        assert time.monotonic() - began < 60
+    assert len(seen) > 5
