@@ -92,29 +92,30 @@ static bool claims_rest(struct claims *claims)
 	return true;
 }
 
-static void claims_answered(void *arg, const struct claim *all, size_t count, const struct error *err)
+/* The request of this number has its answer. False: a claim could not be started. */
+static bool claims_take(struct claims *claims, const struct claim *all, size_t count)
 {
-	struct claims *claims = arg;
 	bool started = true;
-	if (err) {
-		if (!claims->has_failed)
-			log_failure(LOG_WARN, "cannot claim",
-				    err); /* once; the next success says no more than others do */
-		claims->has_failed = true;
-		if (!claims_rest(claims))
-			claims_arm(claims, CLAIMS_RETRYING,
-				   CLAIMS_RETRY_MS); /* the same number: it may have happened */
-		return;
-	}
-	claims->has_failed = false;
 	claims->request++;
 	for (size_t i = 0; i < count; i++)
 		started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms) && started;
 	claims->sent_boot_ms = 0;
+	return started;
+}
+
+static void claims_answered(void *arg, const struct claim *all, size_t count, const struct error *err)
+{
+	struct claims *claims = arg;
+	if (err && !claims->has_failed)
+		log_failure(LOG_WARN, "cannot claim", err); /* once; the next success says no more than others do */
+	claims->has_failed = err != NULL;
+	bool started = err || claims_take(claims, all, count);
 	claims->state = CLAIMS_OFF;
 	if (claims_rest(claims))
-		return;
-	if (!started)
+		claims->o.on_stopped(claims->o.arg);
+	else if (err)
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the same number: it may have happened */
+	else if (!started)
 		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
 	else if (count == CLAIMS_MAX || claims->look_again)
 		claims_ask(claims);

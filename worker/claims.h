@@ -27,6 +27,8 @@ struct claims_options {
 	const struct slots *slots;
 	/* sent_boot_ms: when the request was sent. false: this one cannot be started. */
 	bool (*on_claim)(void *arg, const struct claim *claim, int64_t sent_boot_ms);
+	/* After claims_stop: the request that was on its way has ended. */
+	void (*on_stopped)(void *arg);
 	void *arg;
 };
 

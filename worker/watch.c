@@ -18,11 +18,19 @@
 #define WATCH_MASK                                                                                                     \
 	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define DRAIN_BYTES (64 * 1024)
+#define FOUND_MAX   4096 /* files remembered; any further one counts as changed when it is closed */
 
 struct watch_folder { /* in rising order of wd, as inotify hands them out */
 	int wd;
 	int root;
 	char *path;
+};
+
+struct watch_found { /* a file that was there from the start */
+	int root;
+	char *path;
+	ino_t inode;
+	struct timespec changed; /* its ctime: no program can set it, and writing through a mapping moves it */
 };
 
 struct watch {
@@ -34,6 +42,8 @@ struct watch {
 	bool is_polling;
 	struct watch_folder *folders;
 	size_t count;
+	struct watch_found *found;
+	size_t found_count;
 	struct timespec seen; /* looking through: what changed (ctime) before this was told */
 };
 
@@ -115,6 +125,27 @@ static bool watch_is_new(const struct watch *w, const struct stat *st)
 	       (st->st_ctim.tv_sec == w->seen.tv_sec && st->st_ctim.tv_nsec >= w->seen.tv_nsec);
 }
 
+static void watch_remember(struct watch *w, int root, const char *path, const struct stat *st)
+{
+	if (w->found_count == FOUND_MAX)
+		return;
+	w->found = mem_realloc(w->found, (w->found_count + 1) * sizeof *w->found);
+	w->found[w->found_count++] = (struct watch_found){
+		.root = root, .path = mem_strdup(path), .inode = st->st_ino, .changed = st->st_ctim
+	};
+}
+
+/* A reader may open a file for writing, too (tinygrad does when it loads one): closing it says nothing then. */
+static bool watch_is_as_found(const struct watch *w, int root, const char *path, const struct stat *st)
+{
+	for (size_t i = 0; i < w->found_count; i++) {
+		const struct watch_found *f = &w->found[i];
+		if (f->root == root && f->inode == st->st_ino && strcmp(f->path, path) == 0)
+			return f->changed.tv_sec == st->st_ctim.tv_sec && f->changed.tv_nsec == st->st_ctim.tv_nsec;
+	}
+	return false;
+}
+
 static void watch_look(struct watch *w, int root, const char *path, enum watch_change change, bool only_new);
 
 static void watch_look_entry(struct watch *w, int root, const char *path, int at, const char *name,
@@ -124,6 +155,8 @@ static void watch_look_entry(struct watch *w, int root, const char *path, int at
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 		return;
 	CLEANUP(free_p) char *below = *path ? mem_printf("%s/%s", path, name) : mem_strdup(name);
+	if (change == WATCH_FOUND && S_ISREG(st.st_mode))
+		watch_remember(w, root, below, &st);
 	if (!only_new || watch_is_new(w, &st))
 		w->options.changed(w->options.arg, root, below, S_ISDIR(st.st_mode), change);
 	if (S_ISDIR(st.st_mode))
@@ -174,8 +207,10 @@ static void watch_entry(struct watch *w, const struct watch_folder *folder, cons
 	if (is_folder && (event->mask & IN_MOVED_FROM))
 		watch_forget_below(w, root, path);
 	struct stat st;
-	bool is_link = !is_gone && !is_folder && beneath_stat(w->roots[root], path, &st) && !S_ISREG(st.st_mode);
-	if (!is_link)
+	bool is_known = !is_gone && !is_folder && beneath_stat(w->roots[root], path, &st);
+	bool is_link = is_known && !S_ISREG(st.st_mode);
+	bool is_only_closed = is_known && event->mask & IN_CLOSE_WRITE && watch_is_as_found(w, root, path, &st);
+	if (!is_link && !is_only_closed)
 		w->options.changed(w->options.arg, root, path, is_folder, change);
 	if (is_folder && !is_gone && (event->mask & (IN_CREATE | IN_MOVED_TO)))
 		watch_look(w, root, path, change, false);
@@ -270,5 +305,8 @@ void watch_free(struct watch *w)
 	for (size_t i = 0; i < w->count; i++)
 		free(w->folders[i].path);
 	free(w->folders);
+	for (size_t i = 0; i < w->found_count; i++)
+		free(w->found[i].path);
+	free(w->found);
 	free(w);
 }

@@ -276,6 +276,11 @@ static bool worker_claimed(void *arg, const struct claim *claim, int64_t sent_bo
 	return false;
 }
 
+static void worker_stopped_claiming(void *arg)
+{
+	worker_check_drained(arg);
+}
+
 /* A hint on :control: a class is new, or the queue was resumed. */
 static void worker_hint(void *arg, const char *channel, const char *text, size_t len)
 {
@@ -384,6 +389,7 @@ static bool worker_connect(struct worker *worker, struct error *err)
 					    .labels_json = worker->labels_json,
 					    .slots = &worker->slots,
 					    .on_claim = worker_claimed,
+					    .on_stopped = worker_stopped_claiming,
 					    .arg = worker };
 		queue->claims = claims_new(&o, err);
 		if (!queue->claims)
@@ -448,11 +454,11 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
+	jobs_free(worker->jobs); /* first: it ends the calls that the others have under way */
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_free(worker->queues[i].claims);
 	runs_free(worker->runs);
 	redis_free(worker->control);
-	jobs_free(worker->jobs);
 	signals_free(worker->signals);
 	if (worker->heartbeat)
 		event_free(worker->heartbeat);

@@ -1,4 +1,5 @@
 """What a worker and its runners make of connections to Redis that are there and carry nothing."""
+import signal
 import socket
 import threading
 
@@ -73,3 +74,25 @@ def test_a_dead_connection_is_given_up_before_the_lease_ends(proxied, tmp_path):
     (tmp_path / "go").touch()
     done = cluster.wait_final(job)
     assert (done["state"], done["attempt"]) == ("succeeded", "1")
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """A cluster whose worker asks a Redis that is away for jobs: its request waits for the connection."""
+    with Cluster(tmp_path, worker_options=["--cpus", "4", "--log-level", "debug"]) as cluster:
+        cluster.wait_final(cluster.submit(job_of("true")))  # from now on there is a class whose doorbell it waits for
+        wait_until(lambda: cluster.redis.client().info("clients")["blocked_clients"] == 1, what="it waits")
+        cluster.redis.kill()
+        # Each attempt to connect waits longer than the one before: when there were so many, it has asked by now.
+        wait_until(lambda: cluster.workers[0].text().count("no connection to redis") > 6, what="it has asked again")
+        yield cluster
+        cluster.redis.start()
+
+
+def test_a_worker_that_asks_a_redis_that_is_away_drains(asking):
+    assert asking.workers[0].stop(timeout=20) == 0
+
+
+def test_a_worker_that_asks_a_redis_that_is_away_hands_over(asking):
+    asking.workers[0].signal(signal.SIGUSR2)
+    assert asking.workers[0].popen.wait(5) == 0

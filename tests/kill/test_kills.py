@@ -35,6 +35,13 @@ def ended_once(cluster, job):
     final = [e for _, e in redis.xrange("stoker:{default}:events")
              if e.get("job") == job and e["event"] in ("job.succeeded", "job.failed", "job.cancelled")]
     assert len(final) == 1, final
+    saved = {}
+    for _, e in redis.xrange("stoker:{default}:events"):
+        if e["event"] == "recovery.resumed":
+            saved[e["attempt"]] = int(e["step"])
+        elif e["event"] == "checkpoint.committed":
+            assert int(e["step"]) > saved.get(e["attempt"], 0), f"committed again: {e}"
+            saved[e["attempt"]] = int(e["step"])
     assert fsck.check(redis) == []
 
 

@@ -85,3 +85,10 @@ def test_a_checkpoint_of_another_model_exits_65(straight, start, train_of):
     run = start({**train_of["language-model"], "width": 16}, resume=straight["language-model"].newest())
     assert run.wait() == 65
     assert "another model" in run.process.text() and "width" in run.process.text()
+
+
+def test_a_file_that_is_no_checkpoint_exits_65(start, train_of, tmp_path):
+    (tmp_path / "notes.safetensors").write_text("nothing of the kind")
+    run = start(train_of["classifier"], resume=tmp_path / "notes.safetensors")
+    assert run.wait() == 65
+    assert "cannot be read as a checkpoint" in run.process.text()

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -188,6 +189,30 @@ static void next_tick(void)
 	while (now.tv_nsec == before.tv_nsec);
 }
 
+/* A reader that opens for writing, as tinygrad does to load a file, changes nothing; writing through a mapping does,
+ * although the kernel tells no more of it than the close. */
+static void test_opened_for_writing_but_not_written(void **state)
+{
+	struct fixture *f = *state;
+	folder_text(f->folder, "restored", "x");
+	next_tick();
+	begin(f);
+	CLEANUP(free_p) char *path = folder_path(f->folder, "restored");
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	close(fd);
+	folder_text(f->folder, "mark", "x");
+	expect(f, "+mark");
+	expect_silence_of(f, "+restored");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	char *mapped = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mapped, MAP_FAILED);
+	mapped[0] = 'y';
+	munmap(mapped, 1);
+	close(fd);
+	expect(f, "+restored");
+}
+
 /* More than the kernel keeps: what it lost is looked for. */
 static void test_lost_events(void **state)
 {
@@ -236,6 +261,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_files_and_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moved_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_are_not_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_opened_for_writing_but_not_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_inotify, setup, teardown), /* last: there is no way back */
 	};

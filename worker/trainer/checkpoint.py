@@ -8,8 +8,9 @@ import json
 import os
 from pathlib import Path
 
-from tinygrad import dtypes
-from tinygrad.nn.state import safe_load, safe_load_metadata
+from tinygrad import Tensor, dtypes
+
+DTYPES = {"F32": dtypes.float32}
 
 
 def header(tensors, metadata):
@@ -46,9 +47,16 @@ def save(path, tensors, metadata):
 
 
 def load(path):
-    """The tensors and the metadata of a file."""
-    fields = safe_load_metadata(path)[2]
-    return safe_load(path), fields.get("__metadata__", {})
+    """The tensors and the metadata of a file, which is only read: tinygrad's safe_load opens it for writing, too."""
+    data = Path(path).read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    fields = json.loads(data[8:start])
+    metadata = fields.pop("__metadata__", {})
+    tensors = {}
+    for name, field in fields.items():
+        first, end = (start + offset for offset in field["data_offsets"])
+        tensors[name] = Tensor(data[first:end], dtype=DTYPES[field["dtype"]]).reshape(field["shape"])
+    return tensors, metadata
 
 
 def newest(path):

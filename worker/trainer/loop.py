@@ -77,8 +77,11 @@ class Trainer:
         return {"format": "stoker 1", "description": json.dumps(self.description, sort_keys=True), **more}
 
     def resume(self, path, with_optimizer):
-        path = checkpoint.newest(path)
-        tensors, metadata = checkpoint.load(path)
+        try:
+            path = checkpoint.newest(path)
+            tensors, metadata = checkpoint.load(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise BadData(f"{path}: cannot be read as a checkpoint: {error!r}") from error
         theirs, ours = json.loads(metadata.get("description", "{}")), json.loads(self.metadata()["description"])
         other = sorted(key for key in ours if theirs.get(key) != ours[key])
         if other:
