@@ -18,6 +18,7 @@ enum {
 
 enum claims_state {
 	CLAIMS_OFF,      /* not begun, or stopped */
+	CLAIMS_IN_LINE,  /* waits for its turn to ask */
 	CLAIMS_ASKING,   /* a request is on its way */
 	CLAIMS_LISTING,  /* asks which classes there are */
 	CLAIMS_WAITING,  /* for a doorbell, or for the timer when no class fits */
@@ -33,10 +34,12 @@ struct claims {
 	int64_t sent_boot_ms; /* when the one on its way was sent first; 1: by an earlier worker, long ago */
 	bool is_stopped;
 	bool has_failed;
-	bool look_again;    /* something changed while a call was on its way */
-	bool is_ringing;    /* a doorbell call is on its way, for these classes: */
-	struct buf ringing; /* their names, joined: NUL stands behind each */
-	struct buf wanted;  /* those that fit now */
+	bool is_in_line;
+	struct claims *behind; /* in the line */
+	bool look_again;       /* something changed while a call was on its way */
+	bool is_ringing;       /* a doorbell call is on its way, for these classes: */
+	struct buf ringing;    /* their names, joined: NUL stands behind each */
+	struct buf wanted;     /* those that fit now */
 };
 
 static void claims_ask(struct claims *claims);
@@ -92,6 +95,40 @@ static bool claims_rest(struct claims *claims)
 	return true;
 }
 
+/* ---- the turn ---- */
+
+static bool claims_turn_take(struct claims *claims)
+{
+	struct claims_turn *turn = claims->o.turn;
+	if (!turn->asking) {
+		turn->asking = claims;
+		return true;
+	}
+	struct claims **last = &turn->line;
+	while (*last)
+		last = &(*last)->behind;
+	if (!claims->is_in_line)
+		*last = claims;
+	claims->is_in_line = true;
+	claims->state = CLAIMS_IN_LINE;
+	return false;
+}
+
+/* The next in line asks, unless it was stopped meanwhile. */
+static void claims_turn_pass(struct claims_turn *turn)
+{
+	turn->asking = NULL;
+	while (turn->line && !turn->asking) {
+		struct claims *next = turn->line;
+		turn->line = STEAL(next->behind);
+		next->is_in_line = false;
+		if (next->state == CLAIMS_IN_LINE)
+			claims_ask(next);
+	}
+}
+
+/* ---- asking ---- */
+
 /* The request of this number has its answer. False: a claim could not be started. */
 static bool claims_take(struct claims *claims, const struct claim *all, size_t count)
 {
@@ -111,6 +148,7 @@ static void claims_answered(void *arg, const struct claim *all, size_t count, co
 	claims->has_failed = err != NULL;
 	bool started = err || claims_take(claims, all, count);
 	claims->state = CLAIMS_OFF;
+	claims_turn_pass(claims->o.turn);
 	if (claims_rest(claims))
 		claims->o.on_stopped(claims->o.arg);
 	else if (err)
@@ -128,9 +166,9 @@ static void claims_ask(struct claims *claims)
 	struct grant left = slots_free(claims->o.slots);
 	char text[256];
 	CLEANUP(buf) struct buf b;
-	if (claims_rest(claims))
-		return;
 	buf_init(&b, 64 * 1024);
+	if (claims_rest(claims) || !claims_turn_take(claims))
+		return;
 	str_format(text, sizeof text,
 		   "{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 ",\"labels\":", left.cpus,
 		   slots_gpu_count(left.gpus), left.memory_bytes);

@@ -17,6 +17,12 @@
 
 struct claims;
 
+/* Queues of one worker offer the same free resources: one asks at a time, else two would be given one place. */
+struct claims_turn {
+	struct claims *asking; /* its request is on its way */
+	struct claims *line;   /* who waits for the turn, first come first */
+};
+
 struct claims_options {
 	struct event_base *base;
 	struct jobs *jobs;              /* for calls that do not block */
@@ -25,6 +31,7 @@ struct claims_options {
 	const char *worker;
 	const char *labels_json;
 	const struct slots *slots;
+	struct claims_turn *turn; /* the same for all queues of the worker */
 	/* sent_boot_ms: when the request was sent. false: this one cannot be started. */
 	bool (*on_claim)(void *arg, const struct claim *claim, int64_t sent_boot_ms);
 	/* After claims_stop: the request that was on its way has ended. */

@@ -54,6 +54,8 @@ struct worker {
 	struct runs *runs;
 	struct worker_queue queues[WORKER_QUEUES_MAX];
 	size_t queue_count;
+	size_t first_queue; /* that asks for what became free: each in turn */
+	struct claims_turn turn;
 	struct signals *signals;
 	struct event *heartbeat;
 	int64_t beat_at_ms; /* boot clock: the last heartbeat */
@@ -247,8 +249,9 @@ static void worker_signal(void *arg, int number)
 static void worker_freed(void *arg)
 {
 	struct worker *worker = arg;
+	worker->first_queue++;
 	for (size_t i = 0; i < worker->queue_count; i++)
-		claims_look(worker->queues[i].claims);
+		claims_look(worker->queues[(worker->first_queue + i) % worker->queue_count].claims);
 	worker_beat_soon(worker);
 	worker_check_drained(worker);
 }
@@ -388,6 +391,7 @@ static bool worker_connect(struct worker *worker, struct error *err)
 					    .worker = worker->id,
 					    .labels_json = worker->labels_json,
 					    .slots = &worker->slots,
+					    .turn = &worker->turn,
 					    .on_claim = worker_claimed,
 					    .on_stopped = worker_stopped_claiming,
 					    .arg = worker };

@@ -328,6 +328,18 @@ def test_what_does_not_fit_waits_for_who_can(cluster):
     assert cluster.job(job)["worker"] == "w1"
 
 
+def test_two_queues_share_a_worker(tmp_path):
+    """Both want the one place there is: it is given to one at a time, in turn, and nothing is begun in vain."""
+    with Cluster(tmp_path, worker_options=["--cpus", "1", "--queues", "default,other"]) as cluster:
+        cluster.wait_final(cluster.submit(job_of("true", queue="other")))
+        jobs = [cluster.submit(job_of(f"sleep 0.1; echo {queue} >> {tmp_path}/order", queue=queue))
+                for queue in ("default", "other") for _ in range(5)]
+        done = [cluster.wait_final(job) for job in jobs]
+        assert [(job["state"], job["attempt"]) for job in done] == [("succeeded", "1")] * len(jobs)
+        order = (tmp_path / "order").read_text().split()
+        assert set(order[:5]) == {"default", "other"}, order
+
+
 def test_two_workers_share_the_work(tmp_path):
     with Cluster(tmp_path, workers=2, worker_options=["--cpus", "1"]) as cluster:
         wait_until(lambda: cluster.redis.client().zcard("stoker:{default}:workers") == 2, what="two workers")
