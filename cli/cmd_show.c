@@ -10,7 +10,6 @@
 #include "lib/fields.h"
 
 #define SHOW_HISTORY 5 /* of the newest entries */
-#define SHOW_LINES   5
 
 struct show_options {
 	bool watch;
@@ -160,21 +159,6 @@ static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 	}
 }
 
-/* What the program wrote last: the server sends it with a job that did not end well. */
-static void show_last_lines(const json_t *shown, struct buf *into)
-{
-	const json_t *lines = json_object_get(shown, "last_lines");
-	size_t count = json_array_size(lines);
-	if (count)
-		buf_str(into, "  last lines\n");
-	for (size_t i = count > SHOW_LINES ? count - SHOW_LINES : 0; i < count; i++) {
-		const char *line = json_string_value(json_array_get(lines, i));
-		buf_str(into, "    ");
-		text_clean(into, line ? line : "");
-		buf_byte(into, '\n');
-	}
-}
-
 static void show_next(const json_t *job, const char *id, struct buf *into)
 {
 	CLEANUP(buf) struct buf next;
@@ -204,7 +188,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_history(shown, now_ms, &frame->text);
-	show_last_lines(shown, &frame->text);
+	job_last_lines(shown, &frame->text);
 	show_next(job, o->id, &frame->text);
 	buf_printf(&frame->mark, "%s %s %lld %lld %s", fields_text(job, "state"), fields_text(job, "phase"),
 		   (long long)fields_int(job, "attempt", 0), (long long)fields_int(job, "step", -1),

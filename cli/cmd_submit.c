@@ -82,6 +82,8 @@ static bool submit_wait(struct cli *cli, const char *id, struct error *err)
 	bool ok = follow_run(&follow, err);
 	if (ok)
 		follow_print_outcome(&follow, "");
+	if (ok)
+		submit_view_failure(cli, id);
 	follow_done(&follow);
 	return ok;
 }

@@ -3,8 +3,11 @@
 
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+
+enum { JOB_LAST_LINES = 5 };
 
 struct job_state_row {
 	const char *name;
@@ -97,6 +100,20 @@ void job_outcome(const json_t *job, const char *why, struct buf *into)
 	if (!succeeded && *reason) {
 		buf_str(into, ": ");
 		buf_str(into, reason);
+	}
+}
+
+void job_last_lines(const json_t *shown, struct buf *into)
+{
+	const json_t *lines = json_object_get(shown, "last_lines");
+	size_t count = json_array_size(lines);
+	if (count)
+		buf_str(into, "  last lines\n");
+	for (size_t i = count > JOB_LAST_LINES ? count - JOB_LAST_LINES : 0; i < count; i++) {
+		const char *line = json_string_value(json_array_get(lines, i));
+		buf_str(into, "    ");
+		text_clean(into, line ? line : "");
+		buf_byte(into, '\n');
 	}
 }
 

@@ -21,6 +21,8 @@ void job_step(const json_t *job, char *into, size_t size);
 /* "succeeded in 2 min 51 s · 2 attempts", "failed after 12 s: exit 1". why: the server's sentence, may be "". */
 void job_outcome(const json_t *job, const char *why, struct buf *into);
 
+/* "  last lines" and what the program wrote last, as far as the API says it: of a job that did not end well. */
+void job_last_lines(const json_t *shown, struct buf *into);
 /* What to type next: "stoker logs default-1 · stoker retry default-1"; nothing when there is nothing to see. */
 void job_commands(const json_t *job, const char *id, struct buf *into);
 

@@ -2,6 +2,7 @@
 #include "cli/submit_view.h"
 
 #include <string.h>
+#include "cli/client.h"
 #include "cli/follow.h"
 #include "cli/job.h"
 #include "cli/log_print.h"
@@ -109,6 +110,19 @@ static void submit_view_event(void *arg, const json_t *event)
 	fprintf(stderr, "        %s\n", buf_text(&clean));
 }
 
+void submit_view_failure(struct cli *cli, const char *id)
+{
+	struct error ignored; /* the outcome is told; this only explains it */
+	json_auto_t *shown = NULL;
+	CLEANUP(buf) struct buf lines;
+	CLEANUP(free_p) char *path = client_job_path(id, "", &ignored);
+	buf_init(&lines, 64 * 1024);
+	if (cli->exit_code != EXIT_JOB_FAILED || !path || !client_get(cli, path, &shown, &ignored))
+		return;
+	job_last_lines(shown, &lines);
+	fputs(buf_text(&lines), stderr);
+}
+
 static void submit_view_outcome(const struct submit_view *view, const struct follow *follow)
 {
 	CLEANUP(buf) struct buf more;
@@ -116,6 +130,8 @@ static void submit_view_outcome(const struct submit_view *view, const struct fol
 	if (follow->job)
 		progress_summary(&view->progress, &more);
 	follow_print_outcome(follow, buf_text(&more));
+	if (view->is_training)
+		submit_view_failure(view->cli, view->id);
 	if (!follow->job)
 		return;
 	CLEANUP(buf) struct buf next;

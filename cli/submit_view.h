@@ -11,4 +11,7 @@
 /* Until the job ends or Ctrl-C; cli->exit_code says how it ended. */
 bool submit_view_follow(struct cli *cli, const char *id, const json_t *spec, struct error *err) MUST_CHECK;
 
+/* After a failure, on stderr: what the program wrote last. For those who did not see its log. */
+void submit_view_failure(struct cli *cli, const char *id);
+
 #endif

@@ -116,6 +116,8 @@ void config_print_values(const struct option_table *table, const void *into, con
 		CLEANUP(buf) struct buf value;
 		buf_init(&value, 64 * 1024);
 		config_show_value(row, into, &value);
+		if (!value.len)
+			buf_str(&value, "-");
 		if (origins)
 			fprintf(out, "%-22s %-40s # %s\n", row->name, buf_text(&value), origins[i].text);
 		else

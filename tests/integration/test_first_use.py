@@ -104,6 +104,18 @@ def test_the_commands_after_a_following_are_worth_typing(stoker, tmp_path):
     assert [command.split()[1] for command in last] == ["show", "retry"]
 
 
+def test_who_waits_is_told_why_it_failed(stoker, tmp_path):
+    spec = tmp_path / "job.yaml"
+    spec.write_text("command: echo the disk is full >&2; exit 65\n")
+    waited = stoker("submit", spec, "--wait")
+    assert waited.returncode == FAILED and waited.stderr.endswith("  last lines\n    the disk is full\n")
+    spec.write_text("{backend: tinygrad, train: {task: classifier, data: /none.csv}}\n")
+    trained = stoker("submit", spec, "--follow")
+    assert trained.returncode == FAILED
+    assert "exit 65: the program says that its input is wrong" in trained.stderr
+    assert "    bad data: /none.csv: No such file or directory\n" in trained.stderr
+
+
 def test_a_final_job_cannot_be_changed(cluster, stoker):
     job = submit(cluster, "true")
     cluster.wait_final(job)
