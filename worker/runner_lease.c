@@ -170,7 +170,7 @@ bool runner_connect(struct runner *r, struct error *err)
 	struct jobs_options options = *r->task->settings->jobs;
 	options.redis.deadline_ms = lease_patience(r);
 	r->jobs = jobs_new(r->base, &options, err);
-	r->control_channel = r->jobs ? jobs_subscriber(r->base, &options, err) : NULL;
+	r->control_channel = r->jobs ? jobs_subscriber(r->base, r->task->settings->jobs, err) : NULL;
 	if (!r->control_channel)
 		return false;
 	jobs_on_state(r->jobs, lease_on_state, r);

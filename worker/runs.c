@@ -22,6 +22,7 @@ struct run {
 	struct run_record record;
 	struct child_watch *watch; /* of the runner; NULL once it has ended */
 	struct lost *lost;         /* the cleaning up; NULL while the runner lives */
+	int lock_fd;               /* ours while the start waits for an earlier attempt to be gone; else -1 */
 	bool is_gone;              /* to be removed after the turn */
 };
 
@@ -37,6 +38,7 @@ struct runs {
 static void runs_sweep(evutil_socket_t fd, short what, void *arg);
 static void runs_watch(evutil_socket_t fd, short what, void *arg);
 static bool run_adopt(struct run *run, struct error *err);
+static void runs_start_waiting(struct runs *runs);
 
 struct runs *runs_new(const struct runs_options *options, struct error *err)
 {
@@ -57,6 +59,8 @@ static void run_free(struct run *run)
 	child_watch_free(run->watch);
 	lost_free(run->lost);
 	run_record_done(&run->record);
+	if (run->lock_fd >= 0)
+		close(run->lock_fd);
 	free(run->folder);
 	free(run);
 }
@@ -122,6 +126,7 @@ static struct run *run_add(struct runs *runs, const char *folder)
 {
 	struct run *run = mem_alloc(sizeof *run);
 	run->runs = runs;
+	run->lock_fd = -1;
 	run->folder = mem_strdup(folder);
 	run->next = runs->all;
 	runs->all = run;
@@ -150,6 +155,7 @@ static void runs_sweep(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!runs->all)
 		event_del(runs->watch);
+	runs_start_waiting(runs);
 	if (ended)
 		prune_soon(runs->prune);
 	runs->o.on_freed(runs->o.arg);
@@ -164,7 +170,8 @@ static void runs_watch(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (struct run *run = runs->all; run; run = run->next) {
 		struct error err;
-		if (!run->watch && !run->lost && !run->is_gone && !run_adopt(run, &err))
+		bool is_unwatched = !run->watch && !run->lost && !run->is_gone && run->lock_fd < 0;
+		if (is_unwatched && !run_adopt(run, &err))
 			log_failure(LOG_ERROR, "a run is not watched", &err);
 		int64_t until = run->watch ? run_lease_read(run->folder) : 0;
 		if (!until || clock_boot_ms() < until)
@@ -277,6 +284,53 @@ static bool run_fork(struct run *run, int lock_fd, struct error *err)
 	return true;
 }
 
+/* An earlier attempt of the same job: its token is stale for good, it only has not heard of it. */
+static struct run *run_before(const struct run *run)
+{
+	for (struct run *other = run->runs->all; other; other = other->next)
+		if (!other->is_gone && !strcmp(other->record.ref.uid, run->record.ref.uid) &&
+		    other->record.attempt < run->record.attempt)
+			return other;
+	return NULL;
+}
+
+static void run_give_up(struct run *run)
+{
+	log_warn("an attempt is killed before a later one of its job starts here", "job=%s attempt=%lld",
+		 run->record.id, (long long)run->record.attempt);
+	if (run->watch)
+		child_watch_signal(run->watch, SIGKILL);
+	if (run->lock_fd < 0)
+		return;
+	close(run->lock_fd);
+	run->lock_fd = -1;
+	run_is_over(run, "it was still waiting to be started");
+}
+
+/* Starts it now, or, once an earlier attempt is gone, from runs_sweep. */
+static bool run_begin(struct run *run, struct error *err)
+{
+	struct run *before = run_before(run);
+	if (before) {
+		run_give_up(before);
+		return true;
+	}
+	CLEANUP(close_fd) int lock_fd = run->lock_fd;
+	run->lock_fd = -1;
+	if (run_fork(run, lock_fd, err))
+		return true;
+	run_is_over(run, err->message);
+	return false;
+}
+
+static void runs_start_waiting(struct runs *runs)
+{
+	struct error err;
+	for (struct run *run = runs->all; run; run = run->next)
+		if (run->lock_fd >= 0 && !run_before(run) && !run_begin(run, &err))
+			log_failure(LOG_ERROR, "a claimed job cannot be started here", &err);
+}
+
 bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_boot_ms, struct error *err)
 {
 	struct run_record record;
@@ -296,10 +350,9 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 	}
 	struct run *run = run_add(runs, folder);
 	run->record = record;
-	if (run_fork(run, lock_fd, err))
-		return true;
-	run_is_over(run, err->message);
-	return false;
+	run->lock_fd = lock_fd;
+	lock_fd = -1;
+	return run_begin(run, err);
 }
 
 void runs_drain(struct runs *runs)

@@ -5,7 +5,8 @@
  * The rules it protects: a run is watched by a pidfd on its runner. When that ends
  * without having reported (its folder is still in runs/), every process of the run
  * is killed first, and only when none is left the attempt is reported lost: two
- * programs of one job never overlap here. What a run holds of the machine is free
+ * programs of one job never overlap here. Nor does an attempt start here while an
+ * earlier one, which the reaper gave up, lives: that is killed first. What a run holds of the machine is free
  * only when its lock is free and no process of it is left.
  */
 #ifndef STOKER_WORKER_RUNS_H

@@ -114,8 +114,10 @@ def test_a_stopped_runner_cannot_commit(cluster):
     job = cluster.submit(job_of("echo attempt $STOKER_ATTEMPT; [ $STOKER_ATTEMPT = 1 ] && sleep 600; exit 0"))
     runner, program = pids(cluster, job)
     wait_lines(cluster, job, 1, 1)
+    cluster.workers[0].kill()  # which would kill it when it begins the next attempt
     os.kill(runner, signal.SIGSTOP)
     os.kill(program, signal.SIGKILL)  # its end is news that only this runner could report
+    cluster.start_worker(1)
     done = cluster.wait_final(job, timeout=30)
     assert (done["state"], done["attempt"]) == ("succeeded", "2")
     before = cluster.job(job)
@@ -124,6 +126,18 @@ def test_a_stopped_runner_cannot_commit(cluster):
     assert cluster.job(job) == before
     assert "STALE" not in cluster.workers[0].text()
     wait_until(lambda: cluster.runs() == [], what="its folder is put away")
+
+
+def test_an_attempt_that_was_given_up_is_killed_before_the_next_starts_here(cluster, tmp_path):
+    job = cluster.submit(job_of(exclusive(tmp_path, "[ $STOKER_ATTEMPT = 2 ] || exec sleep 600")))
+    runner, program = pids(cluster, job)
+    wait_until((tmp_path / "started").exists, what="it has started")
+    os.kill(runner, signal.SIGSTOP)
+    done = cluster.wait_final(job, timeout=30)
+    assert (done["state"], done["attempt"], done["lost"]) == ("succeeded", "2", "1")
+    assert not is_alive(program) and not is_alive(runner)
+    assert not (tmp_path / "overlap").exists()
+    wait_until(lambda: cluster.runs() == [], what="both folders are put away")
 
 
 def test_on_partition_stop_the_worker_kills_for_a_stopped_runner(cluster, tmp_path):
