@@ -96,7 +96,8 @@ static void worker_beat_within(struct worker *worker, int64_t ms)
 	struct timeval now, due, tv = clock_timeval(ms);
 	event_base_gettimeofday_cached(worker->base, &now);
 	timeradd(&now, &tv, &now);
-	if (!event_pending(worker->heartbeat, EV_TIMEOUT, &due) || timercmp(&now, &due, <))
+	bool is_due = event_pending(worker->heartbeat, EV_TIMEOUT, &due);
+	if (!is_due || now.tv_sec < due.tv_sec || (now.tv_sec == due.tv_sec && now.tv_usec < due.tv_usec))
 		event_add(worker->heartbeat, &tv);
 }
 

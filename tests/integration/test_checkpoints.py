@@ -11,7 +11,8 @@ import fsck
 from cluster import Cluster, log_lines
 from harness import wait_until
 
-# Rewrites out/model.pt and out/optim.pt in place, slowly; says TORN if it ever meets halves or a pair that does not match.
+# Rewrites out/model.pt and out/optim.pt in place, slowly; says TORN if it ever meets halves or a pair that does not
+# match.
 IN_PLACE = """
 import os, sys, time
 

@@ -126,10 +126,17 @@ static void test_signals_are_reset(void **state)
 	sigprocmask(SIG_BLOCK, &set, &before);
 	signal(SIGPIPE, SIG_IGN);
 	struct child_options o = { 0 };
-	run_shell(&o, "grep -E 'Sig(Blk|Ign)' /proc/self/status", &out);
+	run_shell(&o, "sed -nE 's/^Sig(Blk|Ign):\t//p' /proc/self/status", &out);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	assert_string_equal(buf_text(&out), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+	/* 32 and 33 are libc's own: what a stranger left of them cannot be reset, and means nothing after an exec. */
+	const unsigned long long ours = ~(3ULL << 31);
+	char *end = NULL;
+	unsigned long long blocked = strtoull(buf_text(&out), &end, 16);
+	unsigned long long ignored = strtoull(end, &end, 16);
+	assert_string_equal(end, "\n");
+	assert_int_equal(blocked & ours, 0);
+	assert_int_equal(ignored & ours, 0);
 }
 
 static void test_fds_even_when_they_cross(void **state)
