@@ -38,6 +38,12 @@ static void follow_channels_on_message(void *arg, const char *name, const char *
 	channels->message(channels->arg, channel, message);
 }
 
+/* From now on nothing is missed; what came since the stream was read is hinted at by a message of our own. */
+static void follow_channels_on_subscribed(void *arg, const char *name)
+{
+	follow_channels_on_message(arg, name, "", 0);
+}
+
 static void follow_channels_on_state(void *arg, bool connected, const struct error *err)
 {
 	(void)err;
@@ -54,6 +60,7 @@ struct follow_channels *follow_channels_new(struct redis *subscriber, follow_mes
 		(struct follow_channels){ .subscriber = subscriber, .message = message, .missed = missed, .arg = arg };
 	TAILQ_INIT(&channels->list);
 	redis_on_message(subscriber, follow_channels_on_message, channels);
+	redis_on_subscribed(subscriber, follow_channels_on_subscribed, channels);
 	redis_on_state(subscriber, follow_channels_on_state, channels);
 	return channels;
 }

@@ -10,7 +10,7 @@
 struct follow_channel;
 struct follow_channels;
 
-/* A message on a channel that is held. */
+/* A message on a channel that is held; "" when it was subscribed: others may have come before. */
 typedef void follow_message_fn(void *arg, const struct follow_channel *channel, const char *text);
 /* The connection was made (again): messages may have been missed. */
 typedef void follow_missed_fn(void *arg);

@@ -5,7 +5,8 @@ import pytest
 
 from cluster import UnixConnection
 from harness import BUILD, wait_until
-from scheduler_harness import Follower, Runner
+from proxy import Proxy
+from scheduler_harness import Follower, Runner, Scheduler
 
 ALL = "follow?logs=1&metrics=1&events=1"
 
@@ -163,3 +164,22 @@ def test_a_client_that_hangs_up_while_redis_thinks(scheduler, redis, path):
     assert scheduler.local("GET", "/livez").status == 200
     redis.process.signal(signal.SIGCONT)
     assert scheduler.job("default-1")["state"] == "queued"
+
+
+def test_nothing_is_missed_between_the_first_read_and_the_subscription(redis, tmp_path):
+    """The channel is subscribed to on another connection than the stream is read on, and may come later."""
+    proxy = Proxy(tmp_path / "proxy.sock", redis.socket)
+    scheduler = Scheduler(tmp_path, proxy.url)
+    try:
+        proxy.hold(b"SUBSCRIBE")
+        follower = Follower(scheduler, "/events?queue=default&follow=1").start()
+        follower.wait("event")
+        assert proxy.is_holding.wait(10)
+        told = len(follower.of("event"))
+        redis.client().fcall("stoker_submit", 1, "stoker:{default}:meta", '{"command":["true"]}')
+        proxy.released.set()
+        follower.wait("event", told + 1)
+        assert follower.of("event")[-1]["entry"]["event"] == "job.submitted"
+    finally:
+        proxy.close()
+        scheduler.stop()

@@ -1,56 +1,12 @@
 """What a worker and its runners make of connections to Redis that are there and carry nothing."""
 import signal
-import socket
-import threading
 
 import pytest
 
 from cluster import Cluster
 from harness import wait_until
+from proxy import Proxy
 from worker_harness import events, job_of, pids
-
-
-class Proxy:
-    """A Unix socket in front of Redis' own."""
-
-    def __init__(self, path, target):
-        self.url, self.target, self.dark = f"unix://{path}", str(target), set()
-        self.pairs = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self.target)
-            self.pairs.append((client, server))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self.forward, args=(source, sink), daemon=True).start()
-
-    def forward(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                if source not in self.dark:
-                    sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # closed by the other thread, or at the end of the test
-
-    def go_dark(self):
-        """What is connected now stays so, and nothing comes through any more: a firewall forgot about it."""
-        self.dark.update(end for pair in self.pairs for end in pair)
-
-    def close(self):
-        self.listener.close()
-        for pair in self.pairs:
-            for end in pair:
-                end.close()
 
 
 @pytest.fixture
