@@ -9,7 +9,7 @@ struct config_options {
 };
 
 /* A daemon knows its own options: it is asked, with this environment. */
-static bool config_of_program(const char *name, bool origin, struct error *err)
+static bool config_of_program(const char *name, const char *how, struct error *err)
 {
 	CLEANUP(free_p)
 	char *full = strncmp(name, "stoker-", 7) == 0 ? mem_strdup(name) : mem_printf("stoker-%s", name);
@@ -18,7 +18,7 @@ static bool config_of_program(const char *name, bool origin, struct error *err)
 				 "there is no program \"%s\"", name);
 	CLEANUP(free_p) char *path = program_path(full);
 	char flag[32];
-	str_copy(flag, sizeof flag, origin ? "--print-config=origin" : "--print-config");
+	str_format(flag, sizeof flag, "--print-config%s", how);
 	char *argv[] = { full, flag, NULL };
 	fflush(stdout);
 	execvp(path, argv);
@@ -32,8 +32,11 @@ static bool config_run(struct cli *cli, const void *options, const struct arg_li
 		return error_set(err, ERR_INPUT, "stoker config show --origin", "there is no `config %s`",
 				 words->items[0]);
 	if (words->count == 2 && strcmp(words->items[1], "stoker") != 0)
-		return config_of_program(words->items[1], o->origin, err);
-	config_print_values(&cli_options, &cli->config, o->origin ? cli->origins : NULL, stdout);
+		return config_of_program(words->items[1], cli->common.json ? "=json" : o->origin ? "=origin" : "", err);
+	if (cli->common.json)
+		config_print_json(&cli_options, &cli->config, cli->origins, stdout);
+	else
+		config_print_values(&cli_options, &cli->config, o->origin ? cli->origins : NULL, stdout);
 	return true;
 }
 

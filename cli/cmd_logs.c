@@ -182,7 +182,11 @@ static bool logs_run(struct cli *cli, const void *options, const struct arg_list
 		return false;
 	if (o->follow)
 		return logs_follow(cli, id, &print, after, err);
-	return o->tail || logs_print(cli, id, &print, &after, err);
+	if (!o->tail && !logs_print(cli, id, &print, &after, err))
+		return false;
+	if (!print.attempt && !cli->common.json)
+		fprintf(stderr, "%s has written nothing%s\n", id, o->attempt ? " in that attempt" : "");
+	return true;
 }
 
 static const struct arg_row logs_rows[] = {

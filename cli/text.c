@@ -23,7 +23,9 @@ void text_span(int64_t ms, char *into, size_t size)
 	if (ms < 0)
 		ms = 0;
 	long long s = ms / 1000;
-	if (ms < 10000)
+	if (ms < 100)
+		str_format(into, size, "%lldms", (long long)ms);
+	else if (ms < 10000)
 		str_format(into, size, "%lld.%llds", s, (long long)(ms % 1000) / 100);
 	else if (s < 60)
 		str_format(into, size, "%llds", s);

@@ -13,7 +13,7 @@
 
 /* One unit, for a column: "42s", "12m", "3h", "1d". */
 void text_age(int64_t ms, char *into, size_t size);
-/* Two units, for a column: "0.6s", "41s", "2m51", "2h51", "3d04h". */
+/* Two units, for a column: "17ms", "0.6s", "41s", "2m51", "2h51", "3d04h". */
 void text_span(int64_t ms, char *into, size_t size);
 /* "512 B", "1.1 MiB", "22.8 GiB". */
 void text_size(int64_t bytes, char *into, size_t size);

@@ -107,7 +107,7 @@ static void up_say_died(const struct up_child *child)
 			"stoker: %s stopped because the disk is full; it is started again until there is room\n",
 			up_child_name(child));
 	else
-		fprintf(stderr, "stoker: %s died (%s); it is started again\n", up_child_name(child),
+		fprintf(stderr, "stoker: %s ended (%s); it is started again\n", up_child_name(child),
 			up_child_ended(child));
 }
 

@@ -58,7 +58,7 @@ struct config_origin {
 enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_FAILED };
 enum config_result config_load(const struct option_table *table, int argc, char **argv, void *into,
 			       struct config_origin *origins, int *rest, struct error *err);
-/* The start of a daemon: config_load, and the answers to --help, --version, --print-config[=origin] and
+/* The start of a daemon: config_load, and the answers to --help, --version, --print-config[=origin|json] and
  * to mistakes. into is zeroed. False: the program is to end with *status. Either way config_done frees. */
 bool config_start(const struct option_table *table, int argc, char **argv, void *into, int *status);
 void config_done(const struct option_table *table, void *into); /* frees the texts */
@@ -67,6 +67,9 @@ void config_print_help(const struct option_table *table, FILE *out);
 void config_print_markdown(const struct option_table *table, FILE *out);
 void config_print_values(const struct option_table *table, const void *into, const struct config_origin *origins,
 			 FILE *out);
+/* {"name":{"value":"text or null","origin":"default"},…} */
+void config_print_json(const struct option_table *table, const void *into, const struct config_origin *origins,
+		       FILE *out);
 
 /* The value grammars, shared with job specs. Whole text must match. */
 bool config_parse_int(const char *text, int64_t *value);

@@ -3,6 +3,7 @@
  */
 #include "lib/config.h"
 
+#include <jansson.h>
 #include <string.h>
 #include "lib/config_rows.h"
 
@@ -61,8 +62,8 @@ void config_print_help(const struct option_table *table, FILE *out)
 				 row->type == OPTION_BOOL ? NULL : config_default(row), out);
 	}
 	config_help_line("--config FILE", "read options from this YAML file", NULL, NULL, out);
-	config_help_line("--print-config[=origin]", "print the settings in force, and where they come from", NULL, NULL,
-			 out);
+	config_help_line("--print-config[=origin|json]", "print the settings in force, and where they come from", NULL,
+			 NULL, out);
 	config_help_line("--help", "print this", NULL, NULL, out);
 	config_help_line("--version", "print the version", NULL, NULL, out);
 	fputs("\nEach option can also be set as STOKER_<NAME> in the environment, or as name: value in the file;\n"
@@ -123,4 +124,20 @@ void config_print_values(const struct option_table *table, const void *into, con
 		else
 			fprintf(out, "%-22s %s\n", row->name, buf_text(&value));
 	}
+}
+
+void config_print_json(const struct option_table *table, const void *into, const struct config_origin *origins,
+		       FILE *out)
+{
+	json_auto_t *all = json_object();
+	for (size_t i = 0; i < table->count; i++) {
+		CLEANUP(buf) struct buf value;
+		buf_init(&value, 64 * 1024);
+		config_show_value(&table->rows[i], into, &value);
+		json_object_set_new(all, table->rows[i].name,
+				    json_pack("{s:s?, s:s}", "value", value.len ? buf_text(&value) : NULL, "origin",
+					      origins[i].text));
+	}
+	json_dumpf(all, out, JSON_INDENT(2));
+	fputc('\n', out);
 }

@@ -142,6 +142,9 @@ def test_config_show_names_the_origin(tmp_path):
     assert f"{config}:1" in lines["dir"]
     assert "secret" not in done.stdout and "flag --token" in lines["token"]
     assert "redis-url" in run("config", "show", "scheduler").stdout
+    asked = json.loads(run("config", "show", "--json", "--config", config, url="http://h:1").stdout)
+    assert asked["url"] == {"value": "http://h:1", "origin": "STOKER_URL"} and asked["token"]["value"] is None
+    assert json.loads(run("config", "show", "worker", "--json").stdout)["queues"]["value"] == "default"
     assert run("config", "show", "sheduler").returncode == 2
 
 

@@ -50,7 +50,7 @@ def test_a_failed_job_is_explained_by_its_last_attempt(cluster, stoker):
     assert text.split("  last lines\n")[1].splitlines()[0] == "    attempt 3 began"
     assert "attempt 1 began" not in text
     assert f"next          stoker logs {job} · stoker retry {job}" in text
-    assert re.search(r" \d+\.\ds +3 +w0 +attempt 3 failed", row(stoker, job)), "it ran, however short"
+    assert re.search(r" \d+(ms|\.\ds) +3 +w0 +attempt 3 failed", row(stoker, job)), "it ran, however short"
 
 
 def test_a_signal_is_named_once(cluster, stoker):
@@ -130,6 +130,14 @@ def test_a_queue_without_jobs(cluster, stoker):
     assert done.returncode == 3
     assert done.stderr.startswith("stoker: no job empty-1: queue empty has had none yet\n")
     assert "stoker queues lists those there are" in stoker("show", "absent-1").stderr
+
+
+def test_a_job_that_wrote_nothing(cluster, stoker):
+    job = submit(cluster, "true")
+    cluster.wait_final(job)
+    done = stoker("logs", job)
+    assert (done.returncode, done.stdout, done.stderr) == (OK, "", f"{job} has written nothing\n")
+    assert re.search(r" \d+(ms|\.\ds) +1 +w0$", row(stoker, job)), "it ran, however short"
 
 
 def test_a_pipe_that_closes_early(cluster):

@@ -192,7 +192,7 @@ def test_what_dies_is_started_again(up, tmp_path, program):
     up.wait_state(job, "running")
     old = up.pid_of(program)
     os.kill(old, signal.SIGKILL)
-    up.says("died (signal 9 (SIGKILL)); it is started again")
+    up.says("ended (signal 9 (SIGKILL)); it is started again")
     wait_until(lambda: up.pid_of(program) not in (None, old), what=f"{program} is back")
     wait_until(lambda: up.stoker("ls").returncode == 0, what="it answers")
     gate.touch()
