@@ -181,9 +181,11 @@ void jobs_reject(struct jobs *jobs, const struct attempt_ref *ref, const char *i
 {
 	struct jobs_call *call =
 		jobs_call_new(jobs, "stoker_reject", ref->queue, jobs_decode_reject, (jobs_any_fn *)next, arg);
+	/* Errors name files and are cut to a length: a reason that is refused would be said again for ever. */
+	json_auto_t *text = jobs_json_text(reason, strlen(reason));
 	jobs_arg_ref(call, ref);
 	jobs_arg(call, id);
-	jobs_arg(call, reason);
+	jobs_arg(call, json_string_value(text));
 	jobs_send(call);
 }
 

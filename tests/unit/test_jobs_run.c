@@ -163,7 +163,7 @@ static void test_checkpoints(void **state)
 	jobs_drop(f->jobs, &ref, (const char *const[]){ "1-1" }, 1, on_text, f);
 	GOOD(f);
 	assert_string_equal(f->text, "1");
-	jobs_reject(f->jobs, &ref, "1-4", "sha256 differs", on_ids, f);
+	jobs_reject(f->jobs, &ref, "1-4", "a\xff: sha256 differs, cut in J\xc3", on_ids, f);
 	GOOD(f);
 	assert_int_equal(f->count, 2);
 	assert_string_equal(f->ids[0], "1-3");
