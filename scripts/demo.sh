@@ -45,7 +45,11 @@ import json, sys
 print(next((w["pid"] for w in json.load(sys.stdin)["workers"] if w.get("state") != "gone"), ""))'
 }
 worker_is_new() { [ -n "$(worker_pid)" ] && [ "$(worker_pid)" != "$1" ]; }
-weights() { sha256sum "$folder"/worker/finished/"$1"-*/output/model.safetensors | tail -n 1 | cut -d ' ' -f 1; }
+is_kept() { compgen -G "$folder/worker/finished/$1-*/output/model.safetensors" >/dev/null; }
+weights() {
+	until_true 10 "the folder of $1 is put away" is_kept "$1"
+	sha256sum "$folder"/worker/finished/"$1"-*/output/model.safetensors | tail -n 1 | cut -d ' ' -f 1
+}
 
 cleanup() {
 	local status=$?

@@ -22,9 +22,12 @@ SPEC = {
 
 
 def weights(cluster, job):
-    """SHA-256 of the model that the job left behind."""
+    """SHA-256 of the model that the job left behind. Its folder is put away after Redis knows of the end."""
     pattern = f"finished/{job}-*/output/model.safetensors"
-    found = [path for i in cluster.workers for path in cluster.state_dir(i).glob(pattern)]
+
+    def models():
+        return [path for i in cluster.workers for path in cluster.state_dir(i).glob(pattern)]
+    found = wait_until(models, what=f"the final model of {job}")
     assert len(found) == 1, f"expected one final model of {job}, found {found}"
     return hashlib.sha256(found[0].read_bytes()).hexdigest()
 
