@@ -349,6 +349,8 @@ bool up_run(struct cli *cli, const struct up_options *options, struct error *err
 		event_base_dispatch(up.base);
 	up_folder_remove_state(&up.folder);
 	bool ok = up.error.kind == ERR_NONE;
+	if (ok)
+		fprintf(stderr, "stoker: stopped; the next stoker up on this folder goes on\n");
 	*err = up.error;
 	up_done(&up);
 	return ok;

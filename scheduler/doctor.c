@@ -98,7 +98,7 @@ static struct doctor_verdict doctor_library(const json_t *info)
 
 static const struct {
 	const char *name;
-	const char *field; /* shown with the verdict */
+	const char *field; /* shown with the verdict; "": nothing */
 	struct doctor_verdict (*judge)(const json_t *info);
 } doctor_checks[] = {
 	{ "redis version", "redis_version", doctor_version },
@@ -109,7 +109,7 @@ static const struct {
 	{ "append-only file writes", "aof_last_write_status", doctor_aof },
 	{ "snapshots", "rdb_last_bgsave_status", doctor_snapshot },
 	{ "eviction", "maxmemory_policy", doctor_policy },
-	{ "memory", "maxmemory", doctor_memory },
+	{ "memory", "", doctor_memory },
 };
 
 static json_t *doctor_report(json_t *checks, bool ok)

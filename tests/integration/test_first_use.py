@@ -104,6 +104,19 @@ def test_the_commands_after_a_following_are_worth_typing(stoker, tmp_path):
     assert [command.split()[1] for command in last] == ["show", "retry"]
 
 
+def test_a_following_says_how_long_an_attempt_was_away(stoker, tmp_path):
+    spec = tmp_path / "job.yaml"
+    spec.write_text("{name: again, command: 'exit $((STOKER_ATTEMPT % 2))', retry: {backoff: 300ms, jitter: 0}}\n")
+    done = stoker("submit", spec, "--follow")
+    assert done.returncode == OK
+    job = done.stderr.split()[0]
+    lines = done.stderr.splitlines()
+    assert f"{job}  again  waiting" in lines
+    assert "        attempt 1 ended on w0, to be tried again: exit 1" in lines
+    assert any(re.fullmatch(rf"{job}  (running|shipping) on w0 \(attempt 2\) after [0-9.]+ s", line) for line in lines)
+    assert re.fullmatch(rf"{job}  succeeded in .* · 2 attempts", lines[-2])
+
+
 def test_who_waits_is_told_why_it_failed(stoker, tmp_path):
     spec = tmp_path / "job.yaml"
     spec.write_text("command: echo the disk is full >&2; exit 65\n")

@@ -162,6 +162,7 @@ def test_draining_gives_a_run_back(up):
     wait_until(lambda: up.stoker("logs", job).stdout == "up\n", what="it runs")
     assert up.process.stop(60) == 0
     assert "draining" in up.text() and up.left() == []
+    assert up.text().endswith("stoker: stopped; the next stoker up on this folder goes on\n")
     up.start()
     again = up.wait_state(job, "running")
     assert again["attempt"] == "2" and again.get("errors", "0") == again.get("lost", "0") == "0"
