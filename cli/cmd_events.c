@@ -73,8 +73,11 @@ static bool events_list(struct events_view *view, struct error *err)
 		json_t *event;
 		json_array_foreach(json_object_get(answer, "entries"), i, event) events_print(view, event);
 		if (strcmp(before, view->after) == 0)
-			return true;
+			break;
 	}
+	/* A queue begins with the event that it was made. */
+	return *view->after || error_set(err, ERR_NOT_FOUND, "stoker queues lists those there are", "no queue %s",
+					 view->options->queue ? view->options->queue : "default");
 }
 
 static bool events_object(void *arg, const json_t *object)

@@ -67,7 +67,8 @@ static bool workers_run(struct cli *cli, const void *options, const struct arg_l
 	}
 	const json_t *workers = json_object_get(answer, "workers");
 	if (!json_array_size(workers)) {
-		fprintf(stderr, "no worker has come yet\n  hint: stoker-worker --redis-url URL starts one\n");
+		fprintf(stderr, "no worker has come yet%s%s\n  hint: stoker-worker --redis-url URL starts one\n",
+			o->queue ? " to queue " : "", o->queue ? o->queue : "");
 		return true;
 	}
 	CLEANUP(table) struct table table;

@@ -5,9 +5,8 @@
 #include <string.h>
 #include "lib/fields.h"
 
-bool entry_id_read(const json_t *entry, struct entry_id *id)
+bool entry_id_parse(const char *text, struct entry_id *id)
 {
-	const char *text = fields_text(entry, "id");
 	char *end = NULL;
 	id->attempt = strtoll(text, &end, 10);
 	if (end == text || *end != '-')
@@ -15,6 +14,11 @@ bool entry_id_read(const json_t *entry, struct entry_id *id)
 	const char *rest = end + 1;
 	id->number = strtoll(rest, &end, 10);
 	return end != rest && *end == '\0';
+}
+
+bool entry_id_read(const json_t *entry, struct entry_id *id)
+{
+	return entry_id_parse(fields_text(entry, "id"), id);
 }
 
 bool entry_id_after(struct entry_id a, struct entry_id b)

@@ -16,6 +16,8 @@ struct entry_id {
 	int64_t number;
 };
 
+bool entry_id_parse(const char *text, struct entry_id *id);
+/* The same of entry["id"]. */
 bool entry_id_read(const json_t *entry, struct entry_id *id);
 /* a comes after b. */
 bool entry_id_after(struct entry_id a, struct entry_id b);

@@ -17,18 +17,19 @@ struct submit_view {
 	bool is_training; /* its points are shown instead of its log */
 	struct progress progress;
 	struct log_print log;
-	char checkpoint[64]; /* the last one said */
-	char *state;         /* the last one said */
-	int64_t lost_ms;     /* when the last attempt ended badly */
+	struct entry_id checkpoint; /* the newest one said: one that was quarantined brings an older one back */
+	char *state;                /* the last one said */
+	int64_t lost_ms;            /* when the last attempt ended badly */
 };
 
 static void submit_view_checkpoint(struct submit_view *view, const json_t *job)
 {
 	const char *id = fields_text(job, "checkpoint");
 	int64_t step = fields_int(job, "checkpoint_step", -1);
-	if (!*id || strcmp(id, view->checkpoint) == 0)
+	struct entry_id at;
+	if (!entry_id_parse(id, &at) || !entry_id_after(at, view->checkpoint))
 		return;
-	str_copy(view->checkpoint, sizeof view->checkpoint, id);
+	view->checkpoint = at;
 	if (step >= 0)
 		fprintf(stderr, "        checkpoint %s saved at step %lld\n", id, (long long)step);
 	else

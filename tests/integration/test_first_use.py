@@ -117,6 +117,28 @@ def test_a_following_says_how_long_an_attempt_was_away(stoker, tmp_path):
     assert re.fullmatch(rf"{job}  succeeded in .* · 2 attempts", lines[-2])
 
 
+def test_a_checkpoint_is_said_once(cluster, stoker, tmp_path):
+    """The onset of a corruption brings an older checkpoint back: that one is not saved again."""
+    script = tmp_path / "train.sh"
+    script.write_text(f'look="{STOKER} --url {cluster.url}"' + """
+        for step in 5 10; do
+            echo $step > "$STOKER_CHECKPOINT_DIR/$step.bin"
+            echo '{"t":"checkpoint","path":"'$STOKER_CHECKPOINT_DIR/$step.bin'","step":'$step'}' >&$STOKER_CONTROL_FD
+            while [ "$STOKER_ATTEMPT" = 1 ] && ! $look show $STOKER_JOB | grep -q "at step $step"; do sleep 0.1; done
+        done
+        [ "$STOKER_ATTEMPT" = 2 ] && exit 0
+        echo '{"t":"corrupted","reason":"it exploded","onset":8}' >&$STOKER_CONTROL_FD
+        exec sleep 600
+    """)
+    spec = tmp_path / "job.yaml"
+    spec.write_text(f"{{command: [bash, {script}], recovery: {{backoff: 0s}}}}\n")
+    done = stoker("submit", spec, "--follow")
+    assert done.returncode == OK, done.stderr
+    assert done.stderr.count("checkpoint 1-1 saved at step 5") == 1, done.stderr
+    assert "attempt 1 quarantined checkpoint 1-2 at step 10" in done.stderr
+    assert "attempt 2 resumed from checkpoint 1-1 at step 5" in done.stderr
+
+
 def test_who_waits_is_told_why_it_failed(stoker, tmp_path):
     spec = tmp_path / "job.yaml"
     spec.write_text("command: echo the disk is full >&2; exit 65\n")
@@ -142,7 +164,11 @@ def test_a_queue_without_jobs(cluster, stoker):
     done = stoker("show", "empty-1")
     assert done.returncode == 3
     assert done.stderr.startswith("stoker: no job empty-1: queue empty has had none yet\n")
-    assert "stoker queues lists those there are" in stoker("show", "absent-1").stderr
+    for words in (["show", "absent-1"], ["events", "--queue", "absent"], ["ls", "--queue", "absent"]):
+        done = stoker(*words)
+        assert done.returncode == 3 and done.stderr.startswith("stoker: no queue absent\n")
+        assert "stoker queues lists those there are" in done.stderr
+    assert "no worker has come yet to queue absent" in stoker("workers", "--queue", "absent").stderr
 
 
 def test_a_job_that_wrote_nothing(cluster, stoker):

@@ -218,8 +218,9 @@ static void test_start_answers_for_the_daemon(void **state)
 	assert_true(config_start(&table, 2, go, &s, &status));
 	assert_int_equal(s.cpus, 7);
 	config_done(&table, &s);
-	static const char *const words[] = { "--help", "--version", "--print-config", "--print-config=origin", "--print-config=json",
-					     "--cpus=x" };
+	static const char *const words[] = {
+		"--help", "--version", "--print-config", "--print-config=origin", "--print-config=json", "--cpus=x"
+	};
 	int out = dup(STDOUT_FILENO), err_fd = dup(STDERR_FILENO);
 	char path[] = "/tmp/stoker-test-start-XXXXXX";
 	int file = mkstemp(path);
