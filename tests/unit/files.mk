@@ -7,6 +7,7 @@ unit_SUPPORT := \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
+	test_backend_tinygrad \
 	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \
