@@ -80,20 +80,28 @@ static bool main_command(struct cli *cli, const struct command *command, const c
 	return ok;
 }
 
+static bool main_load(struct cli *cli, const struct main_words *words, struct error *err)
+{
+	return config_load(&cli_options, words->global_count, words->global, &cli->config, cli->origins, NULL, err) ==
+	       CONFIG_OK;
+}
+
 static bool main_run(struct cli *cli, const struct main_words *words, struct error *err)
 {
 	const char *name = words->own[0];
+	if (!name && words->global_count > 1 && !main_load(cli, words, err))
+		return false;
 	if (!name || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
 		commands_help(stdout);
 		return true;
 	}
 	if (strcmp(name, "--version") == 0)
 		name = cmd_version.name;
+	if (name[0] == '-')
+		return error_set(err, ERR_INPUT, "stoker help lists those of every command", "there is no option %s",
+				 name);
 	const struct command *command = command_find(name, err);
-	if (!command)
-		return false;
-	if (config_load(&cli_options, words->global_count, words->global, &cli->config, cli->origins, NULL, err) !=
-	    CONFIG_OK)
+	if (!command || !main_load(cli, words, err))
 		return false;
 	return main_command(cli, command, words->own + 1, err);
 }

@@ -70,11 +70,25 @@ void log_event(enum log_level level, const char *message, const char *fields, ..
 	log_line(level, message, buf_text(&b));
 }
 
+/* A text of our own may quote what somebody wrote. */
+static void log_quoted(struct buf *b, const char *name, const char *text)
+{
+	buf_printf(b, " %s=\"", name);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_byte(b, '\\');
+		buf_byte(b, *text);
+	}
+	buf_byte(b, '"');
+}
+
 void log_failure(enum log_level level, const char *what, const struct error *err)
 {
+	CLEANUP(buf) struct buf fields;
+	buf_init(&fields, 4096);
+	buf_printf(&fields, "kind=%s", error_kind_of(err->kind)->name);
+	log_quoted(&fields, "error", err->message);
 	if (err->hint[0])
-		log_event(level, what, "kind=%s error=\"%s\" hint=\"%s\"", error_kind_of(err->kind)->name, err->message,
-			  err->hint);
-	else
-		log_event(level, what, "kind=%s error=\"%s\"", error_kind_of(err->kind)->name, err->message);
+		log_quoted(&fields, "hint", err->hint);
+	log_event(level, what, "%s", buf_text(&fields));
 }

@@ -60,7 +60,7 @@ struct worker {
 	struct event *heartbeat;
 	int64_t beat_at_ms; /* boot clock: the last heartbeat */
 	struct event *goodbye;
-	bool is_draining, is_leaving, was_ready;
+	bool is_draining, is_leaving, was_ready, is_cut_off;
 };
 
 /* ---- heartbeat ---- */
@@ -303,10 +303,14 @@ static void worker_hint(void *arg, const char *channel, const char *text, size_t
 static void worker_connected(void *arg, bool connected, const struct error *err)
 {
 	struct worker *worker = arg;
+	if (!connected && err)
+		log_failure(worker->is_cut_off ? LOG_DEBUG : LOG_WARN, "redis is away; it is tried again all the time",
+			    err);
+	if (connected && worker->is_cut_off)
+		log_info("redis is back", "runs=%zu", runs_count(worker->runs));
+	worker->is_cut_off = !connected;
 	if (connected)
 		worker_beat_within(worker, 0);
-	else if (err)
-		log_failure(LOG_DEBUG, "no connection to redis", err);
 }
 
 /* ---- making it ---- */

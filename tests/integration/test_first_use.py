@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cluster import Cluster
-from harness import wait_until
+from harness import BUILD, Process, RedisServer, wait_until
 from test_cli import FAILED, OK, STOKER, environment, run
 
 QUICK = {"backoff": "50ms", "max_backoff": "50ms", "jitter": 0}
@@ -185,6 +185,31 @@ def test_a_pipe_that_closes_early(cluster):
     reader = subprocess.run(["sh", "-c", f"{STOKER} logs {job} | head -1"], capture_output=True, text=True, timeout=30,
                             env=environment(STOKER_URL=cluster.url))
     assert (reader.stdout, reader.stderr) == ("1\n", "")
+
+
+def test_options_without_a_command():
+    done = run("--dir")
+    assert (done.returncode, done.stdout) == (2, "") and "--dir" in done.stderr
+    done = run("-q", "gpu", "ls")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "stoker: there is no option -q")
+    assert run("--dir", "/tmp").stdout == run().stdout == run("help").stdout
+
+
+def test_a_worker_says_once_that_redis_is_away(tmp_path):
+    server = RedisServer(tmp_path / "redis")
+    server.kill()
+    worker = Process([BUILD / "stoker-worker", "--redis-url", server.url, "--state-dir", tmp_path / "worker"],
+                     tmp_path / "worker.log")
+    try:
+        wait_until(lambda: "redis is away; it is tried again all the time" in worker.text(), what="the warning")
+        server.start()
+        wait_until(lambda: "redis is back" in worker.text(), what="that it is back")
+        assert worker.text().count("redis is away") == 1
+    finally:
+        worker.kill()
+        server.stop()
+    done = subprocess.run([BUILD / "stoker-worker", "--cpus", "x"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and r'error="--cpus: expected an integer from 0 to 4096, got \"x\""' in done.stderr
 
 
 def used(cluster):
