@@ -110,7 +110,7 @@ until_true 30 'a second attempt' is_attempt "$killed" 2
 note "attempt 2 runs $((($(date +%s%N) - died) / 1000000)) ms later, as process $(run_pid "$killed" program)"
 until_true 120 "$killed ends" is_state "$killed" succeeded
 follow_end
-stoker events | grep "$killed" | grep -v 'checkpoint saved' | sed 's/^/    /'
+stoker events | grep "$killed" | grep -v 'saved checkpoint' | sed 's/^/    /'
 
 say "5. The same job, left alone"
 alone=$(stoker submit "${spec[@]}")
