@@ -4,6 +4,7 @@
 #   make demo        install what is needed, build, and watch a run outlive kills
 #   make check       install what tests need, build, lint, run every test
 #   make check-asan  the same tests with AddressSanitizer and UBSan
+#   make bench       the figures of docs/figures.md, measured on this machine
 #   make lint fmt docs install clean
 #
 # B=dir builds elsewhere; DEV=1 (and CI) turns warnings into errors.
@@ -125,7 +126,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan lint fmt docs install clean
+.PHONY: demo check check-asan bench lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -134,6 +135,8 @@ check:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
 	scripts/check.sh $(B)
+bench: all
+	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/bench.py
 check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
