@@ -6,6 +6,7 @@
  - submit to the program's first instruction, at low load, with the durable settings of `stoker up`
  - an idle worker's memory and processor time
  - kill -9 of a runner to the program running again; the same for the whole machine, lease included
+ - what one submit costs Redis
 """
 import json
 import os
@@ -61,6 +62,19 @@ def idle(cluster, seconds=30):
     status = Path(f"/proc/{pid}/status").read_text()
     resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
     return resident / 1024, 100 * used / seconds
+
+
+def submit_cost(cluster, calls=2000):
+    """Microseconds of Redis' processor in one stoker_submit, by Redis' own account."""
+    redis = cluster.redis.client()
+    redis.sadd("stoker:queues", "cost")
+    wait_until(lambda: redis.exists("stoker:{cost}:meta"), 10, "the queue is made")
+    redis.config_resetstat()
+    pipe = redis.pipeline(transaction=False)
+    for _ in range(calls):
+        pipe.execute_command("FCALL", "stoker_submit", 1, "stoker:{cost}:meta", '{"name":"cost","command":["true"]}')
+    pipe.execute()
+    return redis.info("commandstats")["cmdstat_fcall"]["usec_per_call"]
 
 
 def runner_killed(cluster, folder, runs=15):
@@ -121,6 +135,7 @@ def main():
             resident, percent = idle(cluster)
             again = runner_killed(cluster, folder)
             machine = machine_killed(cluster, folder)
+            cost = submit_cost(cluster)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     must_machine = (LEASE_S + 2) * 1000
@@ -131,6 +146,7 @@ def main():
         ("idle worker, processor", round(percent, 3), "% of a core", 0.1),
         ("runner killed to program running, median", median(again), "ms", 1000),
         ("machine killed to program running, median", median(machine), "ms", must_machine),
+        ("stoker_submit, processor of Redis", round(cost, 1), "us a call", None),
     ]
     figures = [{"figure": f, "value": v, "unit": u, "peer": None, "peer_value": None, "ratio": None, "must": m,
                 "holds": m is None or v < m} for f, v, u, m in rows]
