@@ -117,12 +117,6 @@ static void show_end(const json_t *job, struct buf *into)
 		if (fields_is(job, "cause", causes[i][0]))
 			label = causes[i][1];
 	show_line(into, label, fields_text(job, "error"));
-	if (*fields_text(job, "stop")) {
-		char line[640];
-		str_format(line, sizeof line, "%s%s%s", fields_text(job, "stop"),
-			   *fields_text(job, "stop_reason") ? ": " : "", fields_text(job, "stop_reason"));
-		show_line(into, "asked to", line);
-	}
 }
 
 static void show_budget(const json_t *job, struct buf *into)

@@ -97,7 +97,7 @@ void job_outcome(const json_t *job, const char *why, struct buf *into)
 		buf_printf(into, " · %lld attempts", (long long)attempts);
 	const char *error = fields_text(job, "error");
 	const char *reason = *error ? error : why;
-	if (!succeeded && *reason) {
+	if (!succeeded && *reason && strcmp(reason, state) != 0) {
 		buf_str(into, ": ");
 		buf_str(into, reason);
 	}

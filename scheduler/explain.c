@@ -108,7 +108,8 @@ static void explain_running(const json_t *show, const json_t *workers, struct bu
 	if (explain_silence(job, fields_int(show, "now_ms", 0), why))
 		return;
 	if (*stop) {
-		buf_printf(why, "asked to stop: %s%s%s", stop, *reason ? ": " : "", reason);
+		bool says_more = *reason && strcmp(reason, "cancelled") != 0; /* the word of who gave no reason */
+		buf_printf(why, "asked to stop: %s%s%s", stop, says_more ? ": " : "", says_more ? reason : "");
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(phases); i++)

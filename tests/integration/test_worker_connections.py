@@ -40,7 +40,7 @@ def asking(tmp_path):
         wait_until(lambda: cluster.redis.client().info("clients")["blocked_clients"] == 1, what="it waits")
         cluster.redis.kill()
         # Each attempt to connect waits longer than the one before: when there were so many, it has asked by now.
-        wait_until(lambda: cluster.workers[0].text().count("no connection to redis") > 6, what="it has asked again")
+        wait_until(lambda: cluster.workers[0].text().count("redis is away") > 6, what="it has asked again")
         yield cluster
         cluster.redis.start()
 

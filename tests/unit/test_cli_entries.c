@@ -177,6 +177,10 @@ static void outcome_and_exit_code_agree(void **state)
 	assert_string_equal(buf_text(&b), "failed after 500 ms: exit 1");
 	assert_int_equal(job_exit_code(job), EXIT_JOB_FAILED);
 	json_object_set_new(job, "state", json_string("cancelled"));
+	json_object_set_new(job, "error", json_string("cancelled"));
+	buf_clear(&b);
+	job_outcome(job, "stopped on request", &b);
+	assert_string_equal(buf_text(&b), "cancelled after 500 ms");
 	assert_int_equal(job_exit_code(job), EXIT_JOB_CANCELLED);
 	assert_true(job_is_final(job));
 	json_object_set_new(job, "state", json_string("running"));

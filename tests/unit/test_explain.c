@@ -81,6 +81,7 @@ static const struct {
 	  "its runner on node-7 has not been heard of for 14 s" },
 	{ NOW_AND_JOB("'state':'running','stop':'cancel','stop_reason':'too slow'"), NULL,
 	  "asked to stop: cancel: too slow" },
+	{ NOW_AND_JOB("'state':'running','stop':'cancel','stop_reason':'cancelled'"), NULL, "asked to stop: cancel" },
 	/* ended */
 	{ NOW_AND_JOB("'state':'succeeded','exit':'0'"), NULL, "" },
 	{ NOW_AND_JOB("'state':'failed','attempt':'3','started_ms':'1000','ended_ms':'43000','exit':'1'"), NULL,
