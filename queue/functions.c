@@ -16,7 +16,7 @@ struct functions {
 	struct key key;
 	bool always;
 	int version;
-	char mark[64];            /* what the key shall hold */
+	char mark[64];            /* what the key shall hold; "" until it is asked for */
 	char seen[64];            /* what it holds */
 	int tries;                /* left in this setup */
 	struct error queue_error; /* why Redis did not take a command into the MULTI */
@@ -38,6 +38,17 @@ static void functions_sha1(const char *text, char hex[41])
 	SHA1((const unsigned char *)text, strlen(text), digest);
 	for (size_t i = 0; i < sizeof digest; i++)
 		str_format(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* Made when it is first needed: a runner, which finds the library in place, never hashes it. */
+static const char *functions_mark(struct functions *functions)
+{
+	char sha1[41];
+	if (!functions->mark[0]) {
+		functions_sha1(library_lua, sha1);
+		str_format(functions->mark, sizeof functions->mark, "%d %s", functions->version, sha1);
+	}
+	return functions->mark;
 }
 
 /* A setup whose connection went away ends without effect: the next connection has its own. */
@@ -97,7 +108,7 @@ static void functions_load(struct functions *functions, bool has_code)
 		functions_call(functions, functions_on_queued, 4,
 			       (const char *const[]){ "FUNCTION", "LOAD", "REPLACE", library_lua });
 	functions_call(functions, functions_on_queued, 3,
-		       (const char *const[]){ "SET", functions->key.s, functions->mark });
+		       (const char *const[]){ "SET", functions->key.s, functions_mark(functions) });
 	functions_call(functions, functions_on_exec, 1, (const char *const[]){ "EXEC" });
 }
 
@@ -125,7 +136,7 @@ static void functions_on_list(void *arg, const struct redisReply *reply, const s
 	const char *code = functions_code(reply);
 	int version = code ? functions_version(code) : 0;
 	bool is_same = code && strcmp(code, library_lua) == 0;
-	if (version > functions->version || (is_same && strcmp(functions->seen, functions->mark) == 0))
+	if (version > functions->version || (is_same && strcmp(functions->seen, functions_mark(functions)) == 0))
 		functions_done(functions);
 	else
 		functions_load(functions, is_same);
@@ -161,7 +172,6 @@ static void functions_on_setup(void *arg, bool is_missing)
 
 struct functions *functions_new(struct redis *redis, const char *prefix, bool always, struct error *err)
 {
-	char sha1[41];
 	int version = functions_version(library_lua);
 	if (!version) {
 		error_set(err, ERR_INTERNAL, NULL, "the embedded function library states no version");
@@ -172,8 +182,6 @@ struct functions *functions_new(struct redis *redis, const char *prefix, bool al
 	functions->always = always;
 	functions->version = version;
 	functions->key = key_library(prefix);
-	functions_sha1(library_lua, sha1);
-	str_format(functions->mark, sizeof functions->mark, "%d %s", version, sha1);
 	redis_on_setup(redis, functions_on_setup, functions);
 	return functions;
 }
