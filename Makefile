@@ -141,7 +141,8 @@ check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
 	ASAN=1 scripts/check.sh $(B)-asan
-lint:
+lint: all
+	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -23,6 +23,14 @@ char *folder_make(void)
 	return folder;
 }
 
+/* A folder that may not be written to, which is what some tests make, cannot be emptied except by root. */
+static int folder_open_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)at;
+	return type == FTW_D ? chmod(path, 0700) : 0;
+}
+
 static int folder_remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
 {
 	(void)st;
@@ -33,6 +41,7 @@ static int folder_remove_entry(const char *path, const struct stat *st, int type
 
 void folder_remove(char *folder)
 {
+	assert_int_equal(nftw(folder, folder_open_entry, 16, FTW_PHYS), 0);
 	assert_int_equal(nftw(folder, folder_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 	free(folder);
 }
