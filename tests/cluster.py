@@ -104,7 +104,7 @@ class Cluster:
 
     def runs(self, i=0):
         folder = self.state_dir(i) / "runs"
-        return sorted(folder.iterdir()) if folder.exists() else []
+        return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.exists() else []
 
     def program_pids(self):
         """Every process that carries the mark of a run of this cluster's workers."""

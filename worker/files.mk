@@ -40,6 +40,7 @@ worker_SOURCES := \
 	worker/settings.c \
 	worker/ship.c \
 	worker/slots.c \
+	worker/spare.c \
 	worker/spool.c \
 	worker/tail.c \
 	worker/units.c \

@@ -78,13 +78,10 @@ enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *er
 	return held ? RUN_LOCK_HELD : RUN_LOCK_FAILED;
 }
 
-bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
-		     struct error *err)
+/* Everything but the record. */
+static bool run_folder_begin(const char *path, int *lock_fd, struct error *err)
 {
 	static const char *const inside[] = { "work", "checkpoints", "output" };
-	char name[128];
-	run_record_folder(record, name, sizeof name);
-	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
 	if (!run_mkdir(path, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
@@ -92,16 +89,55 @@ bool run_folder_make(const char *state_dir, const struct run_record *record, cha
 		if (!run_mkdir(sub, err))
 			return false;
 	}
-	CLEANUP(close_fd) int fd = -1;
-	enum run_lock lock = run_folder_lock(path, &fd, err);
+	enum run_lock lock = run_folder_lock(path, lock_fd, err);
 	if (lock == RUN_LOCK_HELD)
-		return error_set(err, ERR_CONFLICT, NULL, "the run %s is already here", name);
+		return error_set(err, ERR_CONFLICT, NULL, "the run %s is already here", strrchr(path, '/') + 1);
+	return lock == RUN_LOCK_TAKEN;
+}
+
+bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
+		     struct error *err)
+{
+	char name[128];
+	run_record_folder(record, name, sizeof name);
+	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
+	CLEANUP(close_fd) int fd = -1;
 	CLEANUP(free_p) char *text = run_record_print(record);
-	if (lock == RUN_LOCK_FAILED || !run_write(path, "run.json", text, strlen(text), err))
+	if (!run_folder_begin(path, &fd, err) || !run_write(path, "run.json", text, strlen(text), err))
 		return false;
 	*folder = STEAL(path);
 	*lock_fd = fd;
 	fd = -1;
+	return true;
+}
+
+bool run_folder_make_spare(const char *state_dir, char **folder, int *lock_fd, struct error *err)
+{
+	CLEANUP(free_p) char *path = mem_printf("%s/runs/.spare", state_dir);
+	run_folder_remove(path); /* that of an earlier worker */
+	CLEANUP(free_p) char *json = run_path(path, "run.json");
+	if (!run_folder_begin(path, lock_fd, err))
+		return false;
+	CLEANUP(close_fd) int fd = open(json, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* making it is what costs */
+	if (fd < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot make %s", json);
+	*folder = STEAL(path);
+	return true;
+}
+
+bool run_folder_name_spare(const char *spare, const struct run_record *record, char **folder, struct error *err)
+{
+	char name[128];
+	run_record_folder(record, name, sizeof name);
+	CLEANUP(free_p) char *path = mem_printf("%.*s/%s", (int)(strrchr(spare, '/') - spare), spare, name);
+	CLEANUP(free_p) char *json = run_path(spare, "run.json"); /* nobody looks before the folder has its name */
+	CLEANUP(free_p) char *text = run_record_print(record);
+	CLEANUP(close_fd) int fd = open(json, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", json);
+	if (rename(spare, path) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot move %s to %s", spare, path);
+	*folder = STEAL(path);
 	return true;
 }
 
@@ -188,23 +224,27 @@ void run_folders_prune(const char *state_dir, int64_t keep)
 	free(all);
 }
 
-bool run_pids_write(const char *folder, const struct run_pid *runner, const struct run_pid *program, struct error *err)
+bool run_pid_note(const char *folder, const char *who, const struct run_pid *pid, struct error *err)
 {
-	char text[128];
-	str_format(text, sizeof text, "%d %" PRId64 " runner\n%d %" PRId64 " program\n", (int)runner->pid,
-		   runner->start, (int)program->pid, program->start);
-	return run_write(folder, "pid", text, strlen(text), err);
+	char text[96];
+	CLEANUP(free_p) char *path = run_path(folder, "pid");
+	CLEANUP(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	str_format(text, sizeof text, "%d %" PRId64 " %s\n", (int)pid->pid, pid->start, who);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", path);
+	return true;
 }
 
 static bool run_pid_parse(const char **at, const char *who, struct run_pid *into)
 {
 	char *end;
-	into->pid = (pid_t)strtol(*at, &end, 10);
-	into->start = strtoll(end, &end, 10);
+	struct run_pid found = { .pid = (pid_t)strtol(*at, &end, 10) };
+	found.start = strtoll(end, &end, 10);
 	size_t len = strlen(who);
-	if (*end != ' ' || strncmp(end + 1, who, len) != 0)
+	if (*end != ' ' || strncmp(end + 1, who, len) != 0 || end[1 + len] != '\n')
 		return false;
-	*at = end + 1 + len;
+	*into = found;
+	*at = end + 2 + len;
 	return true;
 }
 
@@ -212,10 +252,12 @@ void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *p
 {
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, 4096);
-	bool ok = run_read(folder, "pid", &text, NULL);
+	*runner = *program = (struct run_pid){ 0 };
+	if (!run_read(folder, "pid", &text, NULL))
+		return;
 	const char *at = buf_text(&text);
-	if (!ok || !run_pid_parse(&at, "runner", runner) || !run_pid_parse(&at, "program", program))
-		*runner = *program = (struct run_pid){ 0 };
+	if (run_pid_parse(&at, "runner", runner))
+		run_pid_parse(&at, "program", program);
 }
 
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)

@@ -4,14 +4,15 @@
  *
  *   lock          flock held by the runner for its whole life: free = it is gone
  *   run.json      what was claimed, and what the run holds of the machine
- *   pid           the runner and its program, one a line: "<pid> <start time> <who>"
+ *   pid           the runner, then its program, one a line: "<pid> <start time> <who>"; only appended to
  *   lease         until when (CLOCK_BOOTTIME ms) the program may run without another renewal; 0: no bound
  *   spool.log     everything the program said (worker/spool.h)
  *   metrics.jsonl every point of its metrics
  *   work/ checkpoints/ output/ restore/
  *
  * A run that has reported its end moves to <state>/finished/ in one rename: a folder
- * in runs/ whose lock is free is a run that died without a word.
+ * in runs/ whose lock is free is a run that died without a word. Names with a dot in
+ * front are no runs: .spare waits for one.
  */
 #ifndef STOKER_WORKER_RUN_FOLDER_H
 #define STOKER_WORKER_RUN_FOLDER_H
@@ -62,6 +63,11 @@ bool run_folders_make(const char *state_dir, struct error *err) MUST_CHECK;
  * and has no run.json is no run. The caller owns *folder and *lock_fd. */
 bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
 		     struct error *err) MUST_CHECK;
+/* The same ahead of time: runs/.spare, made anew, with everything but the record. */
+bool run_folder_make_spare(const char *state_dir, char **folder, int *lock_fd, struct error *err) MUST_CHECK;
+/* Makes the spare folder that of this run: run.json, then the name. *folder is the caller's. */
+bool run_folder_name_spare(const char *spare, const struct run_record *record, char **folder,
+			   struct error *err) MUST_CHECK;
 bool run_folder_read(const char *folder, struct run_record *record, struct error *err) MUST_CHECK;
 
 /* true: the lock was free and is ours now (*lock_fd). false: somebody holds it, or err says what is wrong. */
@@ -81,7 +87,8 @@ struct run_pid {
 	pid_t pid; /* 0: not known */
 	int64_t start;
 };
-bool run_pids_write(const char *folder, const struct run_pid *runner, const struct run_pid *program, struct error *err);
+/* who: "runner" first, then "program". */
+bool run_pid_note(const char *folder, const char *who, const struct run_pid *pid, struct error *err);
 void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *program);
 
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err);

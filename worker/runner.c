@@ -1,9 +1,11 @@
 #include "worker/runner_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
@@ -143,21 +145,36 @@ static void runner_signal(void *arg, int number)
 		runner_ask_stop(r, STOP_PREEMPT, "its worker drains");
 }
 
+/* What needs no job. */
 static bool runner_open(struct runner *r, struct error *err)
 {
 	sigset_t set;
-	const struct run_pid self = { getpid(), proc_start_time(getpid()) }, none = { 0 };
+	const struct run_pid self = { getpid(), proc_start_time(getpid()) };
 	/* First of all: a worker that adopts must find us. */
-	if (!run_pids_write(r->task->folder, &self, &none, err))
+	if (!run_pid_note(r->folder, "runner", &self, err))
 		return false;
 	descendants_adopt();
 	runner_signals(&set);
 	r->signals = signals_new(r->base, &set, runner_signal, r, err);
 	r->timer = evtimer_new(r->base, runner_tick, r);
-	r->work_dir = run_path(r->task->folder, "work");
-	r->checkpoint_dir = run_path(r->task->folder, "checkpoints");
-	r->output_dir = run_path(r->task->folder, "output");
-	return r->signals && runner_open_spools(r, err) && runner_connect(r, err);
+	return r->signals && runner_open_spools(r, err);
+}
+
+/* A spare waits here for its run. It has no record afterwards: nobody needs it any more. */
+static bool runner_await(struct runner *r, struct error *err)
+{
+	char text[PATH_MAX];
+	ssize_t got;
+	do
+		got = recv(r->task->call_fd, text, sizeof text - 1, 0);
+	while (got < 0 && errno == EINTR);
+	close(r->task->call_fd);
+	if (got <= 0)
+		return got == 0 || error_errno(err, ERR_SYSTEM, NULL, "a spare runner cannot be called");
+	text[got] = '\0';
+	r->folder = mem_strdup(text);
+	r->record = &r->called;
+	return run_folder_read(r->folder, &r->called, err);
 }
 
 /* A runner should be the last to go when memory is short: it needs little, and its death ends the run. */
@@ -168,19 +185,21 @@ static void runner_protect(void)
 		log_debug("the runner is as likely as others to be killed for memory", NULL);
 }
 
-static void runner_begin(struct runner *r)
+static bool runner_begin(struct runner *r, struct error *err)
 {
-	struct error err = { 0 };
-	r->has_spec = spec_from_json(r->record->spec_json, strlen(r->record->spec_json), &r->spec, &err);
-	if (!r->has_spec) {
-		runner_refuse(r, true, &err);
-		return;
-	}
-	if (r->spec.workdir) {
-		free(r->work_dir);
-		r->work_dir = mem_strdup(r->spec.workdir);
-	}
-	runner_restore(r);
+	struct error why = { 0 };
+	r->lease_ends = r->record->claimed_boot_ms + r->record->lease_ms;
+	r->checkpoint_dir = run_path(r->folder, "checkpoints");
+	r->output_dir = run_path(r->folder, "output");
+	r->has_spec = spec_from_json(r->record->spec_json, strlen(r->record->spec_json), &r->spec, &why);
+	r->work_dir = r->spec.workdir ? mem_strdup(r->spec.workdir) : run_path(r->folder, "work");
+	if (!runner_connect(r, err))
+		return false;
+	if (r->has_spec)
+		runner_restore(r);
+	else
+		runner_refuse(r, true, &why);
+	return true;
 }
 
 int runner_main(struct event_base *base, void *task)
@@ -189,18 +208,20 @@ int runner_main(struct event_base *base, void *task)
 	struct runner *r = mem_alloc(sizeof *r);
 	r->base = base;
 	r->task = task;
+	r->folder = r->task->folder;
 	r->record = r->task->record;
 	r->onset = r->step = r->resume_step = r->nonfinite_onset = -1;
 	r->program = -1;
-	r->lease_ends = r->record->claimed_boot_ms + r->record->lease_ms;
 	log_setup("stoker-runner", r->task->settings->log_level, r->task->settings->log_json);
 	signal(SIGPIPE, SIG_IGN); /* a Redis that went away is an error, not our death */
 	runner_protect();
-	if (!runner_open(r, &err)) {
+	bool ok = runner_open(r, &err) && (r->record || runner_await(r, &err));
+	if (ok && !r->record)
+		return 0;
+	if (!ok || !runner_begin(r, &err)) {
 		log_failure(LOG_ERROR, "a runner cannot work", &err);
 		return 1; /* the worker cleans up and reports it lost */
 	}
-	runner_begin(r);
 	runner_wake(r);
 	event_base_dispatch(base);
 	return r->state == RUN_OVER ? 0 : 1;

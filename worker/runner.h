@@ -6,6 +6,9 @@
  * It restores the checkpoint, starts the program, keeps the lease, passes on output
  * and metrics, ships checkpoints, stops the program when asked, and reports the end
  * until Redis has answered. When it dies, its program dies with it.
+ *
+ * One may be forked before its job is there (worker/spare.h): then it waits, and is
+ * told its run by a message.
  */
 #ifndef STOKER_WORKER_RUNNER_H
 #define STOKER_WORKER_RUNNER_H
@@ -28,9 +31,10 @@ struct runner_settings { /* the same for all runs of a worker */
 
 struct runner_task {
 	const struct runner_settings *settings;
-	const struct run_record *record;
-	const char *folder; /* absolute */
-	int lock_fd;        /* held until the process ends */
+	const struct run_record *record; /* NULL: a spare */
+	const char *folder;              /* absolute; of a spare until it is called */
+	int lock_fd;                     /* held until the process ends */
+	int call_fd; /* of a spare: one message, the folder's name from then on; its end: not needed */
 };
 
 /* The signals that the runner listens for: to be blocked when it is forked. */

@@ -39,7 +39,9 @@ enum run_event {
 struct runner {
 	struct event_base *base;
 	const struct runner_task *task;
+	const char *folder; /* absolute */
 	const struct run_record *record;
+	struct run_record called; /* of a spare that was called: read from its folder */
 	struct spec spec;
 	bool has_spec;
 	enum run_state state;

@@ -32,7 +32,7 @@ void runner_lease_note(struct runner *r)
 {
 	struct error err;
 	bool runs = r->was_started && !r->is_reaped;
-	if (lease_binds(r) && !run_lease_write(r->task->folder, runs ? r->lease_ends : 0, &err))
+	if (lease_binds(r) && !run_lease_write(r->folder, runs ? r->lease_ends : 0, &err))
 		log_failure(LOG_WARN, "the worker cannot watch over the lease", &err);
 }
 

@@ -15,8 +15,8 @@ enum {
 
 bool runner_open_spools(struct runner *r, struct error *err)
 {
-	CLEANUP(free_p) char *log_path = run_path(r->task->folder, "spool.log");
-	CLEANUP(free_p) char *points_path = run_path(r->task->folder, "metrics.jsonl");
+	CLEANUP(free_p) char *log_path = run_path(r->folder, "spool.log");
+	CLEANUP(free_p) char *points_path = run_path(r->folder, "metrics.jsonl");
 	return spool_open(&r->log, log_path, true, err) && spool_open(&r->points, points_path, false, err);
 }
 

@@ -62,7 +62,7 @@ static bool program_plan(struct runner *r, struct launch *launch, bool *is_perma
 	struct backend_run run = { .spec = &r->spec,
 				   .settings = &r->task->settings->backend,
 				   .work_dir = r->work_dir,
-				   .run_dir = r->task->folder,
+				   .run_dir = r->folder,
 				   .checkpoint_dir = r->checkpoint_dir,
 				   .output_dir = r->output_dir,
 				   .resume = r->resume_path };
@@ -121,11 +121,10 @@ void runner_start_program(struct runner *r)
 		runner_refuse(r, is_permanent, &err);
 		return;
 	}
-	const struct run_pid self = { getpid(), proc_start_time(getpid()) };
 	const struct run_pid program = { r->program, proc_start_time(r->program) };
 	program_expose(r->program);
 	runner_lease_note(r);
-	if (!run_pids_write(r->task->folder, &self, &program, &err))
+	if (!run_pid_note(r->folder, "program", &program, &err))
 		log_failure(LOG_WARN, "the program's pid is not noted", &err);
 	log_info("program started", "job=%s attempt=%lld pid=%d", r->record->id, (long long)r->record->attempt,
 		 (int)r->program);

@@ -84,7 +84,7 @@ void runner_leave(struct runner *r)
 {
 	struct error err;
 	CLEANUP(free_p) char *now_at = NULL;
-	if (run_folder_retire(r->task->folder, &now_at, &err))
+	if (run_folder_retire(r->folder, &now_at, &err))
 		run_folder_trim(now_at); /* nothing else is left to do here, so it may take its time */
 	else
 		log_failure(LOG_ERROR, "the folder of an ended run stays", &err);

@@ -115,7 +115,7 @@ void runner_checkpoint_options(struct runner *r, struct checkpoints_options *o)
 					   .attempt = r->record->attempt,
 					   .work_dir = r->work_dir,
 					   .checkpoint_dir = r->checkpoint_dir,
-					   .run_dir = r->task->folder,
+					   .run_dir = r->folder,
 					   .on_shipped = ship_shipped,
 					   .on_problem = ship_problem,
 					   .on_idle = ship_idle,

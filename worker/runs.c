@@ -12,8 +12,12 @@
 #include "lib/proc.h"
 #include "worker/lost.h"
 #include "worker/prune.h"
+#include "worker/spare.h"
 
-enum { RUNS_WATCH_MS = 250 }; /* how often leases of runners that may be stopped are looked at */
+enum {
+	RUNS_WATCH_MS = 250, /* how often leases of runners that may be stopped are looked at */
+	RUNS_SPARE_MS = 20,  /* a spare runner is made when nothing was started for so long: not amid a crowd */
+};
 
 struct run {
 	struct run *next;
@@ -31,12 +35,15 @@ struct runs {
 	struct run *all;
 	struct prune *prune;
 	bool is_draining;
+	struct spare *spare; /* for the next run; NULL: it is forked when it comes */
 	struct event *sweep; /* frees what is gone, outside its own callbacks */
 	struct event *watch; /* looks at leases */
+	struct event *quiet; /* makes the spare */
 };
 
 static void runs_sweep(evutil_socket_t fd, short what, void *arg);
 static void runs_watch(evutil_socket_t fd, short what, void *arg);
+static void runs_quiet(evutil_socket_t fd, short what, void *arg);
 static bool run_adopt(struct run *run, struct error *err);
 static void runs_start_waiting(struct runs *runs);
 
@@ -46,6 +53,7 @@ struct runs *runs_new(const struct runs_options *options, struct error *err)
 	runs->o = *options;
 	runs->sweep = evtimer_new(options->base, runs_sweep, runs);
 	runs->watch = event_new(options->base, -1, EV_PERSIST, runs_watch, runs);
+	runs->quiet = evtimer_new(options->base, runs_quiet, runs);
 	runs->prune = prune_new(options->base, options->state_dir, options->keep_runs);
 	if (!run_folders_make(options->state_dir, err)) {
 		runs_free(runs);
@@ -75,8 +83,10 @@ void runs_free(struct runs *runs)
 		run_free(run);
 	}
 	prune_free(runs->prune);
+	spare_free(runs->spare);
 	event_free(runs->sweep);
 	event_free(runs->watch);
+	event_free(runs->quiet);
 	free(runs);
 }
 
@@ -230,6 +240,33 @@ static bool runs_scan_one(struct runs *runs, const char *folder, struct error *e
 	return run_adopt(run, err);
 }
 
+/* ---- the spare ---- */
+
+static void runs_want_spare(struct runs *runs)
+{
+	struct timeval wait = clock_timeval(RUNS_SPARE_MS);
+	event_add(runs->quiet, &wait);
+}
+
+static void runs_quiet(evutil_socket_t fd, short what, void *arg)
+{
+	struct runs *runs = arg;
+	struct error err;
+	(void)fd;
+	(void)what;
+	if (runs->is_draining || (runs->spare && !spare_is_gone(runs->spare)))
+		return;
+	spare_free(runs->spare);
+	runs->spare = spare_new(runs->o.base, runs->o.state_dir, runs->o.settings, &err);
+	if (!runs->spare)
+		log_failure(LOG_WARN, "no spare runner: the next run starts a little later", &err);
+}
+
+static struct spare *runs_take_spare(struct runs *runs)
+{
+	return runs->spare && !spare_is_gone(runs->spare) ? STEAL(runs->spare) : NULL;
+}
+
 bool runs_scan(struct runs *runs, struct error *err)
 {
 	CLEANUP(free_p) char *path = run_path(runs->o.state_dir, "runs");
@@ -244,6 +281,7 @@ bool runs_scan(struct runs *runs, struct error *err)
 	}
 	closedir(dir);
 	prune_soon(runs->prune);
+	runs_want_spare(runs);
 	return true;
 }
 
@@ -255,7 +293,20 @@ static bool runs_has(const struct runs *runs, const struct attempt_ref *ref)
 	return false;
 }
 
-/* Forks the runner; from here on the lock is its own. */
+/* The process is there, and the lock its own. */
+static bool run_started(struct run *run, pid_t pid, struct error *err)
+{
+	log_info("runner started", "job=%s attempt=%lld pid=%d", run->record.id, (long long)run->record.attempt,
+		 (int)pid);
+	if (!run_watch_runner(run, pid)) {
+		kill(pid, SIGKILL); /* our own child, not reaped: the number is still its own */
+		return error_set(err, ERR_SYSTEM, NULL, "cannot watch runner %d", (int)pid);
+	}
+	if (run->runs->is_draining)
+		child_watch_signal(run->watch, SIGTERM);
+	return true;
+}
+
 static bool run_fork(struct run *run, int lock_fd, struct error *err)
 {
 	sigset_t blocked;
@@ -271,25 +322,15 @@ static bool run_fork(struct run *run, int lock_fd, struct error *err)
 					.run = runner_main,
 					.arg = &task };
 	runner_signals(&blocked);
-	if (!child_fork(&o, &pid, err))
-		return false;
-	log_info("runner started", "job=%s attempt=%lld pid=%d", run->record.id, (long long)run->record.attempt,
-		 (int)pid);
-	if (!run_watch_runner(run, pid)) {
-		kill(pid, SIGKILL); /* our own child, not reaped: the number is still its own */
-		return error_set(err, ERR_SYSTEM, NULL, "cannot watch runner %d", (int)pid);
-	}
-	if (run->runs->is_draining)
-		child_watch_signal(run->watch, SIGTERM);
-	return true;
+	return child_fork(&o, &pid, err) && run_started(run, pid, err);
 }
 
 /* An earlier attempt of the same job: its token is stale for good, it only has not heard of it. */
-static struct run *run_before(const struct run *run)
+static struct run *run_before(const struct runs *runs, const struct run_record *record)
 {
-	for (struct run *other = run->runs->all; other; other = other->next)
-		if (!other->is_gone && !strcmp(other->record.ref.uid, run->record.ref.uid) &&
-		    other->record.attempt < run->record.attempt)
+	for (struct run *other = runs->all; other; other = other->next)
+		if (!other->is_gone && !strcmp(other->record.ref.uid, record->ref.uid) &&
+		    other->record.attempt < record->attempt)
 			return other;
 	return NULL;
 }
@@ -310,7 +351,7 @@ static void run_give_up(struct run *run)
 /* Starts it now, or, once an earlier attempt is gone, from runs_sweep. */
 static bool run_begin(struct run *run, struct error *err)
 {
-	struct run *before = run_before(run);
+	struct run *before = run_before(run->runs, &run->record);
 	if (before) {
 		run_give_up(before);
 		return true;
@@ -327,7 +368,7 @@ static void runs_start_waiting(struct runs *runs)
 {
 	struct error err;
 	for (struct run *run = runs->all; run; run = run->next)
-		if (run->lock_fd >= 0 && !run_before(run) && !run_begin(run, &err))
+		if (run->lock_fd >= 0 && !run_before(runs, &run->record) && !run_begin(run, &err))
 			log_failure(LOG_ERROR, "a claimed job cannot be started here", &err);
 }
 
@@ -335,7 +376,8 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 {
 	struct run_record record;
 	CLEANUP(free_p) char *folder = NULL;
-	CLEANUP(close_fd) int lock_fd = -1;
+	int lock_fd = -1;
+	pid_t spare_pid = 0;
 	if (runs_has(runs, &claim->ref))
 		return true;
 	run_record_from_claim(&record, claim, claimed_boot_ms);
@@ -343,7 +385,12 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 		run_record_done(&record);
 		return error_set(err, ERR_FULL, NULL, "%s does not fit this machine now", claim->id);
 	}
-	if (!run_folder_make(runs->o.state_dir, &record, &folder, &lock_fd, err)) {
+	struct spare *spare = run_before(runs, &record) ? NULL : runs_take_spare(runs);
+	bool ok = spare ? spare_call(spare, &record, &folder, &spare_pid, err)
+			: run_folder_make(runs->o.state_dir, &record, &folder, &lock_fd, err);
+	spare_free(spare);
+	runs_want_spare(runs);
+	if (!folder) {
 		slots_give(runs->o.slots, &record.grant);
 		run_record_done(&record);
 		return false;
@@ -351,13 +398,18 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 	struct run *run = run_add(runs, folder);
 	run->record = record;
 	run->lock_fd = lock_fd;
-	lock_fd = -1;
-	return run_begin(run, err);
+	if (!spare_pid)
+		return run_begin(run, err);
+	if (ok && run_started(run, spare_pid, err))
+		return true;
+	run_is_over(run, err->message);
+	return false;
 }
 
 void runs_drain(struct runs *runs)
 {
 	runs->is_draining = true;
+	spare_free(STEAL(runs->spare));
 	for (struct run *run = runs->all; run; run = run->next)
 		if (run->watch)
 			child_watch_signal(run->watch, SIGTERM);

@@ -67,7 +67,7 @@ def program(cluster, job):
     """pid of the running program; None while there is none."""
     for folder in cluster.state_dir().glob(f"runs/{job}-*"):
         try:
-            return int((folder / "pid").read_text().split()[3]) or None
+            return int((folder / "pid").read_text().split()[3])
         except (FileNotFoundError, IndexError):
             return None
     return None

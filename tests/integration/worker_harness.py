@@ -23,7 +23,7 @@ def pids(cluster, job, i=0):
             words = (run_folder(cluster, job, i) / "pid").read_text().split()
         except FileNotFoundError:
             return None
-        return (int(words[0]), int(words[3])) if int(words[3]) else None
+        return (int(words[0]), int(words[3])) if len(words) > 3 else None
     return wait_until(both, what=f"the program of {job} runs")
 
 

@@ -361,7 +361,8 @@ static void test_killed_helpers(void **state)
 	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 1024 * 1024, NULL, &len);
 	uint64_t seed = 7;
 	int kills = 0;
-	int64_t whole_us = 0; /* how long the first one takes, which nobody disturbs: the others are killed within that */
+	int64_t whole_us =
+		0; /* how long the first one takes, which nobody disturbs: the others are killed within that */
 	run_begin(run);
 	for (int i = 1; i <= 26; i++) {
 		int shipped = run->shipped;

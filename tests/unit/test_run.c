@@ -179,7 +179,11 @@ static void test_run_record(void **state)
 	struct run_pid runner = { 100, 5 }, program = { 101, 6 }, r, p;
 	run_pids_read(folder, &r, &p);
 	assert_int_equal(r.pid, 0);
-	assert_true(run_pids_write(folder, &runner, &program, &err));
+	assert_true(run_pid_note(folder, "runner", &runner, &err));
+	run_pids_read(folder, &r, &p);
+	assert_int_equal(r.pid, 100);
+	assert_int_equal(p.pid, 0);
+	assert_true(run_pid_note(folder, "program", &program, &err));
 	run_pids_read(folder, &r, &p);
 	assert_int_equal(r.pid, 100);
 	assert_int_equal(p.start, 6);
