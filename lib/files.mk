@@ -31,4 +31,5 @@ lib_SOURCES := \
 	lib/tarball_read.c \
 	lib/tarball_write.c \
 	lib/utf8.c \
-	lib/yaml.c
+	lib/yaml.c \
+	lib/zone.c

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/packages.sh"
 
 packages=(
-	build-essential pkg-config ca-certificates
+	build-essential pkg-config ca-certificates tzdata
 	libevent-dev libssl-dev libhiredis-dev libjansson-dev libyaml-dev libcurl4-openssl-dev libarchive-dev
 	redis-server       # stoker up starts its own; the service that Debian starts is not used
 	clang              # tinygrad compiles its kernels with it

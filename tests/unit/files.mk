@@ -42,4 +42,5 @@ unit_TESTS := \
 	test_tarball \
 	test_units \
 	test_watch \
-	test_yaml
+	test_yaml \
+	test_zone
