@@ -8,6 +8,8 @@ lib_SOURCES := \
 	lib/config_print.c \
 	lib/config_start.c \
 	lib/config_values.c \
+	lib/cron.c \
+	lib/cron_parse.c \
 	lib/digest.c \
 	lib/error.c \
 	lib/fields.c \

@@ -16,6 +16,8 @@ unit_TESTS := \
 	test_cli_words \
 	test_config \
 	test_control \
+	test_cron \
+	test_cron_scan \
 	test_doctor \
 	test_explain \
 	test_feed \
