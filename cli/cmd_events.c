@@ -25,14 +25,8 @@ struct events_view {
 	bool is_lost;
 };
 
-static void events_print(struct events_view *view, const json_t *event)
+static void events_print_line(const struct events_view *view, const json_t *event)
 {
-	free(view->after);
-	view->after = mem_strdup(fields_text(event, "id"));
-	if (view->cli->common.json) {
-		cli_print_json_line(event);
-		return;
-	}
 	CLEANUP(buf) struct buf line;
 	CLEANUP(buf) struct buf clean;
 	char time[32];
@@ -48,6 +42,34 @@ static void events_print(struct events_view *view, const json_t *event)
 	int pad = EVENTS_JOB_WIDTH - (int)text_width(job);
 	printf("%s%s%s  %s%*s  %s\n", paint_begin(PAINT_DIM, view->cli->color), time,
 	       paint_end(PAINT_DIM, view->cli->color), job, pad > 0 ? pad : 0, "", buf_text(&clean));
+}
+
+/* What happened to several jobs at once is one entry: jobs "gpu-1:1 gpu-2:3", each with its attempt. */
+static void events_print_each(const struct events_view *view, const json_t *event)
+{
+	const char *jobs = fields_text(event, "jobs");
+	if (!*jobs) {
+		events_print_line(view, event);
+		return;
+	}
+	json_auto_t *one = json_copy((json_t *)event);
+	for (const char *p = jobs; *p;) {
+		size_t len = strcspn(p, " "), id_len = strcspn(p, ": ");
+		json_object_set_new(one, "job", json_stringn(p, id_len));
+		json_object_set_new(one, "attempt", json_integer(strtoll(p + id_len + (id_len < len), NULL, 10)));
+		events_print_line(view, one);
+		p += len + (p[len] == ' ');
+	}
+}
+
+static void events_print(struct events_view *view, const json_t *event)
+{
+	free(view->after);
+	view->after = mem_strdup(fields_text(event, "id"));
+	if (view->cli->common.json)
+		cli_print_json_line(event);
+	else
+		events_print_each(view, event);
 }
 
 static char *events_path(const struct events_view *view, bool follow)

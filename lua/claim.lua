@@ -20,20 +20,43 @@ do
         return free
     end
 
+    -- The needs of a class as texts.
+    local function needs_of(q, class)
+        local requirement = class_get(q, class) or {cpus = 0, gpus = 0, memory = 0}
+        if not requirement.texts then
+            requirement.texts = {integer_text(requirement.cpus), integer_text(requirement.gpus),
+                                 integer_text(requirement.memory)}
+        end
+        return requirement.texts
+    end
+
     -- The answer for one running job: what its runner needs to start.
-    local function describe(q, j, summary)
-        local requirement = class_get(q, j.f.class) or {cpus = 0, gpus = 0, memory = 0}
+    local function describe(q, j, spec, summary)
+        local needs = needs_of(q, j.f.class)
         local answer = {
             'n', j.n, 'id', job_id(q, j.n), 'uid', j.f.uid, 'attempt', j.f.attempt, 'token', j.f.token,
             'installation', q.meta.installation or '', 'lease_ms', j.f.lease_ms, 'class', j.f.class,
-            'cpus', integer_text(requirement.cpus), 'gpus', integer_text(requirement.gpus),
-            'memory', integer_text(requirement.memory), 'spec', call('GET', key_of(q, 'spec:' .. j.n)) or '',
-            'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1',
+            'cpus', needs[1], 'gpus', needs[2], 'memory', needs[3], 'spec', spec or '',
         }
+        if j.f.log_next or j.f.metric_next then -- a runner was there already, but did not live to renew
+            append(answer, 'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1')
+        end
         if summary then
             append(answer, 'resume', j.f.resume, 'checkpoint', summary)
         end
         return answer
+    end
+
+    local function describe_all(q, claims)
+        local keys, answers = {}, {}
+        for i = 1, #claims do
+            keys[i] = key_of(q, 'spec:' .. claims[i].j.n)
+        end
+        local specs = keys[1] and call('MGET', unpack(keys))
+        for i = 1, #claims do
+            answers[i] = describe(q, claims[i].j, specs[i], claims[i].summary)
+        end
+        return answers
     end
 
     -- The same request again: the claims of then that still hold. Where a runner renewed the lease already there is
@@ -45,10 +68,10 @@ do
             if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker and
                 not j.f.renewed_ms then
                 local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
-                claims[#claims + 1] = describe(q, j, summary or nil)
+                claims[#claims + 1] = {j = j, summary = summary or nil}
             end
         end
-        return claims
+        return describe_all(q, claims)
     end
 
     local function begin_attempt(q, j, worker)
@@ -58,34 +81,54 @@ do
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
         job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
-        append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
         event_say(q, j, 'job.claimed', 'state', 'running', 'worker', worker)
         local summary = recovery_select(q, j)
         job_save(q, j)
         return summary
     end
 
-    -- The queued job of a delivered entry; nil for an entry that no job knows, which goes.
-    local function job_of_entry(q, lane, entry)
-        local n = entry.fields.n
-        local reply = n and redis.pcall('HGETALL', key_of(q, 'job:' .. n))
-        local fields = type(reply) == 'table' and not reply.err and pairs_table(reply) or {}
-        if fields.state == 'queued' and fields.lane == lane and fields.entry == entry.id then
-            return job_of_fields(n, fields)
+    -- The same for a first attempt without a past, which most are: nothing of it needs to be read or cleared.
+    local function begin_first(q, j, worker)
+        j.f.state, j.f.attempt, j.f.token = STATE_MOVES['queued claim'], '1', q.now_text
+        call('HSET', key_of(q, 'job:' .. j.n), 'state', j.f.state, 'attempt', '1', 'token', q.now_text, 'worker',
+             worker, 'claimed_ms', q.now_text)
+        q.claimed = q.claimed or event_open(q, 'job.claimed', 'state', 'running', 'worker', worker)
+        event_join(q, q.claimed, j.n, '1')
+    end
+
+    -- The queued job of a delivered entry, with what a first attempt needs; nil for an entry that no job knows, which
+    -- goes. Whatever a stranger has put in the place of a job, this cannot fail.
+    local function job_of_entry(q, lane, id, n)
+        local key = key_of(q, 'job:' .. (n or ''))
+        local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
+                                        'checkpoint', 'token')
+        if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
+            lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
+            return nil
+        elseif known[5] ~= '0' or known[8] or known[9] then
+            return job_find(q, n)
         end
-        lane_drop(q, job_of_fields(n, {lane = lane, entry = entry.id}))
+        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7]}}
     end
 
     -- Claims up to `count` of one lane. Answers whether work is left there.
     local function claim_lane(q, lane, worker, count, claims)
         local last
-        for _, entry in ipairs(lane_take(q, lane, worker, count)) do
-            local j = job_of_entry(q, lane, entry)
-            last = entry.id
+        local entries = lane_take(q, lane, worker, count)
+        for i = 1, #entries do
+            local id, fields = entries[i][1], entries[i][2]
+            local j = job_of_entry(q, lane, id, fields[1] == 'n' and fields[2] or nil)
+            last = id
             if j then
-                local summary = begin_attempt(q, j, worker)
-                claims[#claims + 1] = {n = j.n, token = j.f.token, lease_ms = job_number(j, 'lease_ms'),
-                                       answer = describe(q, j, summary)}
+                local summary
+                if j.f.attempt == '0' and not j.f.checkpoint then
+                    begin_first(q, j, worker)
+                else
+                    summary = begin_attempt(q, j, worker)
+                end
+                local lease_ms = tonumber(j.f.lease_ms) or 0
+                append(q.batch.leases, q.now + lease_ms, j.n)
+                claims[#claims + 1] = {j = j, lease_ms = lease_ms, summary = summary}
             end
         end
         return lane_settle(q, lane, last)
@@ -142,7 +185,7 @@ do
         local parts = {}
         local least, most = tonumber(q.meta.lease_min_ms), tonumber(q.meta.lease_max_ms)
         for i, claim in ipairs(claims) do
-            parts[i] = claim.n .. ':' .. claim.token
+            parts[i] = claim.j.n .. ':' .. claim.j.f.token
             least = math.min(least or claim.lease_ms, claim.lease_ms)
             most = math.max(most or claim.lease_ms, claim.lease_ms)
         end
@@ -176,11 +219,7 @@ do
             remember(q, key, request, claims)
         end
         queue_flush(q)
-        local answer = {}
-        for i, one in ipairs(claims) do
-            answer[i] = one.answer
-        end
-        return answer
+        return describe_all(q, claims)
     end
 
     register('claim', claim)

@@ -27,8 +27,10 @@ local function class_labels_json(labels)
     return '{' .. table.concat(parts, ',') .. '}'
 end
 
--- The name of the class of these needs, and its requirement as JSON.
-local function class_of(cpus, gpus, memory_bytes, labels)
+-- The name of the class of these needs, and its requirement as JSON. Most jobs ask for the same few things: what was
+-- worked out for needs without labels is kept, as long as that is little.
+local class_known, class_known_count = {}, 0
+local function class_work_out(cpus, gpus, memory_bytes, labels)
     local name = 'cpu' .. integer_text(cpus)
     if gpus > 0 then
         name = name .. '-gpu' .. integer_text(gpus)
@@ -44,6 +46,25 @@ local function class_of(cpus, gpus, memory_bytes, labels)
     return name, ('{"cpus":%.0f,"gpus":%.0f,"memory":%.0f,"labels":%s}'):format(cpus, gpus, mib * MIB, labels_json)
 end
 
+local function class_of(cpus, gpus, memory_bytes, labels)
+    if labels and next(labels) then
+        return class_work_out(cpus, gpus, memory_bytes, labels)
+    end
+    local by_gpus = class_known[cpus]
+    local known = by_gpus and by_gpus[gpus] and by_gpus[gpus][memory_bytes]
+    if not known then
+        if class_known_count == 1000 then
+            class_known, class_known_count = {}, 0
+        end
+        known = {class_work_out(cpus, gpus, memory_bytes, {})}
+        class_known[cpus] = class_known[cpus] or {}
+        class_known[cpus][gpus] = class_known[cpus][gpus] or {}
+        class_known[cpus][gpus][memory_bytes] = known
+        class_known_count = class_known_count + 1
+    end
+    return known[1], known[2]
+end
+
 -- The requirement of a class as a table; nil if it is not known.
 local function class_get(q, name)
     if q.classes[name] == nil then
@@ -55,21 +76,29 @@ end
 
 -- Before the first write of a submit: is there room for one more class?
 local function class_admit(q, name, requirement_json)
+    if q.classes_admitted[name] == requirement_json then
+        return
+    end
     local known = call('HGET', key_of(q, 'classes'), name)
     if known and known ~= requirement_json then
         fail('CONFLICT', 'the labels of this job collide with those of another class, %s | change a label', name)
     end
-    if not known and call('HLEN', key_of(q, 'classes')) >= CLASSES_MAX then
-        fail('FULL', 'queue %s has %d resource classes, which is its bound | ask for resources that other jobs use',
-             q.name, CLASSES_MAX)
+    if not known then
+        if call('HLEN', key_of(q, 'classes')) + q.classes_new >= CLASSES_MAX then
+            fail('FULL', 'queue %s has %d resource classes, which is its bound | ask for resources that other jobs use',
+                 q.name, CLASSES_MAX)
+        end
+        q.classes_new = q.classes_new + 1
     end
+    q.classes_admitted[name] = requirement_json
 end
 
 -- Makes the class if it is not there (prune drops those that nothing uses), and tells workers of it.
 local function class_put(q, name, requirement_json)
-    if call('HSETNX', key_of(q, 'classes'), name, requirement_json) == 1 then
+    if not q.classes_put[name] and call('HSETNX', key_of(q, 'classes'), name, requirement_json) == 1 then
         event_hint(q, 'class', name)
     end
+    q.classes_put[name] = true
 end
 
 local function class_has_labels(required, offered)

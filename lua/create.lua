@@ -11,6 +11,7 @@ do
                  'next', 0, 'active', 0, 'max_jobs', META_NUMBERS.max_jobs, 'max_finished', META_NUMBERS.max_finished,
                  'key_ttl_ms', META_NUMBERS.key_ttl_ms)
             event_of_queue(q, 'queue.created')
+            event_flush(q)
         end
         return 'ok'
     end

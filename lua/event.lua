@@ -1,24 +1,27 @@
 -- Events: every transition of the queue, in the stream `events` and live on its channel. What did not go straight
--- is also kept in the job's own history.
+-- is also kept in the job's own history. They are collected during a call and written at its end: when the same
+-- happens to several jobs one after the other, it is one entry.
 
 local EVENTS_KEPT = 10000
 local HISTORY_KEPT = 200
 
 -- One JSON object of texts in the order given.
 local function json_of_pairs(list)
-    local parts = {}
+    local parts, last = {}, 0
     for i = 1, #list, 2 do
-        parts[#parts + 1] = '"' .. list[i] .. '":' .. cjson.encode(list[i + 1])
+        last = last + 1
+        parts[last] = '"' .. list[i] .. '":' .. cjson.encode(list[i + 1])
     end
     return '{' .. table.concat(parts, ',') .. '}'
 end
 
--- {…} without the pairs whose value is nil; values become texts.
+-- The pairs whose value is not nil, as texts, behind those of the list.
 local function pairs_given(list, ...)
+    local given, last = {...}, #list
     for i = 1, select('#', ...), 2 do
-        local name, value = select(i, ...)
-        if value ~= nil then
-            append(list, name, as_text(value))
+        if given[i + 1] ~= nil then
+            list[last + 1], list[last + 2] = given[i], as_text(given[i + 1])
+            last = last + 2
         end
     end
     return list
@@ -36,28 +39,62 @@ local function stream_add(q, name, id, kept, list)
 end
 
 local function event_of_queue(q, name, ...)
-    stream_add(q, 'events', '*', EVENTS_KEPT, pairs_given({'event', name}, ...))
+    q.events[#q.events + 1] = {list = pairs_given({'event', name}, ...)}
 end
 
 local function job_id(q, n)
     return q.name .. '-' .. n
 end
 
--- event_say(q, j, 'job.claimed', 'worker', worker, …): nil values are left out.
+-- Something that happens to many jobs of this call: event_open once, event_join for each of them.
+local function event_open(q, name, ...)
+    local event = {name = name, jobs = {}, rest = pairs_given({}, ...)}
+    q.events[#q.events + 1] = event
+    return event
+end
+
+local function event_join(q, event, n, attempt)
+    event.jobs[#event.jobs + 1] = q.name .. '-' .. n .. ':' .. attempt
+end
+
+-- event_say(q, j, 'job.lost', 'worker', worker, …): nil values are left out.
 local function event_say(q, j, name, ...)
-    local list = pairs_given({'event', name, 'job', job_id(q, j.n), 'attempt', j.f.attempt or '0'}, ...)
-    stream_add(q, 'events', '*', EVENTS_KEPT, list)
-    return list
+    local rest = pairs_given({}, ...)
+    local last = q.events[#q.events]
+    if not (last and last.name == name and table.concat(last.rest, '\0') == table.concat(rest, '\0')) then
+        last = {name = name, jobs = {}, rest = rest}
+        q.events[#q.events + 1] = last
+    end
+    event_join(q, last, j.n, j.f.attempt or '0')
+    return rest
 end
 
 -- The same, and a line in the job's history.
 local function event_note(q, j, name, ...)
-    local list = event_say(q, j, name, ...)
+    local rest = event_say(q, j, name, ...)
     local key = key_of(q, 'history:' .. j.n)
-    local text = json_of_pairs(list)
-    if call('RPUSH', key, '{"time_ms":"' .. integer_text(q.now) .. '",' .. text:sub(2)) > HISTORY_KEPT then
+    local list = {'time_ms', integer_text(q.now), 'event', name, 'job', job_id(q, j.n), 'attempt', j.f.attempt or '0'}
+    append(list, unpack(rest))
+    if call('RPUSH', key, json_of_pairs(list)) > HISTORY_KEPT then
         call('LTRIM', key, -HISTORY_KEPT, -1)
     end
+end
+
+function event_flush(q)
+    for i = 1, #q.events do
+        local event = q.events[i]
+        local list = event.list
+        if not list and #event.jobs == 1 then
+            local id, attempt = event.jobs[1]:match('^(.*):(.*)$')
+            list = {'event', event.name, 'job', id, 'attempt', attempt, unpack(event.rest)}
+        elseif not list and event.jobs[1] then
+            list = {'event', event.name, 'jobs', table.concat(event.jobs, ' '), unpack(event.rest)}
+        end
+        if list then
+            stream_add(q, 'events', '*', EVENTS_KEPT, list)
+        end
+    end
+    q.events = {}
 end
 
 -- A hint that makes a worker or a runner look now; nothing depends on it.

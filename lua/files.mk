@@ -6,6 +6,7 @@ lua_SOURCES := \
 	lua/lane.lua \
 	lua/nearest.lua \
 	lua/spec_walk.lua \
+	lua/spec_text.lua \
 	lua/spec.lua \
 	lua/move.lua \
 	lua/checkpoints.lua \

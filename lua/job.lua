@@ -22,8 +22,12 @@ local function job_set(j, field, value)
 end
 
 local function job_clear(j, ...)
-    for i = 1, select('#', ...) do
-        job_set(j, (select(i, ...)), nil)
+    local fields = {...}
+    for i = 1, #fields do
+        local field = fields[i]
+        if j.f[field] ~= nil then
+            job_set(j, field, nil)
+        end
     end
 end
 
@@ -32,15 +36,17 @@ local function job_number(j, field)
 end
 
 local function job_save(q, j)
-    local set, gone = {}, {}
+    local key = key_of(q, 'job:' .. j.n)
+    local set, gone, last = {}, {}, 0
     for field, value in pairs(j.set) do
-        append(set, field, value)
+        set[last + 1], set[last + 2] = field, value
+        last = last + 2
     end
     for field in pairs(j.gone) do
-        append(gone, field)
+        gone[#gone + 1] = field
     end
-    call_with('HSET', key_of(q, 'job:' .. j.n), set)
-    call_with('HDEL', key_of(q, 'job:' .. j.n), gone)
+    call_with('HSET', key, set)
+    call_with('HDEL', key, gone)
     j.set, j.gone = {}, {}
 end
 

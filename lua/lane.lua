@@ -17,7 +17,7 @@ local function lane_score(lane, entry)
     return integer_text(rank * RANK_STEP + tonumber(entry:match('^%d+')))
 end
 
--- Adds the job's entry to a lane, made when it is not there.
+-- Adds the job's entry to a lane, made when it is not there. Answers its id.
 local function lane_add(q, j, lane)
     local stream = key_of(q, 'ready:' .. lane)
     local entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', j.n, 'attempt', j.f.attempt)
@@ -25,18 +25,26 @@ local function lane_add(q, j, lane)
         call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
         entry = call('XADD', stream, '*', 'n', j.n, 'attempt', j.f.attempt)
     end
-    job_set(j, 'lane', lane)
-    job_set(j, 'entry', entry)
     return entry
 end
 
--- Queues a job: tenant is '-' or '!front'. Its class must exist.
+-- The same, where a claim finds it; rings the bell. The class must exist.
+local function lane_enter(q, j, lane)
+    local entry = lane_add(q, j, lane)
+    if not q.lanes_listed[lane] then
+        call('ZADD', key_of(q, 'lanes'), 'NX', lane_score(lane, entry), lane)
+        q.lanes_listed[lane] = true
+        q.batch.bells[j.f.class] = true
+    end
+    return entry
+end
+
+-- Queues a job: tenant is '-' or '!front'.
 local function lane_push(q, j, tenant)
     local lane = lane_name(j, tenant)
-    local entry = lane_add(q, j, lane)
-    call('ZADD', key_of(q, 'lanes'), 'NX', lane_score(lane, entry), lane)
+    job_set(j, 'entry', lane_enter(q, j, lane))
+    job_set(j, 'lane', lane)
     job_set(j, 'queued_ms', q.now)
-    q.batch.bells[j.f.class] = true
 end
 
 -- The entry of this job goes at the end of the call.
@@ -50,7 +58,8 @@ end
 -- which nobody else reads (XCLAIM FORCE alone would leave the group's last delivered id behind the entry).
 local function lane_hold(q, j, worker)
     local lane = lane_name(j, '!held')
-    lane_add(q, j, lane)
+    job_set(j, 'entry', lane_add(q, j, lane))
+    job_set(j, 'lane', lane)
     redis.pcall('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', key_of(q, 'ready:' .. lane), '>')
 end
 
@@ -60,17 +69,11 @@ local function lane_claim(q, j)
     redis.pcall('XCLAIM', key_of(q, 'ready:' .. j.f.lane), 'workers', j.f.worker, 0, j.f.entry, 'JUSTID')
 end
 
--- Delivers up to `count` entries to this worker. Answers {id, {n =, attempt =}} each.
+-- Delivers up to `count` entries to this worker: {id, {'n', number, 'attempt', count}} each.
 local function lane_take(q, lane, worker, count)
     local reply = redis.pcall('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', count, 'STREAMS',
                               key_of(q, 'ready:' .. lane), '>')
-    local taken = {}
-    if type(reply) == 'table' and not reply.err then
-        for _, entry in ipairs(reply[1][2]) do
-            taken[#taken + 1] = {id = entry[1], fields = pairs_table(entry[2])}
-        end
-    end
-    return taken
+    return type(reply) == 'table' and not reply.err and reply[1][2] or {}
 end
 
 -- After entries up to `last` were delivered (nil: nothing was there): keeps the lane in its place, or takes it out

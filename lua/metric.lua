@@ -86,6 +86,7 @@ do
             job_set(j, 'step', point.step or j.f.step)
             job_set(j, 'loss', point.loss or j.f.loss)
         end
+        event_flush(q)
         job_set(j, 'metric_next', next_point)
         job_save(q, j)
         return {'ok', next_point}

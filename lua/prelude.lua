@@ -12,8 +12,11 @@
 -- This file: failing, checked arguments, opening a queue, and what is written once at the end of a call.
 
 -- While the library is loaded, redis.call, math, string, table and cjson are not there yet: only functions use them.
-local function call(...)
-    return redis.call(...)
+-- The first call of a command puts the command itself here: this is what functions do most.
+local call
+call = function(...)
+    call = redis.call
+    return call(...)
 end
 
 local MAX_JOBS_A_CALL = 100
@@ -60,7 +63,11 @@ end
 
 -- ---------------------------------------------------------------- texts and numbers
 
+-- Lua's own conversion writes 14 digits, which is every time and count there will be; format takes twice as long.
 local function integer_text(value)
+    if value < 1e14 and value > -1e14 then
+        return value .. ''
+    end
     return string.format('%.0f', value)
 end
 
@@ -85,7 +92,11 @@ local function number_text(value)
 end
 
 local function as_text(value)
-    return type(value) == 'number' and number_text(value) or tostring(value)
+    local kind = type(value)
+    if kind == 'string' then
+        return value
+    end
+    return kind == 'number' and number_text(value) or tostring(value)
 end
 
 -- At most `bytes` of a text, never cut inside a UTF-8 character.
@@ -243,31 +254,34 @@ end
 local function queue_new(keys)
     local base, name = queue_name_of(keys)
     local time = call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
     return {
         base = base, name = name, meta_key = keys[1],
-        now = time[1] * 1000 + math.floor(time[2] / 1000), time = time,
-        meta = {}, classes = {},
-        batch = {leases = {}, unlease = {}, waiting = {}, unwait = {}, final = {}, ack = {}, bells = {}, active = 0},
+        now = now, now_text = integer_text(now), time = time,
+        meta = {}, classes = {}, events = {}, submitted = {}, succeeded = {},
+        -- What this call checked or did once needs no second time.
+        lanes_checked = {}, lanes_listed = {}, classes_admitted = {}, classes_put = {}, classes_new = 0,
+        batch = {specs = {}, leases = {}, unlease = {}, waiting = {}, unwait = {}, final = {}, ack = {}, bells = {},
+                 active = 0},
     }
 end
 
 local function queue_open(keys)
     local q = queue_new(keys)
-    local values = call('HMGET', q.meta_key, unpack(META_FIELDS))
+    local values, meta = call('HMGET', q.meta_key, unpack(META_FIELDS)), q.meta
     if not values[1] then
         fail('NOQUEUE', 'no queue %s | stoker queues lists those there are; SADD stoker:queues %s makes it, and so ' ..
              'does stoker submit', q.name, q.name)
     end
-    for i = 1, #META_FIELDS do
-        local field, value = META_FIELDS[i], values[i] or nil
-        if i > META_TEXTS then
-            if value and not (value:match('^%d+$') and #value < 16) then
-                fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field,
-                     quoted(value))
-            end
-            value = tonumber(value or META_NUMBERS[field])
+    for i = 1, META_TEXTS do
+        meta[META_FIELDS[i]] = values[i] or nil
+    end
+    for i = META_TEXTS + 1, #META_FIELDS do
+        local field, value = META_FIELDS[i], values[i]
+        if value and (#value > 15 or not value:find('^%d+$')) then
+            fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field, quoted(value))
         end
-        q.meta[field] = value
+        meta[field] = tonumber(value or META_NUMBERS[field])
     end
     return q
 end
@@ -299,14 +313,20 @@ local function final_key(q, state)
     return key_of(q, 'jobs:' .. state)
 end
 
-local function append(list, ...)
-    for i = 1, select('#', ...) do
-        list[#list + 1] = (select(i, ...))
+local function append(list, a, b, ...)
+    local last = #list
+    list[last + 1], list[last + 2] = a, b
+    if select('#', ...) > 0 then
+        local items = {...}
+        for i = 1, #items do
+            list[last + 2 + i] = items[i]
+        end
     end
 end
 
+-- unpack is bounded by Lua's stack (8,000); 100 jobs a call stay far below it.
 local function call_with(command, key, list)
-    if #list > 0 then
+    if list[1] then
         call(command, key, unpack(list))
     end
 end
@@ -325,11 +345,16 @@ local function queue_flush_entries(q)
     end
 end
 
+local event_flush -- lua/event.lua
+
 -- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
 -- same call must leave no lease behind.
 local function queue_flush(q)
     local batch = q.batch
     queue_flush_entries(q)
+    if batch.specs[1] then
+        call('MSET', unpack(batch.specs))
+    end
     call_with('ZADD', key_of(q, 'leases'), batch.leases)
     call_with('ZREM', key_of(q, 'leases'), batch.unlease)
     call_with('ZADD', key_of(q, 'waiting'), batch.waiting)
@@ -343,4 +368,5 @@ local function queue_flush(q)
     for class_name in pairs(batch.bells) do
         call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
     end
+    event_flush(q)
 end

@@ -38,7 +38,7 @@ do
             append(dropped, job_id(q, n))
         end
         if #dropped > 0 then
-            event_of_queue(q, 'retention.dropped', 'jobs', table.concat(dropped, ' '), 'count', #dropped, 'reason',
+            event_of_queue(q, 'retention.dropped', 'ids', table.concat(dropped, ' '), 'count', #dropped, 'reason',
                            ('more than max_finished (%d) finished jobs'):format(q.meta.max_finished))
         end
         return #dropped, kept
@@ -102,6 +102,7 @@ do
         local dropped, kept = drop_jobs(q, limit)
         drop_workers(q)
         drop_classes(q)
+        event_flush(q)
         return {dropped, kept}
     end
 

@@ -20,7 +20,9 @@ do
             fail('NOTFOUND', 'the spec of job %s is gone', job_id(q, old.n))
         end
         local policy = spec_policy(q, old.n)
-        local j = submit_job(q, text, spec_of_job(q, old.n), {actor = actor})
+        local checked = submit_check(q, spec_of_job(q, old.n))
+        submit_reserve(q, 1)
+        local j = submit_job(q, text, checked, actor)
         job_set(j, 'retry_of', old.n)
         lend_checkpoints(q, old, j, policy.keep_last)
         job_set(old, 'retried_as', j.n)

@@ -13,7 +13,7 @@ end
 -- The class and the requirement of a spec.
 local function spec_class(values)
     return class_of(values['resources.cpus'], values['resources.gpus'], values['resources.memory'],
-                    values['resources.labels'] or {})
+                    values['resources.labels'])
 end
 
 local function spec_backoff(values, section)

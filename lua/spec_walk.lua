@@ -2,7 +2,7 @@
 -- same table in the same order: queue/spec_table.h says which, and how a value is shown, so that a bad spec gets the
 -- same sentence at every door. Change both walkers or none.
 
-local spec_walk, spec_read
+local spec_walk, spec_walk_quickly, spec_walk_in_order
 do
     local SPEC_SHOWN_BYTES = 40 -- of a text in a message
 
@@ -119,9 +119,99 @@ do
         return ms and ms >= row.min and ms <= row.max
     end
 
-    local function spec_check_list(row, value)
-        local is_list = type(value) == 'table' and (value[1] ~= nil or next(value) == nil)
-        if not is_list or #value < row.min or #value > row.max then
+    local function spec_is_list(row, value)
+        if type(value) ~= 'table' or (value[1] == nil and next(value) ~= nil) then
+            return false
+        end
+        local count = #value
+        return count >= row.min and count <= row.max
+    end
+
+    local function spec_is_fine_list(row, value)
+        if not spec_is_list(row, value) then
+            return false
+        end
+        for i = 1, #value do
+            if not spec_is_text(row.text, value[i]) then
+                return false
+            end
+        end
+        return true
+    end
+
+    -- An empty list counts as an empty object: they look alike here.
+    local function spec_is_fine_map(row, value)
+        if type(value) ~= 'table' or value[1] ~= nil then
+            return false
+        end
+        local count = 0
+        for name, item in pairs(value) do
+            count = count + 1
+            if count > row.max or not spec_is_text(row.names, name) or not spec_is_text(row.text, item) then
+                return false
+            end
+        end
+        return true
+    end
+
+    -- By type: what makes of a row the function that answers a value in its decoded form, or nil if the row does not
+    -- take it. Made once, for the whole life of the library.
+    local spec_decoders = {}
+    function spec_decoders.text(row)
+        local rule = row.text
+        return function(value)
+            return spec_is_text(rule, value) and value or nil
+        end
+    end
+    function spec_decoders.list(row)
+        return function(value)
+            return spec_is_fine_list(row, value) and value or nil
+        end
+    end
+    function spec_decoders.command(row)
+        return function(value)
+            local is_fine
+            if type(value) == 'string' then
+                is_fine = value ~= '' and spec_is_text(row.text, value)
+            else
+                is_fine = spec_is_fine_list(row, value)
+            end
+            return is_fine and value or nil
+        end
+    end
+    function spec_decoders.map(row)
+        return function(value)
+            return spec_is_fine_map(row, value) and value or nil
+        end
+    end
+    function spec_decoders.bool()
+        return function(value)
+            if type(value) == 'boolean' then
+                return value
+            end
+        end
+    end
+    function spec_decoders.choice(row)
+        local choices = row.choices
+        return function(value)
+            return type(value) == 'string' and choices[value] and value or nil
+        end
+    end
+    function spec_decoders.every(row)
+        return function(value)
+            return spec_is_every(row, value) and value or nil
+        end
+    end
+    local function spec_decoder_of_number(row)
+        local read, min, max = spec_readers[row.type], row.min, row.max
+        return function(value)
+            value = read(value)
+            return value and value >= min and value <= max and value or nil
+        end
+    end
+
+    local function spec_fail_list(row, value)
+        if not spec_is_list(row, value) then
             spec_fail(row.path, row.expected, value)
         end
         for i, item in ipairs(value) do
@@ -131,69 +221,54 @@ do
         end
     end
 
-    local function spec_check_map(row, value)
+    local function spec_fail_map(row, value)
         local count = 0
-        if type(value) == 'table' and value[1] == nil then
-            for _ in pairs(value) do
-                count = count + 1
-            end
-        else
-            count = row.max + 1
+        for _ in pairs(type(value) == 'table' and value[1] == nil and value or {}) do
+            count = count + 1
         end
-        if count > row.max then
+        if type(value) ~= 'table' or value[1] ~= nil or count > row.max then
             spec_fail(row.path, row.expected, value)
         end
         local bad = spec_first_bad(value, function(name, item)
             return not spec_is_text(row.names, name) or not spec_is_text(row.text, item)
         end)
-        if bad and not spec_is_text(row.names, bad) then
+        if not spec_is_text(row.names, bad) then
             spec_fail(row.path, row.names.expected, bad)
-        elseif bad then
-            spec_fail(row.path .. '.' .. bad, row.text.expected, value[bad])
         end
+        spec_fail(row.path .. '.' .. bad, row.text.expected, value[bad])
     end
 
     -- Fails, or answers the value in its decoded form.
     local function spec_check_row(row, value)
-        local kind, decoded = row.type, value
-        local ok
-        if kind == 'map' then
-            spec_check_map(row, value)
-            return value
-        elseif kind == 'list' or (kind == 'command' and type(value) ~= 'string') then
-            spec_check_list(row, value)
-            return value
-        elseif kind == 'text' then
-            ok = spec_is_text(row.text, value)
-        elseif kind == 'command' then
-            ok = value ~= '' and spec_is_text(row.text, value)
-        elseif kind == 'bool' then
-            ok = type(value) == 'boolean'
-        elseif kind == 'choice' then
-            ok = type(value) == 'string' and row.choices[value]
-        elseif kind == 'every' then
-            ok = spec_is_every(row, value)
-        else
-            decoded = spec_readers[kind](value)
-            ok = decoded and decoded >= row.min and decoded <= row.max
+        local decoded = row.decode(value)
+        if decoded ~= nil then
+            return decoded
+        elseif row.type == 'map' then
+            spec_fail_map(row, value)
+        elseif row.type == 'list' or (row.type == 'command' and type(value) ~= 'string') then
+            spec_fail_list(row, value)
         end
-        if not ok then
-            spec_fail(row.path, row.expected, value)
-        end
-        return decoded
+        spec_fail(row.path, row.expected, value)
     end
 
     -- ---------------------------------------------------------------- the walks
 
-    -- Made while the library is loaded, and only read: the defaults by path, and of each section the rows that depend
-    -- on other values. Most specs give few keys: what is not given costs nothing.
-    local SPEC_DEFAULTS = {}
+    -- Made while the library is loaded, and only read: the defaults by path, the rows and the sections by their keys,
+    -- and what depends on other values. Most specs give few keys: what is not given costs nothing.
+    local SPEC_DEFAULTS, SPEC_SECTIONS, SPEC_LINKED = {}, {}, {}
+    local SPEC_VALUES = {__index = SPEC_DEFAULTS}
     for i = 1, #spec_table.sections do
         local section = spec_table.sections[i]
-        section.linked = {}
+        section.linked, section.row_of = {}, {}
+        SPEC_SECTIONS[section.name] = section
+        if section.when or section.required then
+            SPEC_LINKED[#SPEC_LINKED + 1] = section
+        end
         for k = 1, #section.rows do
             local row = section.rows[k]
             SPEC_DEFAULTS[row.path] = row.default
+            section.row_of[row.key] = row
+            row.decode = (spec_decoders[row.type] or spec_decoder_of_number)(row)
             if row.when or row.required or row.at_least then
                 section.linked[#section.linked + 1] = row
             end
@@ -280,10 +355,9 @@ do
         end
     end
 
-    -- A decoded spec → its values by path ("retry.backoff"): durations in ms, sizes in bytes, defaults filled in.
-    -- Fails at the first mistake.
-    function spec_walk(tree)
-        local values = setmetatable({}, {__index = SPEC_DEFAULTS})
+    -- The walk in the order of the table. Fails at the first mistake.
+    function spec_walk_in_order(tree)
+        local values = setmetatable({}, SPEC_VALUES)
         if type(tree) ~= 'table' then
             spec_fail('spec', 'an object', tree)
         end
@@ -296,65 +370,92 @@ do
         return values
     end
 
-    -- ---------------------------------------------------------------- the text
+    -- ---------------------------------------------------------------- the quick walk
 
-    -- The text without what stands in quotes.
-    local function spec_outside(text)
-        if text:find('\\', 1, true) then
-            text = text:gsub('\\.', '')
+    -- The values of one object, in any order. Answers how many names stand in it; nil: something is wrong.
+    local function spec_take_object(object, section, values, given)
+        if type(object) ~= 'table' or object[1] ~= nil then
+            return nil
         end
-        return (text:gsub('"[^"]*"', ''))
-    end
-
-    local function spec_count_names(value)
-        local count = 0
-        local of_each = value[1] == nil and 1 or 0
-        for _, item in pairs(value) do
-            count = count + of_each
-            if type(item) == 'table' then
-                count = count + spec_count_names(item)
+        local row_of, null, names = section.row_of, cjson.null, 0
+        for key, value in pairs(object) do
+            local row = row_of[key]
+            names = names + 1
+            if row and value ~= null then
+                local decoded = row.decode(value)
+                if decoded == nil then
+                    return nil
+                end
+                values[row.path] = decoded
+                if row.type == 'map' then
+                    for _ in pairs(value) do
+                        names = names + 1
+                    end
+                end
+            elseif not row and (section.name ~= '' or not SPEC_SECTIONS[key] or key == '') then
+                return nil
+            elseif not row and value ~= null then
+                given[#given + 1] = SPEC_SECTIONS[key]
             end
         end
-        return count
+        return names
     end
 
-    -- cjson takes more than JSON. A worker reads the spec with a strict reader, so what that would refuse is refused
-    -- here: control characters in texts, "1." as a number, and a name that stands twice.
-    local function spec_check_strict(text, tree)
-        local outside = spec_outside(text)
-        if text:find('[%z\1-\31]') and
-            select(2, text:gsub('[%z\1-\31]', '')) ~= select(2, outside:gsub('[%z\1-\31]', '')) then
-            fail('INVALID', 'spec: not valid JSON: a control character in a text')
-        elseif outside:find('%d%.%D') then
-            fail('INVALID', 'spec: not valid JSON: a number without digits behind its point')
-        elseif type(tree) == 'table' and select(2, outside:gsub(':', '')) ~= spec_count_names(tree) then
-            fail('INVALID', 'spec: not valid JSON: a name stands twice in an object')
-        end
+    local function spec_is_misplaced(rule, is_given, values)
+        local when = rule.when
+        local holds = not when or values[when.path] == when.is
+        return is_given ~= holds and (is_given or rule.required)
     end
 
-    local spec_json -- made at the first use: while the library is loaded there is no cjson
-
-    local function spec_decode(text)
-        if not spec_json then
-            spec_json = cjson.new() -- one of our own: its settings are nobody else's
-            spec_json.decode_invalid_numbers(false)
+    -- A row that depends on others and is given wrongly, is missing, or is too small. What is too small by default is
+    -- raised.
+    local function spec_row_is_wrong(row, object, values)
+        local is_given = object[row.key] ~= nil and object[row.key] ~= cjson.null
+        local least = row.at_least and values[row.at_least]
+        if spec_is_misplaced(row, is_given, values) then
+            return true
+        elseif least and values[row.path] < least then
+            values[row.path] = least
+            return is_given
         end
-        local ok, tree = pcall(spec_json.decode, text)
-        if not ok then
-            fail('INVALID', 'spec: not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
-        end
-        spec_check_strict(text, tree)
-        return tree
+        return false
     end
 
-    -- The text of a spec → its values by path.
-    function spec_read(text)
-        if #text > spec_table.max_bytes then
-            fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text ..
-                 ' | put large data into files, and name them in the spec')
-        elseif not is_utf8(text) then
-            fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
+    -- Takes what is right, in whatever order it comes: its values, and how many names stand in the text. nil when
+    -- something is wrong; the walk in order finds what.
+    function spec_walk_quickly(tree)
+        local values, given, top = setmetatable({}, SPEC_VALUES), {}, SPEC_SECTIONS['']
+        local names = spec_take_object(tree, top, values, given)
+        for i = 1, names and #given or 0 do
+            local more = spec_take_object(tree[given[i].name], given[i], values)
+            if not more then
+                return nil
+            end
+            names = names + more
         end
-        return spec_walk(spec_decode(text))
+        if not names then
+            return nil
+        end
+        for i = 1, #SPEC_LINKED do
+            local object = tree[SPEC_LINKED[i].name]
+            if spec_is_misplaced(SPEC_LINKED[i], object ~= nil and object ~= cjson.null, values) then
+                return nil
+            end
+        end
+        given[#given + 1] = top
+        for i = 1, #given do
+            local linked, object = given[i].linked, given[i] == top and tree or tree[given[i].name]
+            for k = 1, #linked do
+                if spec_row_is_wrong(linked[k], object, values) then
+                    return nil
+                end
+            end
+        end
+        return values, names
+    end
+
+    -- A decoded spec → its values by path ("retry.backoff"): durations in ms, sizes in bytes, defaults filled in.
+    function spec_walk(tree)
+        return spec_walk_quickly(tree) or spec_walk_in_order(tree)
     end
 end

@@ -1,45 +1,86 @@
 -- stoker_submit <spec JSON> [key] [actor]: a new job, or the one that the idempotency key already made.
+-- stoker_bulk <actor or ''> (<spec JSON> <key or ''>)…: the same for up to 100, each answered by itself.
 
-local submit_job
+local submit_check, submit_reserve, submit_job
 do
-    local function check_room(q)
-        if q.meta.active >= q.meta.max_jobs then
-            fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
-                 'HSET %s max_jobs …', q.name, q.meta.active, q.meta_key)
+    local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
+    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+
+    -- The lane of new jobs of this class and priority. Its keys are checked once a call.
+    local function lane_for(q, class, priority)
+        local lanes = q.lanes_checked[class] or {}
+        if not lanes[priority] then
+            lanes[priority] = class .. ':' .. priority .. ':-'
+            expect_type(q, 'stream', 'ready:' .. lanes[priority])
+            expect_type(q, 'zset', 'wake:' .. class)
+            q.lanes_checked[class] = lanes
         end
+        return lanes[priority]
     end
 
-    -- Everything is checked here; what follows cannot fail. options: actor, delay_ms, retry_of (a job).
-    function submit_job(q, spec_text, values, options)
-        check_room(q)
-        expect_queue_types(q)
+    -- The last check of a new job, which counts it: everything that its writes rely on.
+    function submit_check(q, values)
+        if q.meta.active + q.batch.active >= q.meta.max_jobs then
+            fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
+                 'HSET %s max_jobs …', q.name, q.meta.active + q.batch.active, q.meta_key)
+        end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
-        local n = integer_text(q.meta.next + 1)
-        local j = job_of_fields(n, {state = 'new'})
-        job_set(j, 'class', class)
-        job_set(j, 'priority', values.priority)
-        expect_type(q, 'stream', 'ready:' .. lane_name(j, '-'))
-        expect_type(q, 'zset', 'wake:' .. class)
-        -- What a stranger put there would mix with ours.
-        call('DEL', key_of(q, 'job:' .. n), key_of(q, 'log:' .. n), key_of(q, 'metrics:' .. n),
-             key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n))
-        call('HINCRBY', q.meta_key, 'next', 1)
-        call('SET', key_of(q, 'spec:' .. n), spec_text)
-        job_set(j, 'uid', redis.sha1hex(q.base .. n .. ':' .. table.concat(q.time, '.') .. ':' .. spec_text):sub(1, 16))
-        job_set(j, 'name', values.name)
-        job_set(j, 'experiment', values.experiment)
-        job_set(j, 'actor', options.actor)
-        job_set(j, 'attempt', 0)
-        job_set(j, 'lease_ms', values.lease)
-        job_set(j, 'submitted_ms', q.now)
-        class_put(q, class, requirement)
+        local lane = lane_for(q, class, values.priority)
         q.batch.active = q.batch.active + 1
-        if options.delay_ms and options.delay_ms > 0 then
-            job_wait(q, j, 'submit-later', q.now + options.delay_ms, 'delay')
-        else
-            job_queue(q, j, 'submit', '-')
+        return {values = values, class = class, requirement = requirement, lane = lane}
+    end
+
+    -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
+    -- the first number in it, then the number.
+    local function uid_of(q, n)
+        q.uid_stem = q.uid_stem or redis.sha1hex(q.base .. n .. ':' .. table.concat(q.time, '.')):sub(1, 12)
+        return string.format('%s%04x', q.uid_stem, n % 65536)
+    end
+
+    -- Numbers for so many jobs. What a stranger put in the place of their keys would mix with ours: it goes.
+    function submit_reserve(q, count)
+        local keys = {}
+        for n = q.meta.next + 1, q.meta.next + count do
+            for i = 1, #OWN_KEYS do
+                keys[#keys + 1] = key_of(q, OWN_KEYS[i] .. integer_text(n))
+            end
         end
+        call('DEL', unpack(keys))
+        call('HINCRBY', q.meta_key, 'next', count)
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
+    function submit_job(q, spec_text, checked, actor, delay_ms)
+        local values, specs = checked.values, q.batch.specs
+        local number = q.meta.next + 1
+        q.meta.next = number
+        local n = integer_text(number)
+        local is_late = delay_ms and delay_ms > 0
+        local state = STATE_MOVES[is_late and 'new submit-later' or 'new submit']
+        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
+        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
+                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
+                        'submitted_ms', q.now_text}
+        if values.name then
+            append(record, 'name', values.name)
+        end
+        if values.experiment then
+            append(record, 'experiment', values.experiment)
+        end
+        if actor then
+            append(record, 'actor', actor)
+        end
+        if is_late then
+            append(q.batch.waiting, q.now + delay_ms, n)
+            append(record, 'reason', 'delay', 'due_ms', q.now + delay_ms)
+        else
+            append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
+        end
+        call(unpack(record))
+        specs[#specs + 1], specs[#specs + 2] = key_of(q, 'spec:' .. n), spec_text
+        class_put(q, checked.class, checked.requirement)
         return j
     end
 
@@ -50,43 +91,114 @@ do
         end
         local n, known_hash = known:match('^(%d+) (%x+)$')
         if known_hash ~= hash then
-            fail('CONFLICT', 'the idempotency key %s was used for another spec: job %s | use a new key', quoted(key),
-                 n and job_id(q, n) or 'unknown')
+            fail('CONFLICT', KEY_IS_USED, quoted(key), n and job_id(q, n) or 'unknown')
         end
         return job_id(q, n)
     end
 
-    local function want_spec(q, text)
-        local values = spec_read(text)
-        if values.queue and values.queue ~= q.name then
-            fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
-        end
-        return values
-    end
-
-    local function submit(keys, args)
-        no_more_arguments(args, 3)
-        local q = queue_open(keys)
-        local spec_text, key, actor = args[1] or '', optional(args[2]), want_actor(args[3])
+    -- What is to be done for one spec: {id} of the job that is there already, or a checked job.
+    local function prepare(q, spec_text, key)
         local hash
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
             hash = redis.sha1hex(spec_text)
             local id = earlier(q, key, hash)
             if id then
-                return id
+                return {id = id}
             end
         end
-        local values = want_spec(q, spec_text)
-        local j = submit_job(q, spec_text, values, {actor = actor, delay_ms = values.delay})
-        if key then
-            call('SET', key_of(q, 'key:' .. key), j.n .. ' ' .. hash, 'PX', integer_text(q.meta.key_ttl_ms))
+        local values = spec_read(spec_text)
+        if values.queue and values.queue ~= q.name then
+            fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
         end
-        event_say(q, j, 'job.submitted', 'state', j.f.state, 'actor', actor)
-        job_save(q, j)
-        queue_flush(q)
+        local checked = submit_check(q, values)
+        checked.text, checked.key, checked.hash = spec_text, key, hash
+        return checked
+    end
+
+    local function make(q, checked, actor)
+        local j = submit_job(q, checked.text, checked, actor, checked.values.delay)
+        if checked.key then
+            call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
+        end
+        q.submitted[j.f.state] = q.submitted[j.f.state] or
+            event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
+        event_join(q, q.submitted[j.f.state], j.n, '0')
         return job_id(q, j.n)
     end
 
+    local function submit(keys, args)
+        no_more_arguments(args, 3)
+        local q = queue_open(keys)
+        local actor = want_actor(args[3])
+        expect_queue_types(q)
+        local checked = prepare(q, args[1] or '', optional(args[2]))
+        if checked.id then
+            return checked.id
+        end
+        submit_reserve(q, 1)
+        local id = make(q, checked, actor)
+        queue_flush(q)
+        return id
+    end
+
+    -- A key that stands twice in one call: the second finds the first as if it had come later.
+    local function same_key(checked, first)
+        if first.hash ~= checked.hash then
+            return {'error', 'CONFLICT ' .. KEY_IS_USED:format(quoted(checked.key), first.id)}
+        end
+        return {'ok', first.id}
+    end
+
+    -- Checks one spec of many: what is wrong with it is its own answer.
+    local function prepare_apart(q, spec_text, key, first_of)
+        local ok, one = pcall(prepare, q, spec_text, key)
+        if not ok and not (type(one) == 'table' and one.fail) then
+            error(one)
+        elseif not ok then
+            return {answer = {'error', one.fail}}
+        elseif one.id then
+            return {answer = {'ok', one.id}}
+        elseif key and first_of[key] then
+            one.first = first_of[key]
+            q.batch.active = q.batch.active - 1
+        elseif key then
+            first_of[key] = one
+        end
+        return one
+    end
+
+    local function bulk(keys, args)
+        local q = queue_open(keys)
+        local actor = want_actor(args[1])
+        if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
+            fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
+        end
+        expect_queue_types(q)
+        local checked, answers, first_of, count = {}, {}, {}, 0
+        for i = 2, #args, 2 do
+            local one = prepare_apart(q, args[i], optional(args[i + 1]), first_of)
+            checked[i / 2] = one
+            count = count + (one.answer == nil and one.first == nil and 1 or 0)
+        end
+        if count > 0 then
+            submit_reserve(q, count)
+        end
+        for at = 1, #checked do
+            local one = checked[at]
+            if one.first then
+                answers[at] = same_key(one, one.first)
+            elseif one.answer then
+                answers[at] = one.answer
+            else
+                one.id = make(q, one, actor)
+                answers[at] = {'ok', one.id}
+            end
+        end
+        queue_flush(q)
+        return answers
+    end
+
     register('submit', submit)
+    register('bulk', bulk)
 end

@@ -73,6 +73,7 @@ do
                 event_of_queue(q, 'worker.up', 'worker', id)
             end
         end
+        event_flush(q)
         return {tonumber(request or 0), drain == '1' and 1 or 0}
     end
 

@@ -23,6 +23,17 @@ def wait_until(condition, timeout=15.0, what="the condition", every=0.01):
         time.sleep(every)  # the pace of asking, not a guess at how long something takes
 
 
+def events_each(entries):
+    """Entries of the stream `events` as one event for each job: what happened to several at once is one entry."""
+    for _, event in entries:
+        if "jobs" not in event:
+            yield event
+            continue
+        for job in event["jobs"].split(" "):
+            name, attempt = job.rsplit(":", 1)
+            yield {**{k: v for k, v in event.items() if k != "jobs"}, "job": name, "attempt": attempt}
+
+
 class Process:
     """A child process in a group of its own whose output goes to a file."""
 

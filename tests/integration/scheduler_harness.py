@@ -141,7 +141,7 @@ class Runner:
         assert claims, "there is nothing to claim"
         self.claim = dict(zip(claims[0][::2], claims[0][1::2]))
         self.fence = [self.claim["n"], self.claim["uid"], self.claim["token"]]
-        self.line, self.point = 1, int(self.claim["metric_next"])
+        self.line, self.point = 1, int(self.claim.get("metric_next", 1))
 
     def call(self, name, *args):
         return self.redis.fcall(f"stoker_{name}", 1, self.meta, *args)

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from cluster import log_lines
-from harness import wait_until
+from harness import events_each, wait_until
 
 LEASE = "2s"
 RETRY = {"backoff": "50ms", "max_backoff": "100ms", "max_attempts": 3}
@@ -35,7 +35,7 @@ def is_alive(pid):
 
 
 def events(cluster, job, name=None):
-    found = [e for _, e in cluster.redis.client().xrange("stoker:{default}:events") if e.get("job") == job]
+    found = [e for e in events_each(cluster.redis.client().xrange("stoker:{default}:events")) if e.get("job") == job]
     return [e for e in found if name in (None, e["event"])]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import fsck
 from cluster import Cluster
-from harness import ROOT, wait_until
+from harness import ROOT, events_each, wait_until
 
 STEPS = 300
 SPEC = {
@@ -35,11 +35,11 @@ def weights(cluster, job):
 def ended_once(cluster, job):
     """Exactly one final event, and every invariant of the queue holds."""
     redis = cluster.redis.client()
-    final = [e for _, e in redis.xrange("stoker:{default}:events")
+    final = [e for e in events_each(redis.xrange("stoker:{default}:events"))
              if e.get("job") == job and e["event"] in ("job.succeeded", "job.failed", "job.cancelled")]
     assert len(final) == 1, final
     saved = {}
-    for _, e in redis.xrange("stoker:{default}:events"):
+    for e in events_each(redis.xrange("stoker:{default}:events")):
         if e["event"] == "recovery.resumed":
             saved[e["attempt"]] = int(e["step"])
         elif e["event"] == "checkpoint.committed":
@@ -154,7 +154,8 @@ def test_damaged_checkpoint_is_never_resumed_from(tmp_path, undisturbed):
             done = cluster.wait_final(job, timeout=180)
             assert done["state"] == "succeeded", done
             assert weights(cluster, job) == undisturbed
-            rejected = [e for _, e in redis.xrange("stoker:{default}:events") if e["event"] == "checkpoint.rejected"]
+            rejected = [e for e in events_each(redis.xrange("stoker:{default}:events"))
+                        if e["event"] == "checkpoint.rejected"]
             assert [e["checkpoint"] for e in rejected] == [newest], f"{damage}: {rejected}"
 
 

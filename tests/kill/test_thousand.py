@@ -7,7 +7,7 @@ import time
 
 import fsck
 from cluster import Cluster
-from harness import wait_until
+from harness import events_each, wait_until
 
 JOBS = 1000
 RETRY = {"max_attempts": 100, "max_lost": 100, "backoff": "50ms", "max_backoff": "100ms"}
@@ -73,7 +73,7 @@ def check(cluster, jobs, out):
     redis = cluster.redis.client()
     states = collections.Counter(redis.hget("stoker:{default}:job:" + j.rsplit("-", 1)[1], "state") for j in jobs)
     assert states == {"succeeded": len(jobs)}, states
-    final = collections.Counter(e["job"] for _, e in redis.xrange("stoker:{default}:events")
+    final = collections.Counter(e["job"] for e in events_each(redis.xrange("stoker:{default}:events"))
                                 if e["event"] in ("job.succeeded", "job.failed", "job.cancelled"))
     assert set(final) == set(jobs) and set(final.values()) == {1}, [j for j in jobs if final[j] != 1]
     ran = {line.split()[0] for line in out.read_text().splitlines()}

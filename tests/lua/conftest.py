@@ -5,7 +5,7 @@ import json
 import pytest
 
 import fsck
-from harness import BUILD, RedisServer
+from harness import BUILD, RedisServer, events_each
 
 FREE = {"cpus": 64, "gpus": 8, "memory": 1 << 40, "labels": {}}
 SPEC = {"name": "t", "command": ["true"], "lease": "1s"}
@@ -97,7 +97,7 @@ class Queue:
 
     def events(self, *names):
         """Names of the events so far, or the events of these names."""
-        entries = [fields for _, fields in self.redis.xrange(self.key("events"))]
+        entries = list(events_each(self.redis.xrange(self.key("events"))))
         if not names:
             return [e["event"] for e in entries]
         return [e for e in entries if e["event"] in names]

@@ -182,7 +182,7 @@ def test_finished_jobs_are_bounded(q):
     assert q.prune() == [0, 3]
     assert sorted(k.rsplit(":", 1)[1] for k in q.redis.keys(q.key("job:*"))) == ["4", "5", "6", "7"]
     dropped = q.events("retention.dropped")
-    assert [e["jobs"] for e in dropped] == ["default-1 default-2", "default-3"] and dropped[0]["count"] == "2"
+    assert [e["ids"] for e in dropped] == ["default-1 default-2", "default-3"] and dropped[0]["count"] == "2"
     q.end(running, "succeeded")
 
 
