@@ -181,7 +181,7 @@ do
     end
 
     -- Keeps the request's number and answer, and the bounds of the leases for the reaper.
-    local function remember(q, key, request, claims)
+    local function remember(q, key, request, claims, is_new)
         local parts = {}
         local least, most = tonumber(q.meta.lease_min_ms), tonumber(q.meta.lease_max_ms)
         for i, claim in ipairs(claims) do
@@ -190,7 +190,9 @@ do
             most = math.max(most or claim.lease_ms, claim.lease_ms)
         end
         call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
-        call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
+        if is_new then
+            call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
+        end
         if as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms then
             call('HSET', q.meta_key, 'lease_min_ms', integer_text(least), 'lease_max_ms', integer_text(most))
         end
@@ -211,12 +213,13 @@ do
         elseif request == last_request then
             return describe_again(q, worker, last_answer)
         end
-        expect_queue_types(q)
+        expect_type(q, 'stream', 'events')
+        expect_type(q, 'zset', 'leases') -- `lanes` is read first
         local claims, left, misfit = {}, {}, {}
         walk(q, worker, free, most, claims, left, misfit)
         ring_on(q, key, rang_ms, claims, left, misfit)
         if #claims > 0 then
-            remember(q, key, request, claims)
+            remember(q, key, request, claims, not known[1])
         end
         queue_flush(q)
         return describe_all(q, claims)

@@ -67,16 +67,17 @@ end
 
 -- The requirement of a class as a table; nil if it is not known.
 local function class_get(q, name)
-    if q.classes[name] == nil then
+    local classes = q.known.classes
+    if classes[name] == nil then
         local text = call('HGET', key_of(q, 'classes'), name)
-        q.classes[name] = text and cjson.decode(text) or false
+        classes[name] = text and cjson.decode(text) or false
     end
-    return q.classes[name] or nil
+    return classes[name] or nil
 end
 
 -- Before the first write of a submit: is there room for one more class?
 local function class_admit(q, name, requirement_json)
-    if q.classes_admitted[name] == requirement_json then
+    if q.known.admitted[name] == requirement_json then
         return
     end
     local known = call('HGET', key_of(q, 'classes'), name)
@@ -84,21 +85,22 @@ local function class_admit(q, name, requirement_json)
         fail('CONFLICT', 'the labels of this job collide with those of another class, %s | change a label', name)
     end
     if not known then
-        if call('HLEN', key_of(q, 'classes')) + q.classes_new >= CLASSES_MAX then
+        if call('HLEN', key_of(q, 'classes')) + #q.known.new_classes >= CLASSES_MAX then
             fail('FULL', 'queue %s has %d resource classes, which is its bound | ask for resources that other jobs use',
                  q.name, CLASSES_MAX)
         end
-        q.classes_new = q.classes_new + 1
+        append(q.known.new_classes, name)
     end
-    q.classes_admitted[name] = requirement_json
+    q.known.admitted[name] = requirement_json
+    q.known.put[name] = known ~= false
 end
 
 -- Makes the class if it is not there (prune drops those that nothing uses), and tells workers of it.
 local function class_put(q, name, requirement_json)
-    if not q.classes_put[name] and call('HSETNX', key_of(q, 'classes'), name, requirement_json) == 1 then
+    if not q.known.put[name] and call('HSETNX', key_of(q, 'classes'), name, requirement_json) == 1 then
         event_hint(q, 'class', name)
     end
-    q.classes_put[name] = true
+    q.known.put[name] = true
 end
 
 local function class_has_labels(required, offered)

@@ -31,9 +31,9 @@ end
 -- The same, where a claim finds it; rings the bell. The class must exist.
 local function lane_enter(q, j, lane)
     local entry = lane_add(q, j, lane)
-    if not q.lanes_listed[lane] then
+    if not q.known.listed[lane] then
         call('ZADD', key_of(q, 'lanes'), 'NX', lane_score(lane, entry), lane)
-        q.lanes_listed[lane] = true
+        q.known.listed[lane] = true
         q.batch.bells[j.f.class] = true
     end
     return entry

@@ -27,8 +27,8 @@ local function job_settle(q, j, event)
     job_set(j, 'ended_ms', q.now)
     job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next')
     q.batch.final[state] = q.batch.final[state] or {}
-    append(q.batch.final[state], integer_text(q.now), j.n)
-    q.batch.active = q.batch.active - 1
+    append(q.batch.final[state], q.now_text, j.n)
+    q.active = q.active - 1
 end
 
 -- Queues the job; tenant is '-' or '!front'.

@@ -237,6 +237,15 @@ local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'n
 local META_TEXTS = 4 -- so many of them are not judged here; the rest are numbers with these defaults
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000}
 
+-- Tables that appear when they are first asked for: most calls need two or three of a dozen.
+local TABLES = {
+    __index = function(tables, name)
+        local one = {}
+        tables[name] = one
+        return one
+    end,
+}
+
 local function queue_name_of(keys)
     local key = keys[1]
     local base, name
@@ -258,11 +267,9 @@ local function queue_new(keys)
     return {
         base = base, name = name, meta_key = keys[1],
         now = now, now_text = integer_text(now), time = time,
-        meta = {}, classes = {}, events = {}, submitted = {}, succeeded = {},
-        -- What this call checked or did once needs no second time.
-        lanes_checked = {}, lanes_listed = {}, classes_admitted = {}, classes_put = {}, classes_new = 0,
-        batch = {specs = {}, leases = {}, unlease = {}, waiting = {}, unwait = {}, final = {}, ack = {}, bells = {},
-                 active = 0},
+        meta = {}, events = {}, active = 0,
+        batch = setmetatable({}, TABLES), -- what is to be written at the end
+        known = setmetatable({}, TABLES), -- what this call checked or did once needs no second time
     }
 end
 
@@ -301,7 +308,7 @@ local function expect_type(q, type_name, name)
     return length
 end
 
--- What nearly every move writes.
+-- What nearly every move writes. What is surely read in the same call before the first write checks itself.
 local function expect_queue_types(q)
     expect_type(q, 'stream', 'events')
     expect_type(q, 'zset', 'lanes')
@@ -347,25 +354,35 @@ end
 
 local event_flush -- lua/event.lua
 
+local INDEX_WRITES = {
+    {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
+    {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
+}
+
 -- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
 -- same call must leave no lease behind.
 local function queue_flush(q)
     local batch = q.batch
-    queue_flush_entries(q)
-    if batch.specs[1] then
+    if rawget(batch, 'ack') then
+        queue_flush_entries(q)
+    end
+    if rawget(batch, 'specs') then
         call('MSET', unpack(batch.specs))
     end
-    call_with('ZADD', key_of(q, 'leases'), batch.leases)
-    call_with('ZREM', key_of(q, 'leases'), batch.unlease)
-    call_with('ZADD', key_of(q, 'waiting'), batch.waiting)
-    call_with('ZREM', key_of(q, 'waiting'), batch.unwait)
-    for state, list in pairs(batch.final) do
+    for i = 1, #INDEX_WRITES do
+        local write = INDEX_WRITES[i]
+        local list = rawget(batch, write.list)
+        if list then
+            call(write.command, key_of(q, write.key), unpack(list))
+        end
+    end
+    for state, list in pairs(rawget(batch, 'final') or {}) do
         call('ZADD', final_key(q, state), unpack(list))
     end
-    if batch.active ~= 0 then
-        call('HINCRBY', q.meta_key, 'active', batch.active)
+    if q.active ~= 0 then
+        call('HINCRBY', q.meta_key, 'active', q.active)
     end
-    for class_name in pairs(batch.bells) do
+    for class_name in pairs(rawget(batch, 'bells') or {}) do
         call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
     end
     event_flush(q)

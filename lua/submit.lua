@@ -8,26 +8,26 @@ do
 
     -- The lane of new jobs of this class and priority. Its keys are checked once a call.
     local function lane_for(q, class, priority)
-        local lanes = q.lanes_checked[class] or {}
+        local lanes = q.known.lanes[class] or {}
         if not lanes[priority] then
             lanes[priority] = class .. ':' .. priority .. ':-'
             expect_type(q, 'stream', 'ready:' .. lanes[priority])
             expect_type(q, 'zset', 'wake:' .. class)
-            q.lanes_checked[class] = lanes
+            q.known.lanes[class] = lanes
         end
         return lanes[priority]
     end
 
     -- The last check of a new job, which counts it: everything that its writes rely on.
     function submit_check(q, values)
-        if q.meta.active + q.batch.active >= q.meta.max_jobs then
+        if q.meta.active + q.active >= q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
-                 'HSET %s max_jobs …', q.name, q.meta.active + q.batch.active, q.meta_key)
+                 'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
         local lane = lane_for(q, class, values.priority)
-        q.batch.active = q.batch.active + 1
+        q.active = q.active + 1
         return {values = values, class = class, requirement = requirement, lane = lane}
     end
 
@@ -121,9 +121,9 @@ do
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
-        q.submitted[j.f.state] = q.submitted[j.f.state] or
-            event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
-        event_join(q, q.submitted[j.f.state], j.n, '0')
+        local said = q.known.submitted
+        said[j.f.state] = said[j.f.state] or event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
+        event_join(q, said[j.f.state], j.n, '0')
         return job_id(q, j.n)
     end
 
@@ -161,7 +161,7 @@ do
             return {answer = {'ok', one.id}}
         elseif key and first_of[key] then
             one.first = first_of[key]
-            q.batch.active = q.batch.active - 1
+            q.active = q.active - 1
         elseif key then
             first_of[key] = one
         end
