@@ -39,12 +39,13 @@ local function job_queue(q, j, event, tenant, reason)
     lane_push(q, j, tenant)
 end
 
+-- due_ms nil: until something else than the time lets it go. Every waiting job is in the index, so that it is listed.
 local function job_wait(q, j, event, due_ms, reason)
     job_move(j, event)
     job_set(j, 'reason', reason)
     job_set(j, 'due_ms', due_ms)
     job_clear(j, 'lane', 'entry')
-    append(q.batch.waiting, integer_text(due_ms), j.n)
+    append(q.batch.waiting, due_ms and integer_text(due_ms) or '+inf', j.n)
 end
 
 -- ---------------------------------------------------------------- waiting → queued

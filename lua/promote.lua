@@ -24,7 +24,8 @@ do
         end
         queue_flush(q)
         local first = call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-        return {moved, first[2] and math.max(tonumber(first[2]) - q.now, 0) or -1}
+        local due_ms = tonumber(first[2]) -- inf: what is left waits for something else
+        return {moved, due_ms and due_ms < LARGEST and math.max(due_ms - q.now, 0) or -1}
     end
 
     register('promote', promote, 'allow-oom')

@@ -50,15 +50,15 @@ do
         call('HINCRBY', q.meta_key, 'next', count)
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail.
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail. wait: {reason =, due_ms =}
+    -- when it is not to be queued yet, without due_ms when something else than the time lets it go.
     -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
-    function submit_job(q, spec_text, checked, actor, delay_ms)
+    function submit_job(q, spec_text, checked, actor, wait)
         local values, specs = checked.values, q.batch.specs
         local number = q.meta.next + 1
         q.meta.next = number
         local n = integer_text(number)
-        local is_late = delay_ms and delay_ms > 0
-        local state = STATE_MOVES[is_late and 'new submit-later' or 'new submit']
+        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
         local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
         local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
                         checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
@@ -72,9 +72,12 @@ do
         if actor then
             append(record, 'actor', actor)
         end
-        if is_late then
-            append(q.batch.waiting, q.now + delay_ms, n)
-            append(record, 'reason', 'delay', 'due_ms', q.now + delay_ms)
+        if wait then
+            append(q.batch.waiting, wait.due_ms or '+inf', n)
+            append(record, 'reason', wait.reason)
+            if wait.due_ms then
+                append(record, 'due_ms', wait.due_ms)
+            end
         else
             append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
         end
@@ -116,8 +119,15 @@ do
         return checked
     end
 
+    -- What a new job has to wait for before it is queued; nil: nothing.
+    local function wait_of(q, values)
+        if values.delay > 0 then
+            return {reason = 'delay', due_ms = q.now + values.delay}
+        end
+    end
+
     local function make(q, checked, actor)
-        local j = submit_job(q, checked.text, checked, actor, checked.values.delay)
+        local j = submit_job(q, checked.text, checked, actor, wait_of(q, checked.values))
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
