@@ -31,6 +31,7 @@ cli_SOURCES := \
 	cli/set.c \
 	cli/spark.c \
 	cli/spec_file.c \
+	cli/submit_bulk.c \
 	cli/submit_view.c \
 	cli/table.c \
 	cli/text.c \

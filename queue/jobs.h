@@ -46,6 +46,20 @@ typedef void jobs_text_fn(void *arg, const char *text, size_t len, const struct 
 
 void jobs_submit(struct jobs *jobs, const char *queue, const char *spec_json, const char *key, const char *actor,
 		 jobs_text_fn *fn, void *arg);
+/* Up to JOBS_BULK_MAX submits in one call; answers are as many, in the same order. */
+#define JOBS_BULK_MAX 100
+struct bulk_item {
+	const char *spec; /* JSON */
+	size_t len;
+	const char *key; /* "": none */
+};
+struct bulk_answer {
+	const char *id; /* NULL: refused, and error says why */
+	struct error error;
+};
+typedef void jobs_bulk_fn(void *arg, const struct bulk_answer *answers, size_t count, const struct error *err);
+void jobs_bulk(struct jobs *jobs, const char *queue, const char *actor, const struct bulk_item *items, size_t count,
+	       jobs_bulk_fn *fn, void *arg);
 void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
 		 jobs_text_fn *fn, void *arg);
 void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,

@@ -66,6 +66,9 @@ bool api_queue(struct api_call *call, const char *queue, struct error *err);
 
 bool api_flag(const struct http_request *request, const char *name);
 
+/* A submit whose body is a spec a line: goes on with the call and ends it. */
+void api_bulk(struct api_call *call, const struct http_request *request);
+
 /* ---- the handlers, a file a group of routes ---- */
 http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c */
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */

@@ -1,5 +1,6 @@
 scheduler_SOURCES := \
 	scheduler/api.c \
+	scheduler/api_bulk.c \
 	scheduler/api_change.c \
 	scheduler/api_gather.c \
 	scheduler/api_health.c \

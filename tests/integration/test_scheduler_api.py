@@ -159,7 +159,7 @@ def test_what_is_too_large_is_refused(scheduler):
     spec = json.dumps({"command": ["true"], "name": "a" * 300000})
     answer = scheduler.local("POST", "/api/v1/jobs", spec)
     assert answer.status == 400 and "262144" in answer.json()["detail"]
-    assert scheduler.local("POST", "/api/v1/jobs", "a" * (1024 * 1024 + 1)).status == 413
+    assert scheduler.local("POST", "/api/v1/jobs", "a" * (8 * 1024 * 1024 + 1)).status == 413
     assert scheduler.tcp("GET", "/livez").status == 200
 
 
