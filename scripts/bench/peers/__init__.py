@@ -1,0 +1,120 @@
+"""How the other queues are driven. Each has the settings that were the fastest here (two processors), all of them over
+a Unix socket, one worker process: a second one only takes the processor that Redis needs."""
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from measure import BUILD, TOO_LONG_S, Unavailable, last_json, percentile, run_json, wait_until
+
+PEERS = Path(__file__).resolve().parent
+WARM = 50
+
+
+def need(program):
+    found = shutil.which(program)
+    if not found:
+        raise Unavailable(f"{program} is not here: scripts/bootstrap-bench.sh installs it")
+    return found
+
+
+def latency(start_worker, add, ready, jobs):
+    """(median, p99) in microseconds; start_worker answers a Popen that prints them all, `ready` is the file that it
+    makes once it listens."""
+    ready.unlink(missing_ok=True)
+    worker = start_worker()
+    try:
+        wait_until(ready.exists, 30, "the peer's worker is ready")
+        time.sleep(0.5)  # no peer says when its first blocking command has arrived
+        add()
+        out, err = worker.communicate(timeout=TOO_LONG_S)
+    finally:
+        worker.kill()
+        worker.wait()
+    spans = last_json(worker.args, out, err)["spans_us"]
+    assert len(spans) == jobs + WARM, f"{len(spans)} spans of {jobs + WARM}"
+    return percentile(spans[WARM:], 0.5), percentile(spans[WARM:], 0.99)
+
+
+class NodePeer:
+    """BullMQ and bee-queue."""
+
+    def __init__(self, name, script, concurrency):
+        self.name, self.script, self.concurrency = name, PEERS / script, concurrency
+
+    def command(self, mode, server, jobs):
+        return [need("node"), str(self.script), mode, str(server.socket), str(jobs), str(self.concurrency)]
+
+    def environment(self, server):
+        if not (BUILD / "bench-peers" / ".package-lock.json").exists():
+            raise Unavailable("its npm packages are not here: scripts/bootstrap-bench.sh installs them")
+        return {**os.environ, "BENCH_PEERS": str((BUILD / "bench-peers").resolve()),
+                "BENCH_READY": str(server.folder / "ready"), "NODE_ENV": "production"}
+
+    def run(self, mode, server, jobs):
+        return run_json(self.command(mode, server, jobs), env=self.environment(server))
+
+    def rate(self, mode, server, jobs):
+        return self.run(mode, server, jobs)["rate"]
+
+    def drain(self, server, jobs):
+        self.run("bulk", server, jobs)
+        return self.rate("drain", server, jobs)
+
+    def latency(self, server, jobs):
+        jobs += WARM
+        return latency(lambda: subprocess.Popen(self.command("work", server, jobs), env=self.environment(server),
+                                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True),
+                       lambda: self.run("add", server, jobs), server.folder / "ready", jobs - WARM)
+
+
+class Sidekiq:
+    name = "Sidekiq"
+    script = PEERS / "sidekiq_peer.rb"
+    THREADS = 5  # the interpreter runs one of them at a time: 10 and 25 are slower, 2 processes are not faster
+
+    def rate(self, mode, server, jobs):
+        return self.send(mode, server, jobs)["rate"]
+
+    def send(self, mode, server, jobs):
+        need("sidekiq")
+        return run_json([need("ruby"), self.script, mode, server.socket, jobs])
+
+    def worker(self, mode, server, jobs):
+        return subprocess.Popen(
+            [need("sidekiq"), "-c", str(self.THREADS), "-r", str(self.script)], cwd=server.folder, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "BENCH_MODE": mode, "BENCH_SOCKET": str(server.socket), "BENCH_JOBS": str(jobs),
+                 "BENCH_READY": str(server.folder / "ready")})
+
+    def drain(self, server, jobs):
+        self.send("bulk", server, jobs)
+        worker = self.worker("drain", server, jobs)
+        try:
+            out, err = worker.communicate(timeout=TOO_LONG_S)
+        finally:
+            worker.kill()
+            worker.wait()
+        return last_json(worker.args, out, err)["rate"]
+
+    def latency(self, server, jobs):
+        jobs += WARM
+        return latency(lambda: self.worker("work", server, jobs), lambda: self.send("add", server, jobs),
+                       server.folder / "ready", jobs - WARM)
+
+
+# From 50 jobs at once on, more are no faster; their event loop is the limit.
+BULLMQ = NodePeer("BullMQ", "bullmq.mjs", 100)
+BEE = NodePeer("bee-queue", "bee.mjs", 100)
+SIDEKIQ = Sidekiq()
+
+
+def queue_window(length, most_s=120):
+    """Jobs a second by the length of a queue that is being drained: from the first fifth done to all done, so that the
+    start of the workers does not count. `length` answers how many jobs are left."""
+    total = length()
+    left = wait_until(lambda: 0 < length() <= total * 4 // 5 and length(), most_s, "a fifth is done", every=0.002)
+    start = time.monotonic()
+    wait_until(lambda: length() == 0, most_s, "the queue is empty", every=0.002)
+    return left / (time.monotonic() - start)
