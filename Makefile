@@ -107,6 +107,8 @@ $(B)/bench-load: $(bench_LOAD:%.c=$(B)/%.o)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis 2>/dev/null)
 $(B)/bench-spawn: $(B)/scripts/bench/spawn.o
 	$(CC) $(LDFLAGS) -o $@ $^
+$(B)/bench-beanstalk: $(B)/scripts/bench/peers/beanstalk.o
+	$(CC) $(LDFLAGS) -o $@ $^
 
 # Unit tests: one cmocka program a module.
 $(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
@@ -145,7 +147,7 @@ check:
 	scripts/check.sh $(B)
 bench: all bench-queue
 	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/bench.py
-bench-queue: all $(B)/bench-load $(B)/bench-spawn
+bench-queue: all $(B)/bench-load $(B)/bench-spawn $(B)/bench-beanstalk
 	scripts/bootstrap-bench.sh $(B)
 	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/queue_bench.py $(BENCH)
 check-asan:

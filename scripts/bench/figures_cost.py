@@ -31,7 +31,7 @@ class Filled:
         self.redis, self.request = redis, 0
 
     def page(self, state):
-        return lambda: fcall_us(self.redis, "fcall_ro", [("FCALL_RO", "stoker_list", 1, META, state, 100)] * CALLS)
+        return fcall_us(self.redis, "fcall_ro", [("FCALL_RO", "stoker_list", 1, META, state, 100)] * CALLS)
 
     def stats(self):
         return fcall_us(self.redis, "fcall_ro", [("FCALL_RO", "stoker_stats", 1, META)] * CALLS)
@@ -53,7 +53,7 @@ def cost(bench):
         load(small, "bulk", jobs=FEW, depth=4, batch=100)
         load(large, "bulk", jobs=bench.jobs, depth=4, batch=100)
         few, many = Filled(small.client()), Filled(large.client())
-        for figure, measure in {"a page of all": lambda q: q.page("all")(), "a page of queued": lambda q: q.page("queued")(),
+        for figure, measure in {"a page of all": lambda q: q.page("all"), "a page of queued": lambda q: q.page("queued"),
                                 "stats": Filled.stats, "claim of one": Filled.claim}.items():
             values, _ = medians(bench.rounds, {"few": lambda m=measure: m(few), "many": lambda m=measure: m(many)})
             rows.append(row(f"Redis' processor, {figure}, {bench.jobs:,} jobs", values["many"], "us", f"{FEW} jobs",

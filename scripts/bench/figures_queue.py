@@ -1,6 +1,6 @@
 """The figures of the queue itself: enqueue, drain, latency, workers that wait."""
 from measure import EVERYSEC, NO_FILE, load, medians, redis_server, stoker_server
-from peers import BEE, BULLMQ, SIDEKIQ
+from peers import BEANSTALKD, BEE, BULLMQ, CELERY, SIDEKIQ
 from table import row
 
 IN_FLIGHT = 4  # calls of bulk, and connections that drain: enough for Redis to be never idle
@@ -36,9 +36,11 @@ def drain(bench):
     values, missing = medians(bench.rounds, {
         "stoker": stoker(64, jobs), "one a call": stoker(1, jobs // 5),
         "BullMQ": on(BULLMQ, "drain", NO_FILE, SERVER, jobs), "Sidekiq": on(SIDEKIQ, "drain", NO_FILE, SERVER, jobs),
-        "bee-queue": on(BEE, "drain", NO_FILE, SERVER, jobs)})
+        "bee-queue": on(BEE, "drain", NO_FILE, SERVER, jobs), "Celery": on(CELERY, "drain", NO_FILE, SERVER, jobs // 5),
+        "beanstalkd, memory": lambda: BEANSTALKD.rates(jobs)["drain"]})
     rows = peer_rows("drain, 64 a call, everysec (peers: no file)", "jobs/s", values, missing,
-                     {"BullMQ": "ratio >= 1.5", "Sidekiq": "ratio >= 1.5", "bee-queue": None})
+                     {"BullMQ": "ratio >= 1.5", "Sidekiq": "ratio >= 1.5", "bee-queue": None, "Celery": None,
+                      "beanstalkd, memory": None})
     return rows + [row("drain, one a call, everysec", values["one a call"], "jobs/s")]
 
 
@@ -53,10 +55,10 @@ def bulk(bench):
             return answer["rate"]
 
     values, missing = medians(bench.rounds, {
-        "stoker": stoker, **{peer.name: on(peer, "rate", EVERYSEC, "bulk", SERVER, jobs)
-                             for peer in (BULLMQ, BEE, SIDEKIQ)}})
+        "stoker": stoker, "beanstalkd, memory": lambda: BEANSTALKD.rates(jobs)["bulk"],
+        **{peer.name: on(peer, "rate", EVERYSEC, "bulk", SERVER, jobs) for peer in (BULLMQ, BEE, SIDEKIQ)}})
     rows = peer_rows("bulk enqueue, everysec", "jobs/s", values, missing,
-                     {"BullMQ": "ratio >= 2.5", "bee-queue": None, "Sidekiq": None})
+                     {"BullMQ": "ratio >= 2.5", "bee-queue": None, "Sidekiq": None, "beanstalkd, memory": None})
     if not all(by_function):
         for one in rows:
             one["note"] = "no stoker_bulk in the library: pipelined stoker_submit" + \
@@ -73,9 +75,9 @@ def single(bench):
 
     values, missing = medians(bench.rounds, {
         "stoker": stoker, **{peer.name: on(peer, "rate", EVERYSEC, "single", SERVER, jobs)
-                             for peer in (BULLMQ, BEE, SIDEKIQ)}})
+                             for peer in (BULLMQ, BEE, SIDEKIQ, CELERY)}})
     return peer_rows("single enqueue, one in flight, everysec", "jobs/s", values, missing,
-                     {"BullMQ": "ratio >= 1.5", "bee-queue": None, "Sidekiq": None})
+                     {"BullMQ": "ratio >= 1.5", "bee-queue": None, "Sidekiq": None, "Celery": None})
 
 
 def stoker_latency(jobs, workers):

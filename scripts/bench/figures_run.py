@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from cluster import Cluster
-from measure import BUILD, EVERYSEC, folder, medians, redis_server, spawn, wait_until
+from measure import BUILD, EVERYSEC, Process, folder, medians, redis_server, spawn, wait_until
 from peers import PEERS, need, queue_window
 from peers.slurm_peer import Slurm
 from table import row
@@ -38,21 +38,21 @@ def stoker_processes(jobs):
         return rate
 
 
-def rq_processes(jobs):
+def rq_processes(jobs, workers=4):
+    """Four workers: each waits while its child runs, and two are slower."""
     need("rq")
     environment = {**os.environ, "PYTHONPATH": str(PEERS)}
     with redis_server(*EVERYSEC) as server:
         subprocess.run(["/usr/bin/python3", PEERS / "rq_peer.py", server.socket, str(jobs)], check=True,
                        capture_output=True, env=environment)
         redis = server.client()
-        worker = subprocess.Popen(["rq", "worker", "--quiet", "--url", server.url, "bench"], env=environment,
-                                  cwd=server.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL, start_new_session=True)
+        started = [Process(["rq", "worker", "--quiet", "--url", server.url, "bench"], server.folder / f"rq-{i}.log",
+                           env=environment, cwd=server.folder) for i in range(workers)]
         try:
             return queue_window(lambda: redis.llen("rq:queue:bench"))
         finally:
-            worker.kill()
-            worker.wait()
+            for one in started:
+                one.kill()
 
 
 def parallel_processes(jobs):
@@ -74,7 +74,7 @@ def processes(bench):
         def slurm_processes():
             if not slurm:
                 slurm.append(Slurm(path))
-            return slurm[0].rate(bench.scaled(300))
+            return slurm[0].rate(bench.scaled(500))
 
         contenders = {"stoker": lambda: stoker_processes(bench.scaled(1000)),
                       "RQ, a fork a job": lambda: rq_processes(bench.scaled(1000)),
@@ -88,7 +88,8 @@ def processes(bench):
     limit = max(values[f"posix_spawn {k}"] for k in (1, 2, 8))
     figure, mine = "process a job, /bin/true, output captured", values["stoker"]
     musts = {"RQ, a fork a job": "ratio >= 2", "Slurm": "ratio >= 10", "GNU parallel": "ratio >= 1"}
-    return [row(figure, mine, "jobs/s", peer, values[peer], must, missing.get(peer)) for peer, must in musts.items()] + [
+    return [row(figure, mine, "jobs/s", peer, values[peer], must, missing.get(peer))
+            for peer, must in musts.items()] + [
         row(figure, mine, "jobs/s", "posix_spawn, the limit", limit),
         row("process a job, share of the posix_spawn limit", 100 * mine / limit, "%")]
 

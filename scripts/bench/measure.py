@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
-from harness import BUILD, RedisServer, wait_until  # noqa: E402
+from harness import BUILD, Process, RedisServer, wait_until  # noqa: E402
 
 EVERYSEC = ("--appendfsync", "everysec")
 NO_FILE = ("--appendonly", "no")
@@ -109,5 +109,5 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-__all__ = ["BUILD", "EVERYSEC", "META", "NO_FILE", "ROOT", "Unavailable", "add_queue", "folder", "last_json", "load",
-           "medians", "percentile", "redis_server", "run_json", "spawn", "stoker_server", "wait_until"]
+__all__ = ["BUILD", "EVERYSEC", "META", "NO_FILE", "Process", "ROOT", "Unavailable", "add_queue", "folder", "last_json",
+           "load", "medians", "percentile", "redis_server", "run_json", "spawn", "stoker_server", "wait_until"]

@@ -2,13 +2,15 @@
 a Unix socket, one worker process: a second one only takes the processor that Redis needs."""
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
-from measure import BUILD, TOO_LONG_S, Unavailable, last_json, percentile, run_json, wait_until
+from measure import BUILD, TOO_LONG_S, Process, Unavailable, folder, last_json, percentile, run_json, wait_until
 
 PEERS = Path(__file__).resolve().parent
+PYTHON_PACKAGES = Path("/usr/lib/python3/dist-packages")  # Debian's
 WARM = 50
 
 
@@ -104,10 +106,52 @@ class Sidekiq:
                        server.folder / "ready", jobs - WARM)
 
 
+class CeleryPeer:
+    """For information. One process that runs the tasks itself: for no-ops faster than its pools."""
+    name = "Celery"
+
+    def environment(self, server):
+        return {**os.environ, "PYTHONPATH": str(PEERS), "BENCH_SOCKET": str(server.socket)}
+
+    def rate(self, _, server, jobs):
+        if not PYTHON_PACKAGES.joinpath("celery").exists():
+            raise Unavailable("python3-celery is not here: scripts/bootstrap-bench.sh installs it")
+        return run_json(["/usr/bin/python3", PEERS / "celery_peer.py", jobs], env=self.environment(server))["rate"]
+
+    def drain(self, server, jobs):
+        self.rate("single", server, jobs)
+        redis = server.client()
+        worker = Process(["/usr/bin/python3", "-m", "celery", "-A", "celery_peer", "worker", "-P", "solo", "-l", "ERROR",
+                          "--without-gossip", "--without-mingle", "--without-heartbeat"], server.folder / "celery.log",
+                         env={**self.environment(server), "C_FORCE_ROOT": "1"}, cwd=server.folder)
+        try:
+            return queue_window(lambda: redis.llen("bench"))
+        finally:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.kill()
+
+
+class Beanstalkd:
+    """For information: no Redis, no state of a job but ready, reserved, gone; in memory."""
+    name = "beanstalkd"
+
+    def rates(self, jobs):
+        with folder() as path:
+            socket = path / "beanstalkd.sock"
+            server = Process([need("beanstalkd"), "-l", f"unix:{socket}"], path / "beanstalkd.log")
+            try:
+                wait_until(socket.exists, 10, "beanstalkd listens")
+                return run_json([BUILD / "bench-beanstalk", socket, jobs])
+            finally:
+                server.kill()
+
+
 # From 50 jobs at once on, more are no faster; their event loop is the limit.
 BULLMQ = NodePeer("BullMQ", "bullmq.mjs", 100)
 BEE = NodePeer("bee-queue", "bee.mjs", 100)
 SIDEKIQ = Sidekiq()
+CELERY = CeleryPeer()
+BEANSTALKD = Beanstalkd()
 
 
 def queue_window(length, most_s=120):

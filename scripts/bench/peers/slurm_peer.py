@@ -39,7 +39,7 @@ MpiDefault=none
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=bench Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:{share}
 """
-SHARE = 8  # jobs a processor: more at once than the two that it would have
+SHARE = 128  # jobs a processor: it starts new ones about once a second, so that the more at once the better up to there
 
 
 def free_ports():
@@ -90,7 +90,7 @@ class Slurm:
         answer = self.call("sbatch", f"--array=1-{jobs}", f"--output={outputs}/%a", "--chdir=/", "--wrap=/bin/true")
         if "Submitted" not in answer:
             raise Unavailable(f"sbatch did not take the jobs: {answer}")
-        wait_until(lambda: not self.call("squeue", "-h").strip(), 300, "the array is over", every=0.05)
+        wait_until(lambda: not self.call("squeue", "-h").strip(), 300, "the array is over", every=0.1)
         span = time.monotonic() - start
         made = len(os.listdir(outputs))
         assert made == jobs, f"{made} outputs of {jobs} jobs"
