@@ -3,7 +3,7 @@
 <build>/bench-queue.json, one row a figure and peer. Medians of five rounds; everybody has the same Redis, on a Unix
 socket, with appendonly yes and appendfsync everysec where the figure does not say otherwise.
 
-    make bench-queue                                   all of them: about half an hour
+    make bench-queue                                   all of them: about ten minutes
     make bench-queue BENCH='--quick'                   a first look: one round of a fifth of the jobs
     make bench-queue BENCH='--only drain --rounds 3'
 """

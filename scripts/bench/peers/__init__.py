@@ -121,8 +121,9 @@ class CeleryPeer:
     def drain(self, server, jobs):
         self.rate("single", server, jobs)
         redis = server.client()
-        worker = Process(["/usr/bin/python3", "-m", "celery", "-A", "celery_peer", "worker", "-P", "solo", "-l", "ERROR",
-                          "--without-gossip", "--without-mingle", "--without-heartbeat"], server.folder / "celery.log",
+        worker = Process(["/usr/bin/python3", "-m", "celery", "-A", "celery_peer", "worker", "-P", "solo",
+                          "-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"],
+                         server.folder / "celery.log",
                          env={**self.environment(server), "C_FORCE_ROOT": "1"}, cwd=server.folder)
         try:
             return queue_window(lambda: redis.llen("bench"))

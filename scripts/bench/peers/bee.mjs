@@ -14,8 +14,8 @@ const PAUSE_MS = 5;
 const now = () => process.hrtime.bigint();
 const seconds = (start) => Number(now() - start) / 1e9;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const data = (i) => ({ name: `train-${i}`, command: ['python3', 'train.py', '--seed', `${i}`, '--data', 'abcdefghijklmnop'.repeat(3)],
-	resources: { cpus: 1 } });
+const data = (i) => ({ name: `train-${i}`, resources: { cpus: 1 },
+	command: ['python3', 'train.py', '--seed', `${i}`, '--data', 'abcdefghijklmnop'.repeat(3)] });
 const isWorker = mode === 'drain' || mode === 'work';
 const queue = new Queue('bench', { redis: { path }, isWorker, getEvents: false, sendEvents: false, storeJobs: false,
 	removeOnSuccess: true, removeOnFailure: true });

@@ -19,8 +19,8 @@ const now = () => process.hrtime.bigint();
 const seconds = (start) => Number(now() - start) / 1e9;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 // About as many bytes as a spec of ours.
-const data = (i) => ({ name: `train-${i}`, command: ['python3', 'train.py', '--seed', `${i}`, '--data', 'abcdefghijklmnop'.repeat(3)],
-	resources: { cpus: 1 } });
+const data = (i) => ({ name: `train-${i}`, resources: { cpus: 1 },
+	command: ['python3', 'train.py', '--seed', `${i}`, '--data', 'abcdefghijklmnop'.repeat(3)] });
 const options = { removeOnComplete: true, removeOnFail: true };
 
 // A first tenth is not counted: the interpreter compiles what is hot.
@@ -41,7 +41,8 @@ async function bulk(queue) {
 	for (let i = 0; i < jobs; i += CHUNK) {
 		if (start === undefined && i >= warm)
 			[start, counted] = [now(), jobs - i];
-		const chunk = Array.from({ length: Math.min(CHUNK, jobs - i) }, (_, k) => ({ name: 'train', data: data(i + k), opts: options }));
+		const chunk = Array.from({ length: Math.min(CHUNK, jobs - i) },
+			(_, k) => ({ name: 'train', data: data(i + k), opts: options }));
 		await queue.addBulk(chunk);
 	}
 	return { rate: counted / seconds(start) };
