@@ -9,8 +9,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 peers=${1:-build}/bench-peers
 
 packages=(
-	ruby-sidekiq python3-rq python3-celery beanstalkd    # queues
-	slurm-wlm munge parallel                             # what runs processes
+	ruby-sidekiq ruby-hiredis python3-rq python3-celery beanstalkd # queues
+	slurm-wlm parallel                                             # what runs processes
 )
 # Node from elsewhere brings its own npm, which Debian's package would fight with.
 command -v npm >/dev/null || packages+=(nodejs npm)
