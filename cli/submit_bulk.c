@@ -110,11 +110,9 @@ static bool bulk_post(struct bulk_file *f, const char *text, struct error *err)
 	buf_init(&path, 4096);
 	buf_str(&path, "/api/v1/jobs");
 	client_query(&path, "queue", f->o->queue);
-	struct client_stream stream = { .path = buf_text(&path),
-					.body = &body,
-					.fn = bulk_on_object,
-					.arg = f,
-					.interrupt_fd = interrupt };
+	struct client_stream stream = {
+		.path = buf_text(&path), .body = &body, .fn = bulk_on_object, .arg = f, .interrupt_fd = interrupt
+	};
 	for (int tries = 1;; tries++) {
 		bool ok = client_stream(f->o->cli, &stream, err);
 		if (stream.interrupted) {

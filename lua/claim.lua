@@ -81,6 +81,10 @@ do
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
         job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
+        if j.f.unique_until then
+            unique_leave(q, j)
+            job_clear(j, 'unique', 'unique_until')
+        end
         event_say(q, j, 'job.claimed', 'state', 'running', 'worker', worker)
         local summary = recovery_select(q, j)
         job_save(q, j)
@@ -101,11 +105,11 @@ do
     local function job_of_entry(q, lane, id, n)
         local key = key_of(q, 'job:' .. (n or ''))
         local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token')
+                                        'checkpoint', 'token', 'unique_until')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
-        elseif known[5] ~= '0' or known[8] or known[9] then
+        elseif known[5] ~= '0' or known[8] or known[9] or known[10] then
             return job_find(q, n)
         end
         return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7]}}
@@ -121,7 +125,7 @@ do
             last = id
             if j then
                 local summary
-                if j.f.attempt == '0' and not j.f.checkpoint then
+                if not j.set then -- it was not read whole: it has no past
                     begin_first(q, j, worker)
                 else
                     summary = begin_attempt(q, j, worker)
@@ -216,6 +220,12 @@ do
         expect_type(q, 'stream', 'events')
         expect_type(q, 'zset', 'leases') -- `lanes` is read first
         local claims, left, misfit = {}, {}, {}
+        if q.meta.max_running > 0 then -- then whoever ends rings for the next
+            most = math.min(most, q.meta.max_running - call('ZCARD', key_of(q, 'leases')))
+            if most <= 0 then
+                return {}
+            end
+        end
         walk(q, worker, free, most, claims, left, misfit)
         ring_on(q, key, rang_ms, claims, left, misfit)
         if #claims > 0 then

@@ -9,6 +9,7 @@ lua_SOURCES := \
 	lua/spec_text.lua \
 	lua/spec.lua \
 	lua/move.lua \
+	lua/limit.lua \
 	lua/checkpoints.lua \
 	lua/recovery.lua \
 	lua/attempt.lua \
@@ -30,4 +31,5 @@ lua_SOURCES := \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
-	lua/stats.lua
+	lua/stats.lua \
+	lua/limits.lua

@@ -21,6 +21,8 @@ local function job_move(j, event)
     return to
 end
 
+local limit_leave, unique_leave -- lua/limit.lua
+
 -- To a final state: out of the count of what is not final, into the index of its state.
 local function job_settle(q, j, event)
     local state = job_move(j, event)
@@ -29,6 +31,8 @@ local function job_settle(q, j, event)
     q.batch.final[state] = q.batch.final[state] or {}
     append(q.batch.final[state], q.now_text, j.n)
     q.active = q.active - 1
+    limit_leave(q, j)
+    unique_leave(q, j)
 end
 
 -- Queues the job; tenant is '-' or '!front'.
@@ -46,6 +50,7 @@ local function job_wait(q, j, event, due_ms, reason)
     job_set(j, 'due_ms', due_ms)
     job_clear(j, 'lane', 'entry')
     append(q.batch.waiting, due_ms and integer_text(due_ms) or '+inf', j.n)
+    limit_leave(q, j)
 end
 
 -- ---------------------------------------------------------------- waiting → queued
@@ -56,6 +61,10 @@ local function expect_can_queue(q, j)
     expect_type(q, 'zset', 'wake:' .. j.f.class)
     expect_type(q, 'hash', 'classes')
     expect_type(q, 'string', 'spec:' .. j.n)
+    if j.f.slot then
+        expect_type(q, 'zset', 'slots:' .. j.f.slot)
+        expect_type(q, 'zset', 'limited:' .. j.f.slot)
+    end
 end
 
 -- The class of a waiting job may have been dropped meanwhile: it is made again.

@@ -22,7 +22,7 @@ do
         local policy = spec_policy(q, old.n)
         local checked = submit_check(q, spec_of_job(q, old.n))
         submit_reserve(q, 1)
-        local j = submit_job(q, text, checked, actor)
+        local j = submit_job(q, text, checked, actor, 0)
         job_set(j, 'retry_of', old.n)
         lend_checkpoints(q, old, j, policy.keep_last)
         job_set(old, 'retried_as', j.n)
@@ -56,7 +56,7 @@ do
         elseif j.f.state == 'waiting' and attempt == last then
             expect_can_queue(q, j)
             event_note(q, j, 'job.retrying', 'state', 'queued', 'actor', actor)
-            job_ready(q, j, 'hurry')
+            limit_ready(q, j, 'hurry')
         end
         queue_flush(q)
         return job_id(q, n)

@@ -26,9 +26,16 @@ do
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
-        local lane = lane_for(q, class, values.priority)
-        q.active = q.active + 1
-        return {values = values, class = class, requirement = requirement, lane = lane}
+        local checked = {values = values, class = class, requirement = requirement,
+                         lane = lane_for(q, class, values.priority), rival = unique_check(q, values)}
+        limit_check_new(q, values)
+        if not checked.rival then
+            q.active = q.active + 1
+        end
+        if values['unique.key'] and not checked.rival then
+            q.known.unique[values['unique.key']] = checked
+        end
+        return checked
     end
 
     -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
@@ -50,28 +57,43 @@ do
         call('HINCRBY', q.meta_key, 'next', count)
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail. wait: {reason =, due_ms =}
-    -- when it is not to be queued yet, without due_ms when something else than the time lets it go.
-    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
-    function submit_job(q, spec_text, checked, actor, wait)
-        local values, specs = checked.values, q.batch.specs
-        local number = q.meta.next + 1
-        q.meta.next = number
-        local n = integer_text(number)
-        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
-        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
-        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
-                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
-                        'submitted_ms', q.now_text}
+    -- What few jobs have, into their record.
+    local function append_more(q, record, values, n)
         if values.name then
             append(record, 'name', values.name)
         end
         if values.experiment then
             append(record, 'experiment', values.experiment)
         end
+        if values['concurrency.key'] then
+            append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
+        end
+        if values['unique.key'] then
+            unique_take(q, values, n)
+            append(record, 'unique', values['unique.key'])
+        end
+        if values['unique.until'] == 'started' and values['unique.key'] then
+            append(record, 'unique_until', 'started')
+        end
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
+    function submit_job(q, spec_text, checked, actor, delay_ms)
+        local values, specs = checked.values, q.batch.specs
+        local number = q.meta.next + 1
+        q.meta.next = number
+        local n = integer_text(number)
+        local wait = limit_wait_of(q, values, n, delay_ms)
+        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
+        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
+        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
+                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
+                        'submitted_ms', q.now_text}
         if actor then
             append(record, 'actor', actor)
         end
+        append_more(q, record, values, n)
         if wait then
             append(q.batch.waiting, wait.due_ms or '+inf', n)
             append(record, 'reason', wait.reason)
@@ -80,6 +102,9 @@ do
             end
         else
             append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
+        end
+        if wait and wait.in_line then
+            limit_line_up(q, n, values['concurrency.key'], values.priority)
         end
         call(unpack(record))
         specs[#specs + 1], specs[#specs + 2] = key_of(q, 'spec:' .. n), spec_text
@@ -119,15 +144,8 @@ do
         return checked
     end
 
-    -- What a new job has to wait for before it is queued; nil: nothing.
-    local function wait_of(q, values)
-        if values.delay > 0 then
-            return {reason = 'delay', due_ms = q.now + values.delay}
-        end
-    end
-
     local function make(q, checked, actor)
-        local j = submit_job(q, checked.text, checked, actor, wait_of(q, checked.values))
+        local j = submit_job(q, checked.text, checked, actor, checked.values.delay)
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
@@ -169,6 +187,8 @@ do
             return {answer = {'error', one.fail}}
         elseif one.id then
             return {answer = {'ok', one.id}}
+        elseif one.rival then
+            return one
         elseif key and first_of[key] then
             one.first = first_of[key]
             q.active = q.active - 1
@@ -189,7 +209,7 @@ do
         for i = 2, #args, 2 do
             local one = prepare_apart(q, args[i], optional(args[i + 1]), first_of)
             checked[i / 2] = one
-            count = count + (one.answer == nil and one.first == nil and 1 or 0)
+            count = count + ((one.answer or one.first or one.rival) and 0 or 1)
         end
         if count > 0 then
             submit_reserve(q, count)
@@ -198,6 +218,9 @@ do
             local one = checked[at]
             if one.first then
                 answers[at] = same_key(one, one.first)
+            elseif one.rival then
+                answers[at] = {'error', ('CONFLICT unique.key: job %s has the key %s'):format(
+                    one.rival.id, quoted(one.values['unique.key']))}
             elseif one.answer then
                 answers[at] = one.answer
             else

@@ -74,6 +74,14 @@ void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *ar
 void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* JSON array of queue names, sorted. */
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+/* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
+struct queue_limits {
+	int64_t max_running;
+	int64_t rate_max;
+	int64_t rate_per_ms;
+};
+void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
+		jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
 /* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that

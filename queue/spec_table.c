@@ -32,6 +32,8 @@ static const struct spec_grammar spec_metric = {
 	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
 	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
 };
+static const struct spec_grammar spec_limit_key = { "[A-Za-z0-9][A-Za-z0-9._:@/-]*", 1, 64,
+						    .expected = "a key (letters, digits, . _ : @ / -, at most 64)" };
 static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expected = "an absolute path" };
 static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = true,
 						 .expected = "a path or pattern inside the working folder" };
@@ -83,6 +85,37 @@ static const struct spec_row spec_resources[] = {
 	  .help = "memory it is counted with; 0B: not stated" },
 	{ "labels", SPEC_MAP, FIELD(resources.labels), .max = 16, .text = &spec_label, .names = &spec_label_name,
 	  .help = "only on workers with all of these labels" },
+};
+
+static const struct spec_row spec_concurrency[] = {
+	{ "key", SPEC_TEXT, FIELD(concurrency.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "jobs of the queue with the same key share the limit" },
+	{ "max", SPEC_INTEGER, FIELD(concurrency.max), .min = 1, .max = 1000000, .is_required = true,
+	  .help = "so many of them may be queued and running at once; what is above waits, and blocks no others" },
+};
+
+static const struct spec_row spec_rate[] = {
+	{ "key", SPEC_TEXT, FIELD(rate.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "jobs of the queue with the same key share the limit" },
+	{ "max", SPEC_INTEGER, FIELD(rate.max), .min = 1, .max = 1000000, .is_required = true,
+	  .help = "so many of them are let go in `per`, at once or spread (a token bucket); counts jobs, not "
+		  "attempts" },
+	{ "per", SPEC_DURATION, FIELD(rate.per_ms), "1s", .min = 1, .max = 365 * DAY, .help = "see `max`" },
+};
+
+#define WHEN_EXPIRED                                                                                                   \
+	{                                                                                                              \
+		"unique.until", "expired"                                                                              \
+	}
+static const struct spec_row spec_unique[] = {
+	{ "key", SPEC_TEXT, FIELD(unique.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "while a job of the queue has this key, another one is refused, and told which job has it" },
+	{ "until", SPEC_CHOICE, FIELD(unique.until), "finished", .choices = "finished|started|expired",
+	  .help = "it gives the key up when it ends, when its first attempt starts, or after a time whatever becomes "
+		  "of "
+		  "it" },
+	{ "for", SPEC_DURATION, FIELD(unique.for_ms), .min = 1000, .max = 365 * DAY, .when = WHEN_EXPIRED,
+	  .is_required = true, .help = "that time" },
 };
 
 #define BACKOFF_ROWS(section)                                                                                          \
@@ -176,6 +209,9 @@ static const struct spec_row spec_train[] = {
 const struct spec_section spec_sections[] = {
 	{ "", ROWS(spec_top), .help = "What to run, and how it is treated." },
 	{ "resources", ROWS(spec_resources), .help = "What it needs: a job runs where this much is free." },
+	{ "concurrency", ROWS(spec_concurrency), .help = "How many of its kind may run at once." },
+	{ "rate", ROWS(spec_rate), .help = "How many of its kind may start in a time." },
+	{ "unique", ROWS(spec_unique), .help = "That there is only one of its kind." },
 	{ "retry", ROWS(spec_retry), .help = "After an error or a loss." },
 	{ "recovery", ROWS(spec_recovery), .help = "After the run was marked as corrupted." },
 	{ "checkpoint", ROWS(spec_checkpoints), .help = "Which files are checkpoints and which of them are kept." },

@@ -122,8 +122,8 @@ static void bulk_on_answers(void *arg, const struct bulk_answer *answers, size_t
 		else if (!answers[i].id)
 			bulk_say_error(bulk, bulk->lines[i], &answers[i].error);
 		else
-			bulk_say(bulk, json_pack("{s:I, s:s}", "line", (json_int_t)bulk->lines[i], "id",
-						 answers[i].id));
+			bulk_say(bulk,
+				 json_pack("{s:I, s:s}", "line", (json_int_t)bulk->lines[i], "id", answers[i].id));
 	}
 	bulk_page(bulk);
 }

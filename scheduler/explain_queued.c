@@ -217,6 +217,11 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 	struct explain_crew crew = { 0 };
 	size_t i;
 	const json_t *worker;
+	int64_t running = fields_int(show, "running", 0), max_running = fields_int(show, "max_running", 0);
+	if (max_running > 0 && running >= max_running) {
+		buf_printf(why, "%" PRId64 " jobs run, which is what the queue allows at once (max_running)", running);
+		return;
+	}
 	if (!workers)
 		return;
 	json_array_foreach(workers, i, worker) explain_count_worker(&crew, worker, &need, now_ms);

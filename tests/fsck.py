@@ -58,6 +58,7 @@ class Queue:
         for n, job in self.jobs.items():
             self.check_job(n, job, entries)
         self.check_indexes()
+        self.check_slots()
         self.check_counts(entries)
         for n in self.jobs:
             self.check_streams(n)
@@ -68,7 +69,8 @@ class Queue:
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
-                 "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash"}
+                 "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
+                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -107,6 +109,27 @@ class Queue:
             if "ready:" + lane not in self.data:
                 self.say("lanes has %s, which has no stream", lane)
         return entries
+
+    def check_slots(self):
+        """A slot is held by what is queued or running; who waits in the line waits for nothing else."""
+        held = {(key[6:], n) for key, index in self.data.items() if key.startswith("slots:") for n, _ in index}
+        lined = {(key[8:], n) for key, index in self.data.items() if key.startswith("limited:") for n, _ in index}
+        wants = {n: job["slot"] for n, job in self.jobs.items() if "slot" in job}
+        active = {(slot, n) for n, slot in wants.items() if self.jobs[n]["state"] in ("queued", "running")}
+        waits = {(slot, n) for n, slot in wants.items() if self.jobs[n]["state"] == "waiting"
+                 and self.jobs[n].get("reason") == "limit" and "due_ms" not in self.jobs[n]}
+        for what, found, wanted in (("holds a slot", held, active), ("is in the line", lined, waits)):
+            for slot, n in found ^ wanted:
+                self.say("job %s %s %s of %s", n, what, "wrongly" if (slot, n) in found else "not, but should,", slot)
+        for slot in {slot for slot, _ in lined}:
+            holders = sum(1 for s, _ in held if s == slot)
+            first = min((score, n) for n, score in self.data["limited:" + slot])[1]
+            if holders < int(self.jobs.get(first, {}).get("slot_max", 0)):
+                self.say("job %s waits though %s has a free slot", first, slot)
+        for n, job in self.jobs.items():
+            name = "unique:" + job.get("unique", "")
+            if job["state"] not in FINAL and "unique" in job and name not in self.types:
+                self.say("job %s has lost its key %s", n, job["unique"])
 
     def check_job(self, n, job, entries):
         state = job.get("state")

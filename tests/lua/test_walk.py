@@ -16,7 +16,10 @@ FINAL = ("succeeded", "failed", "cancelled")
 CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "timeout", "stalled", "cancelled"]
 OPTIONS = [{}, {"priority": 9}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
            {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
-           {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}}]
+           {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
+           {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
+           {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
+           {"unique": {"key": "u"}}, {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}}]
 
 
 class Walk:

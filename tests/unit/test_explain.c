@@ -40,6 +40,15 @@ static const struct {
 		      "'signal':'15','error':'bad data'"),
 	  NULL, "retries in 42 s (corrupted: bad data)" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'held'"), NULL, "waits: held" },
+	{ "{'now_ms':100000,'holders':['gpu-3','gpu-4'],'job':{'state':'waiting','reason':'limit','slot':'user-7',"
+	  "'slot_max':'2'}}",
+	  NULL, "waits for a slot of user-7, which has 2: taken by gpu-3, gpu-4" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'limit','due_ms':'142000'"), NULL,
+	  "starts in 42 s, as its rate limit allows" },
+	/* queued: not now */
+	{ QUEUED("'ahead':0,'running':8,'max_running':8"), "[]",
+	  "8 jobs run, which is what the queue allows at once (max_running)" },
+	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",
