@@ -163,6 +163,14 @@ def test_what_is_too_large_is_refused(scheduler):
     assert scheduler.tcp("GET", "/livez").status == 200
 
 
+def test_a_full_queue_says_when_to_come_again(scheduler):
+    scheduler.submit()
+    scheduler.redis_client().hset("stoker:{default}:meta", "max_jobs", 1)
+    answer = scheduler.local("POST", "/api/v1/jobs", {"command": ["true"]})
+    assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["kind"] == "full" and "max_jobs" in answer.json()["detail"]
+
+
 def test_requests_that_contradict_themselves(scheduler):
     for head in [b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nContent-Length: 0\r\n",
                  b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
