@@ -34,7 +34,7 @@ do
         if j.f.lane then
             expect_type(q, 'stream', 'ready:' .. j.f.lane)
         end
-        limit_expect(q, j)
+        limits.expect(q, j)
         if job_is_final(j) then
             if j.f.state ~= 'cancelled' then
                 fail('CONFLICT', 'job %s %s already', job_id(q, n), job_state_words(j))

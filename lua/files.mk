@@ -12,6 +12,7 @@ lua_SOURCES := \
 	lua/limit.lua \
 	lua/checkpoints.lua \
 	lua/recovery.lua \
+	lua/share.lua \
 	lua/attempt.lua \
 	lua/create.lua \
 	lua/submit.lua \

@@ -8,17 +8,17 @@
 
 local QUEUE_RATE = '*' -- not a key that a spec can have
 
-local function limit_names(key)
+function limits.names(key)
     return 'slots:' .. key, 'limited:' .. key
 end
 
 -- ---------------------------------------------------------------- checks before the first write
 
 -- Of a new job. What the same call has taken already counts.
-local function limit_check_new(q, values)
+function limits.check_new(q, values)
     local key = values['concurrency.key']
     if key then
-        local slots, line = limit_names(key)
+        local slots, line = limits.names(key)
         expect_type(q, 'zset', slots)
         expect_type(q, 'zset', line)
     end
@@ -31,7 +31,7 @@ local function limit_check_new(q, values)
 end
 
 -- Fails when another job has the key. Answers the job of this very call that takes it, if one does.
-local function unique_check(q, values)
+function unique.check(q, values)
     local key = values['unique.key']
     if not key or q.known.unique[key] then
         return key and q.known.unique[key]
@@ -45,12 +45,12 @@ local function unique_check(q, values)
 end
 
 -- Of a job that may give its slot back in this call: the types, and whether who comes next can be queued.
-local function limit_expect(q, j)
+function limits.expect(q, j)
     local key = j.f.slot
     if not key then
         return
     end
-    local slots, line = limit_names(key)
+    local slots, line = limits.names(key)
     expect_type(q, 'zset', slots)
     expect_type(q, 'zset', line)
     local following = q.known.following[key] or {}
@@ -68,8 +68,8 @@ end
 -- ---------------------------------------------------------------- taking and giving back
 
 -- Takes a slot for the job, if one is free.
-local function limit_take(q, key, most, n)
-    local slots = key_of(q, (limit_names(key)))
+function limits.take(q, key, most, n)
+    local slots = key_of(q, (limits.names(key)))
     if call('ZCARD', slots) >= most then
         return false
     end
@@ -78,22 +78,22 @@ local function limit_take(q, key, most, n)
 end
 
 -- Higher priority first, then who came first.
-local function limit_line_up(q, n, key, priority)
-    local _, line = limit_names(key)
+function limits.line_up(q, n, key, priority)
+    local _, line = limits.names(key)
     call('ZADD', key_of(q, line), (9 - priority) * 1099511627776 + n, n)
 end
 
 -- A waiting job is let go: queued, or in the line for a slot.
-local function limit_ready(q, j, event)
+function limits.ready(q, j, event)
     if not j.f.slot then
         job_ready(q, j, event)
         return
-    elseif limit_take(q, j.f.slot, job_number(j, 'slot_max'), j.n) then
-        call('ZREM', key_of(q, select(2, limit_names(j.f.slot))), j.n)
+    elseif limits.take(q, j.f.slot, job_number(j, 'slot_max'), j.n) then
+        call('ZREM', key_of(q, select(2, limits.names(j.f.slot))), j.n)
         job_ready(q, j, event)
         return
     end
-    limit_line_up(q, j.n, j.f.slot, j.f.priority)
+    limits.line_up(q, j.n, j.f.slot, j.f.priority)
     job_set(j, 'reason', 'limit')
     job_clear(j, 'due_ms')
     append(q.batch.waiting, '+inf', j.n)
@@ -101,14 +101,14 @@ local function limit_ready(q, j, event)
 end
 
 -- Those in the line whose turn it is, of the ones that were checked before.
-local function limit_let_go(q, key)
-    local _, line = limit_names(key)
+function limits.let_go(q, key)
+    local _, line = limits.names(key)
     local following = q.known.following[key]
     while following and following[1] do
         local other = following[1]
         if other.f.state ~= 'waiting' or other.f.slot ~= key then
             call('ZREM', key_of(q, line), other.n) -- a number without its job
-        elseif limit_take(q, key, job_number(other, 'slot_max'), other.n) then
+        elseif limits.take(q, key, job_number(other, 'slot_max'), other.n) then
             call('ZREM', key_of(q, line), other.n)
             job_ready(q, other, 'promote')
         else
@@ -119,20 +119,20 @@ local function limit_let_go(q, key)
 end
 
 -- The job needs its slot no more, or not for now; it may also be in the line.
-function limit_leave(q, j)
+function limits.leave(q, j)
     local key = j.f.slot
     if not key then
         return
     end
-    local slots, line = limit_names(key)
+    local slots, line = limits.names(key)
     call('ZREM', key_of(q, line), j.n)
     if call('ZREM', key_of(q, slots), j.n) == 1 then
-        limit_let_go(q, key)
+        limits.let_go(q, key)
     end
 end
 
 -- Moves the bucket on by one job. Answers when that job may go.
-local function limit_reserve(q, key, most, per_ms)
+function limits.reserve(q, key, most, per_ms)
     local name = key_of(q, 'rate:' .. key)
     local step = per_ms / most
     local place = math.max(tonumber(call('GET', name) or 0) or 0, q.now) + step
@@ -143,7 +143,7 @@ end
 -- ---------------------------------------------------------------- a new job
 
 -- What it has to wait for before it is queued ({reason, due_ms}); nil: nothing, and its slot is taken.
-local function limit_wait_of(q, values, n, delay_ms)
+function limits.wait_of(q, values, n, delay_ms)
     local due_ms, reason = q.now, nil
     if delay_ms > 0 then
         due_ms, reason = q.now + delay_ms, 'delay'
@@ -154,21 +154,21 @@ local function limit_wait_of(q, values, n, delay_ms)
         end
     end
     if values['rate.key'] then
-        not_before(limit_reserve(q, values['rate.key'], values['rate.max'], values['rate.per']))
+        not_before(limits.reserve(q, values['rate.key'], values['rate.max'], values['rate.per']))
     end
     if q.meta.rate_max > 0 then
-        not_before(limit_reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
+        not_before(limits.reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
     end
     if reason then
         return {reason = reason, due_ms = due_ms}
     elseif values['concurrency.key'] and
-        not limit_take(q, values['concurrency.key'], values['concurrency.max'], n) then
+        not limits.take(q, values['concurrency.key'], values['concurrency.max'], n) then
         return {reason = 'limit', in_line = true}
     end
     return nil
 end
 
-local function unique_take(q, values, n)
+function unique.take(q, values, n)
     local name = key_of(q, 'unique:' .. values['unique.key'])
     if values['unique.until'] == 'expired' then
         call('SET', name, n .. ' expired', 'PX', integer_text(values['unique.for']))
@@ -178,7 +178,7 @@ local function unique_take(q, values, n)
 end
 
 -- It gives the key up, if it still has it and not for a time.
-function unique_leave(q, j)
+function unique.leave(q, j)
     local name = j.f.unique and key_of(q, 'unique:' .. j.f.unique)
     if name and redis.pcall('GET', name) == j.n then
         call('DEL', name)

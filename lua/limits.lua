@@ -1,6 +1,6 @@
 -- stoker_limit <max_running> <rate_max> <rate_per_ms> [actor]: the limits of a queue; '' leaves one as it is, 0 lifts it.
 do
-    local function limit(keys, args)
+    local function set_limits(keys, args)
         no_more_arguments(args, 4)
         local q = queue_open(keys)
         local actor = want_actor(args[4])
@@ -29,5 +29,5 @@ do
         return 'ok'
     end
 
-    register('limit', limit)
+    register('limit', set_limits)
 end

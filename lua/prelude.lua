@@ -354,6 +354,7 @@ local function queue_flush_entries(q)
 end
 
 local event_flush -- lua/event.lua
+local share = {} -- lua/share.lua
 
 -- Rings for every class of which something is ready, as far as it is near the front.
 local function queue_ring_all(q)
@@ -389,6 +390,9 @@ local function queue_flush(q)
     end
     for state, list in pairs(rawget(batch, 'final') or {}) do
         call('ZADD', final_key(q, state), unpack(list))
+    end
+    if rawget(batch, 'usage') then
+        share.flush(q)
     end
     if q.active ~= 0 then
         call('HINCRBY', q.meta_key, 'active', q.active)

@@ -16,7 +16,7 @@ do
         local moved = 0
         for _, j in ipairs(due) do
             if j.f.state == 'waiting' then
-                limit_ready(q, j, 'promote')
+                limits.ready(q, j, 'promote')
                 moved = moved + 1
             else
                 append(q.batch.unwait, j.n) -- an index entry without its job

@@ -56,7 +56,7 @@ do
         elseif j.f.state == 'waiting' and attempt == last then
             expect_can_queue(q, j)
             event_note(q, j, 'job.retrying', 'state', 'queued', 'actor', actor)
-            limit_ready(q, j, 'hurry')
+            limits.ready(q, j, 'hurry')
         end
         queue_flush(q)
         return job_id(q, n)

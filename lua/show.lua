@@ -48,6 +48,12 @@ do
         return json_list(ids)
     end
 
+    -- The worker that is being emptied for it, or "".
+    local function reserved(q, j)
+        local worker = j.f.state == 'queued' and redis.pcall('GET', key_of(q, 'reserved:' .. (j.f.lane or '')))
+        return type(worker) == 'string' and worker or ''
+    end
+
     local function show(keys, args)
         no_more_arguments(args, 1)
         local q = queue_open(keys)
@@ -61,6 +67,7 @@ do
             ',"requirement":', call('HGET', key_of(q, 'classes'), j.f.class) or '{}',
             ',"ahead":', ahead(q, j),
             ',"holders":', holders_json(q, j),
+            ',"reserved":', cjson.encode(reserved(q, j)),
             ',"max_running":', integer_text(q.meta.max_running),
             ',"running":', call('ZCARD', key_of(q, 'leases')),
             ',"now_ms":', integer_text(q.now), '}',

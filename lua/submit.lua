@@ -6,16 +6,17 @@ do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
     local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
 
-    -- The lane of new jobs of this class and priority. Its keys are checked once a call.
-    local function lane_for(q, class, priority)
+    -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
+    local function lane_for(q, class, priority, tenant)
         local lanes = q.known.lanes[class] or {}
-        if not lanes[priority] then
-            lanes[priority] = class .. ':' .. priority .. ':-'
-            expect_type(q, 'stream', 'ready:' .. lanes[priority])
+        local which = tenant and priority .. tenant or priority
+        if not lanes[which] then
+            lanes[which] = class .. ':' .. priority .. ':' .. (tenant or '-')
+            expect_type(q, 'stream', 'ready:' .. lanes[which])
             expect_type(q, 'zset', 'wake:' .. class)
             q.known.lanes[class] = lanes
         end
-        return lanes[priority]
+        return lanes[which]
     end
 
     -- The last check of a new job, which counts it: everything that its writes rely on.
@@ -27,8 +28,8 @@ do
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
         local checked = {values = values, class = class, requirement = requirement,
-                         lane = lane_for(q, class, values.priority), rival = unique_check(q, values)}
-        limit_check_new(q, values)
+                         lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
+        limits.check_new(q, values)
         if not checked.rival then
             q.active = q.active + 1
         end
@@ -65,11 +66,14 @@ do
         if values.experiment then
             append(record, 'experiment', values.experiment)
         end
+        if values.tenant then
+            append(record, 'tenant', values.tenant)
+        end
         if values['concurrency.key'] then
             append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
         end
         if values['unique.key'] then
-            unique_take(q, values, n)
+            unique.take(q, values, n)
             append(record, 'unique', values['unique.key'])
         end
         if values['unique.until'] == 'started' and values['unique.key'] then
@@ -84,7 +88,7 @@ do
         local number = q.meta.next + 1
         q.meta.next = number
         local n = integer_text(number)
-        local wait = limit_wait_of(q, values, n, delay_ms)
+        local wait = limits.wait_of(q, values, n, delay_ms)
         local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
         local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
         local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
@@ -104,7 +108,7 @@ do
             append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
         end
         if wait and wait.in_line then
-            limit_line_up(q, n, values['concurrency.key'], values.priority)
+            limits.line_up(q, n, values['concurrency.key'], values.priority)
         end
         call(unpack(record))
         specs[#specs + 1], specs[#specs + 2] = key_of(q, 'spec:' .. n), spec_text

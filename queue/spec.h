@@ -52,6 +52,7 @@ struct spec {
 	} resources;
 	int64_t priority; /* 0 to 9, 9 first; default 5 */
 	/* Limits and uniqueness are decided in lua/: C only checks them. Keys are NULL where not given. */
+	char *tenant; /* NULL: none */
 	struct {
 		char *key;
 		int64_t max;

@@ -32,6 +32,8 @@ static const struct spec_grammar spec_metric = {
 	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
 	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
 };
+static const struct spec_grammar spec_tenant = { "[A-Za-z0-9][A-Za-z0-9._@-]*", 1, 63,
+						 .expected = "a tenant (letters, digits, . _ @ -, at most 63)" };
 static const struct spec_grammar spec_limit_key = { "[A-Za-z0-9][A-Za-z0-9._:@/-]*", 1, 64,
 						    .expected = "a key (letters, digits, . _ : @ / -, at most 64)" };
 static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expected = "an absolute path" };
@@ -63,6 +65,8 @@ static const struct spec_row spec_top[] = {
 	{ "workdir", SPEC_TEXT, FIELD(workdir), .text = &spec_absolute,
 	  .help = "working folder on the worker; left out: a fresh one for each attempt" },
 	{ "priority", SPEC_INTEGER, FIELD(priority), "5", .max = 9, .help = "9 goes first" },
+	{ "tenant", SPEC_TEXT, FIELD(tenant), .text = &spec_tenant,
+	  .help = "whose job it is: tenants of a queue share it by what they used of it lately" },
 	{ "tags", SPEC_LIST, FIELD(tags), .max = 32, .text = &spec_tag, .help = "words to find it by" },
 	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
 	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,

@@ -225,7 +225,10 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 	if (!workers)
 		return;
 	json_array_foreach(workers, i, worker) explain_count_worker(&crew, worker, &need, now_ms);
-	if (crew.total == 0)
+	const char *reserved = fields_text(show, "reserved");
+	if (*reserved)
+		buf_printf(why, "%s takes no more small jobs, so that it fits there", reserved);
+	else if (crew.total == 0)
 		explain_nobody(show, &crew, now_ms, why);
 	else if (crew.fitting == 0)
 		explain_misfit(show, &need, &crew, why);

@@ -67,10 +67,10 @@ class Queue:
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
-                    "events": "stream", "workers": "zset"}
+                    "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
-                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string"}
+                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:

@@ -49,6 +49,8 @@ static const struct {
 	{ QUEUED("'ahead':0,'running':8,'max_running':8"), "[]",
 	  "8 jobs run, which is what the queue allows at once (max_running)" },
 	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
+	{ QUEUED("'ahead':0,'reserved':'node-2'"), "[" WORKER("node-2", 4, 2, 3, 0) "]",
+	  "node-2 takes no more small jobs, so that it fits there" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",
