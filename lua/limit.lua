@@ -1,10 +1,11 @@
 -- Limits by key, and unique jobs. What a limit holds back waits outside the ready lanes and blocks nothing.
 --
--- concurrency: `slots:<key>` holds the jobs that are queued or running with this key, `limited:<key>` those that wait for
--- a slot, by priority and number. A job that gives its slot back lets the next one go in the same call.
+-- concurrency: `slots:<key>` holds the jobs that are queued or running with this key, `limited:<key>` those that wait
+-- for a slot, by priority and number. A job that gives its slot back lets the next one go in the same call.
 -- rate: `rate:<key>` is a time: the next job of this key takes the place behind it (a token bucket in one number); its
 -- due time is fixed when it is submitted.
--- unique: `unique:<key>` is the number of the job that has the key, and "expired" behind it when it keeps it for its time.
+-- unique: `unique:<key>` is the number of the job that has the key, and "expired" behind it when it keeps it for its
+-- time.
 
 local QUEUE_RATE = '*' -- not a key that a spec can have
 

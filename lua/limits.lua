@@ -1,4 +1,5 @@
--- stoker_limit <max_running> <rate_max> <rate_per_ms> [actor]: the limits of a queue; '' leaves one as it is, 0 lifts it.
+-- stoker_limit <max_running> <rate_max> <rate_per_ms> [actor]: the limits of a queue; '' leaves one as it is, 0 lifts
+-- it.
 do
     local function set_limits(keys, args)
         no_more_arguments(args, 4)

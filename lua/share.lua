@@ -1,7 +1,7 @@
 -- Fair share between the tenants of a queue. Each has lanes of its own; among lanes of one priority a claim takes from
--- the tenant that used least for its weight. Use is in resource-seconds (a processor or 4 GiB of memory count 1, whichever
--- is more, a GPU 10) and halves in an hour: `usage` holds "<amount> <as of ms>" of each tenant, `shares` the weights that
--- are not 1. A claim prepays a minute, renewals add what comes after, the end gives back what was not used.
+-- the tenant that used least for its weight. Use is in resource-seconds (a processor or 4 GiB of memory count 1,
+-- whichever is more, a GPU 10) and halves in an hour: `usage` holds "<amount> <as of ms>" of each tenant, `shares` the
+-- weights that are not 1. A claim prepays a minute, renewals add what comes after, the end gives back what was not used.
 
 local USAGE_HALF_MS = 3600000
 local PREPAID_MS = 60000
@@ -79,15 +79,12 @@ end
 -- Of lanes of one priority the one to take from: {tenant =, head_ms =} each. Aged ones first, by age; then who used
 -- least for its weight; then who waits longest.
 function share.pick(q, lanes)
-    local best, best_aged, best_use
+    local best, best_use
     for i = 1, #lanes do
-        local lane = lanes[i]
-        local usage = q.known.usage[lane.tenant]
-        local is_aged = q.now - lane.head_ms > AGED_MS
-        local use = usage.amount / usage.weight
-        if not best or (is_aged and not best_aged) or (is_aged == best_aged and
-            ((is_aged or use == best_use) and lane.head_ms < lanes[best].head_ms or (not is_aged and use < best_use))) then
-            best, best_aged, best_use = i, is_aged, use
+        local usage = q.known.usage[lanes[i].tenant]
+        local use = q.now - lanes[i].head_ms > AGED_MS and -1 or usage.amount / usage.weight
+        if not best or use < best_use or (use == best_use and lanes[i].head_ms < lanes[best].head_ms) then
+            best, best_use = i, use
         end
     end
     return best
@@ -100,7 +97,8 @@ do
     local function set_share(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
-        local tenant = want_match(args[1], 'tenant', '^%w[%w._@-]*$', 63, 'a tenant (letters, digits, . _ @ -, at most 63)')
+        local tenant = want_match(args[1], 'tenant', '^%w[%w._@-]*$', 63,
+                                  'a tenant (letters, digits, . _ @ -, at most 63)')
         local weight = type(args[2]) == 'string' and args[2]:find('^%d+%.?%d*$') and tonumber(args[2])
         if not weight or weight < 0.001 or weight > 1000 then
             fail('INVALID', 'weight: expected a number from 0.001 to 1000, got %s', quoted(args[2]))

@@ -74,6 +74,11 @@ static void bulk_say_error(struct bulk *bulk, int64_t line, const struct error *
 
 /* ---- pages ---- */
 
+static bool bulk_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
 /* The next line that is not empty; NULL: there is none. */
 static const char *bulk_next_line(struct bulk *bulk, size_t *len)
 {
@@ -83,7 +88,7 @@ static const char *bulk_next_line(struct bulk *bulk, size_t *len)
 		*len = (size_t)((newline ? newline : bulk->end) - line);
 		bulk->at = line + *len + (newline != NULL);
 		bulk->line++;
-		while (*len && memchr(" \t\r", line[*len - 1], 3))
+		while (*len && bulk_is_space(line[*len - 1]))
 			(*len)--;
 		if (*len)
 			return line;

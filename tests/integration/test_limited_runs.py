@@ -54,4 +54,5 @@ def test_one_of_its_kind(cluster):
     assert refused.value.status == 409 and job in str(refused.value)
     cluster.api("POST", f"/api/v1/jobs/{job}/cancel")
     cluster.wait_final(job)
-    assert cluster.wait_final(cluster.submit({"command": ["true"], "unique": {"key": "nightly"}}))["state"] == "succeeded"
+    again = cluster.submit({"command": ["true"], "unique": {"key": "nightly"}})
+    assert cluster.wait_final(again)["state"] == "succeeded"

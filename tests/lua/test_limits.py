@@ -108,9 +108,9 @@ def test_a_burst_then_one_by_one(q):
 
 
 def test_a_rate_is_kept_over_time(q):
+    began, seen = q.now(), 0
     for _ in range(10):
         q.add(rate={"key": "api", "max": 2, "per": "100ms"})
-    began, seen = q.now(), 0
     while seen < 10:
         q.promote()
         seen += len(q.take(most=10, free={"cpus": 100}))

@@ -19,7 +19,8 @@ OPTIONS = [{}, {"priority": 9}, {"resources": {"cpus": 2}}, {"resources": {"gpus
            {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
            {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
-           {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}}, {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}}]
+           {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
+           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}}]
 
 
 class Walk:
