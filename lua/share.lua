@@ -1,7 +1,8 @@
 -- Fair share between the tenants of a queue. Each has lanes of its own; among lanes of one priority a claim takes from
 -- the tenant that used least for its weight. Use is in resource-seconds (a processor or 4 GiB of memory count 1,
 -- whichever is more, a GPU 10) and halves in an hour: `usage` holds "<amount> <as of ms>" of each tenant, `shares` the
--- weights that are not 1. A claim prepays a minute, renewals add what comes after, the end gives back what was not used.
+-- weights that are not 1. A claim prepays a minute, renewals add what comes after, the end gives back what was not
+-- used.
 
 local USAGE_HALF_MS = 3600000
 local PREPAID_MS = 60000
