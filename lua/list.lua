@@ -23,6 +23,26 @@ do
         return found
     end
 
+    -- What stands behind a member that is not there any more: those of its time with a smaller name, then the earlier.
+    local function page_behind(key, score, n, limit)
+        local members, offset, page = {}, 0
+        repeat
+            page = call('ZREVRANGEBYSCORE', key, score, score, 'LIMIT', offset, MAX_JOBS_A_CALL)
+            for _, member in ipairs(page) do
+                if #members < limit and bytes_less(member, n) then
+                    append(members, member)
+                end
+            end
+            offset = offset + MAX_JOBS_A_CALL
+        until #page < MAX_JOBS_A_CALL or #members == limit
+        for _, member in ipairs(call('ZREVRANGEBYSCORE', key, '(' .. score, '-inf', 'LIMIT', 0, limit)) do
+            if #members < limit then
+                append(members, member)
+            end
+        end
+        return members
+    end
+
     -- Final states: by the time of their end. The cursor is "<score>:<n>" of the last one of the page before.
     local function page_final(q, state, limit, cursor)
         local key = final_key(q, state)
@@ -36,7 +56,7 @@ do
             if start then
                 members = call('ZREVRANGE', key, start + 1, start + limit)
             else
-                members = call('ZREVRANGEBYSCORE', key, '(' .. score, '-inf', 'LIMIT', 0, limit)
+                members = page_behind(key, score, n, limit)
             end
         else
             members = call('ZREVRANGE', key, 0, limit - 1)
@@ -142,7 +162,9 @@ do
                 parts[i] = parts[i]:sub(1, -2) .. ',"requirement":' .. requirements[class] .. '}'
             end
         end
-        return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) .. '}'
+        local paused = queue_paused_json(q)
+        return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) ..
+            (paused and ',"paused":' .. paused or '') .. ',"now_ms":' .. q.now_text .. '}'
     end
 
     register('list', list, 'no-writes')
