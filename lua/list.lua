@@ -43,13 +43,12 @@ do
         return members
     end
 
-    -- Final states: by the time of their end. The cursor is "<score>:<n>" of the last one of the page before.
-    local function page_final(q, state, limit, cursor)
-        local key = final_key(q, state)
+    -- Final states by the time of their end, and what waits by its due time. The cursor is "<score>:<n>" of the last one of the page before.
+    local function page_scored(q, key, limit, cursor)
         local members
         if cursor then
-            local score, n = cursor:match('^(%d+):(%d+)$')
-            if not score then
+            local score, n = cursor:match('^(%w+):(%d+)$')
+            if not tonumber(score) then
                 fail('INVALID', 'cursor: expected one that stoker_list answered, got %s', quoted(cursor))
             end
             local start = call('ZREVRANK', key, n)
@@ -147,7 +146,9 @@ do
         elseif state == 'waiting' or state == 'running' then
             found, following = page_index(q, state == 'waiting' and 'waiting' or 'leases', limit, cursor)
         elseif STATE_FINAL[state] then
-            found, following = page_final(q, state, limit, cursor)
+            found, following = page_scored(q, final_key(q, state), limit, cursor)
+        elseif state == 'due' then
+            found, following = page_scored(q, key_of(q, 'waiting'), limit, cursor)
         else
             fail('INVALID', 'state: expected all, waiting, queued, running, succeeded, failed or cancelled, got %s',
                  quoted(state))

@@ -18,7 +18,7 @@
 enum {
 	EACH_PAGE = JOBS_EACH_MAX,
 	EACH_PAGES_MAX = 100, /* a request: then it answers with a cursor */
-	EACH_STATES = 4,
+	EACH_STATES = 4,      /* the last one is NULL */
 };
 
 struct each_action {
@@ -196,9 +196,10 @@ static void each_on_page(void *arg, const char *text, size_t len, const struct e
 static void each_ask(struct each *each)
 {
 	const char *state = each->states[each->at];
-	bool is_held = strcmp(state, "held") == 0;
+	/* By the due time: pages of what waits are as cheap as those of the rest then. */
+	bool is_waiting = strcmp(state, "held") == 0 || strcmp(state, "waiting") == 0;
 	each->pages++;
-	jobs_list(each->call->scheduler->jobs, each->call->queue, is_held ? "waiting" : state, EACH_PAGE, each->cursor,
+	jobs_list(each->call->scheduler->jobs, each->call->queue, is_waiting ? "due" : state, EACH_PAGE, each->cursor,
 		  each_on_page, each);
 }
 
@@ -228,36 +229,43 @@ static bool each_read_action(struct each *each, const char *name, struct error *
 			 "action: expected cancel, retry, hold, release, update or remove, got \"%.40s\"", name);
 }
 
+static bool each_has_waiting(const struct each_action *action)
+{
+	return action->states[0] && strcmp(action->states[0], "waiting") == 0;
+}
+
+/* How often the list of names has this one. */
+static size_t each_count_name(const char *list, const char *name)
+{
+	size_t len = strlen(name), count = 0;
+	for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+		count += strncmp(at, name, len) == 0 && (at[len] == ',' || !at[len]);
+	return count;
+}
+
 /* The states that the action knows, and that are wanted: "queued,waiting"; "" for all of them. */
 static bool each_read_states(struct each *each, const char *wanted, struct error *err)
 {
+	const struct each_action *action = each->action;
 	size_t count = 0, found = 0, named = *wanted != '\0';
+	bool takes_held = !action->skips_held && each_has_waiting(action);
 	CLEANUP(buf) struct buf known;
 	buf_init(&known, 256);
-	for (const char *c = wanted; *c; c++)
-		named += *c == ',';
-	for (size_t i = 0; i < EACH_STATES && each->action->states[i]; i++) {
-		const char *state = each->action->states[i];
-		size_t len = strlen(state);
-		bool is_wanted = !*wanted;
-		for (const char *at = wanted; *at; at += strcspn(at, ","), at += *at == ',')
-			if (strncmp(at, state, len) == 0 && (at[len] == ',' || !at[len])) {
-				is_wanted = true;
-				found++;
-			}
-		if (is_wanted)
-			each->states[count++] = state;
-		buf_printf(&known, "%s%s", i ? ", " : "", state);
-	}
-	/* Of those that wait, only these. */
-	bool takes_held = !each->action->skips_held && strcmp(each->action->states[0], "waiting") == 0;
-	buf_str(&known, takes_held ? ", held" : "");
-	if (strcmp(wanted, "held") == 0 && takes_held) {
+	if (takes_held && strcmp(wanted, "held") == 0) { /* of those that wait, only these */
 		each->states[0] = "held";
 		return true;
 	}
-	return found == named || error_set(err, ERR_INPUT, NULL, "state: %s is for jobs that are %s; got \"%.60s\"",
-					   each->action->name, buf_text(&known), wanted);
+	for (const char *c = wanted; *c; c++)
+		named += *c == ',';
+	for (size_t i = 0; i < EACH_STATES - 1 && action->states[i]; i++) {
+		size_t times = each_count_name(wanted, action->states[i]);
+		if (times || !*wanted)
+			each->states[count++] = action->states[i];
+		found += times;
+		buf_printf(&known, "%s%s", i ? ", " : "", action->states[i]);
+	}
+	return found == named || error_set(err, ERR_INPUT, NULL, "state: %s is for jobs that are %s%s; got \"%.60s\"",
+					   action->name, buf_text(&known), takes_held ? ", held" : "", wanted);
 }
 
 static bool each_read_cursor(struct each *each, const char *text, struct error *err)

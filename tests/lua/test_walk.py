@@ -227,8 +227,8 @@ def release(walk):
     return "release", (walk.any_number(),)
 
 
-CHANGES = [{"priority": 9}, {"priority": 1}, {"delay": "1h"}, {"delay": 0}, {"resources": {"cpus": 2}}, {"timeout": "1h"},
-           {"priority": 10}, {"command": "x"}, {"retry": {"max_attempts": 5}, "name": "another"}, {"lease": "2s"}]
+CHANGES = [{"priority": 9}, {"priority": 1}, {"delay": "1h"}, {"delay": 0}, {"resources": {"cpus": 2}},
+           {"timeout": "1h"}, {"priority": 10}, {"command": "x"}, {"retry": {"max_attempts": 5}, "name": "another"}, {"lease": "2s"}]
 
 
 @action(2)
