@@ -70,6 +70,13 @@ def test_limits_and_names(q):
     assert (json.loads(claim["spec"])["timeout"], claim["lease_ms"]) == ("2h", "30000")
 
 
+@pytest.mark.parametrize("name", ["prio\\u0072ity", "priorit\\u0079"])
+def test_an_escaped_name_is_the_name(q, name):
+    n = q.submit('{"command":"x","%s":3,"env":{"A":"a\\\\"}}' % name).split("-")[1]
+    q.update(n, '{ "%s" : 9 }' % name)
+    assert spec(q, n) == {"command": "x", "priority": 9, "env": {"A": "a\\"}} and q.job(n)["priority"] == "9"
+
+
 def test_null_is_the_default_again(q):
     n = q.add(priority=9, experiment="e")
     q.update(n, '{"priority":null,"experiment":null}')

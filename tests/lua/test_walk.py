@@ -228,7 +228,8 @@ def release(walk):
 
 
 CHANGES = [{"priority": 9}, {"priority": 1}, {"delay": "1h"}, {"delay": 0}, {"resources": {"cpus": 2}},
-           {"timeout": "1h"}, {"priority": 10}, {"command": "x"}, {"retry": {"max_attempts": 5}, "name": "another"}, {"lease": "2s"}]
+           {"timeout": "1h"}, {"priority": 10}, {"command": "x"}, {"lease": "2s"},
+           {"retry": {"max_attempts": 5}, "name": "another"}]
 
 
 @action(2)
