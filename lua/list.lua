@@ -43,8 +43,8 @@ do
         return members
     end
 
-    -- Final states by the time of their end, and what waits by its due time. The cursor is "<score>:<n>" of the last one
-    -- of the page before.
+    -- Final states by the time of their end, and what waits by its due time. The cursor is "<score>:<n>" of the last
+    -- one of the page before.
     local function page_scored(q, key, limit, cursor)
         local members
         if cursor then
