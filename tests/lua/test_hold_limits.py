@@ -74,3 +74,20 @@ def test_retries_of_one_unique_key(q):
         q.end(q.start(unique={"key": "u"}), "permanent")
     answers = q.each("retry", "", "", "", 1, 2)
     assert answers[0] == ["ok", "default-3"] and answers[1][1].startswith("CONFLICT unique.key")
+
+
+def test_a_tenant_keeps_its_lane(q):
+    """Held and released, or of another priority: a job stays in the lane of its tenant."""
+    n = q.add(tenant="ada")
+    q.hold(n)
+    q.release(n)
+    assert q.job(n)["lane"] == "cpu1:5:ada"
+    q.update(n, '{"priority":7}')
+    assert q.job(n)["lane"] == "cpu1:7:ada"
+    held = q.add(tenant="bob", hold=True)
+    q.update(held, '{"priority":8,"resources":{"cpus":2}}')
+    q.release(held)
+    assert q.job(held)["lane"] == "cpu2:8:bob"
+    with pytest.raises(ResponseError, match="^INVALID tenant: it cannot be changed"):
+        q.update(n, '{"tenant":"bob"}')
+    assert [c["n"] for c in q.take(most=2)] == [held, n]
