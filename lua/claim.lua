@@ -323,6 +323,8 @@ do
             fail('STALE', 'worker %s: claim request %d is older than the last one, %d', worker, request, last_request)
         elseif request == last_request then
             return describe_again(q, worker, last_answer)
+        elseif q.meta.paused == 'paused' then
+            return {}
         end
         expect_type(q, 'stream', 'events')
         expect_type(q, 'zset', 'leases') -- `lanes` is read first

@@ -15,7 +15,10 @@ lua_SOURCES := \
 	lua/share.lua \
 	lua/attempt.lua \
 	lua/create.lua \
+	lua/pause.lua \
+	lua/held.lua \
 	lua/submit.lua \
+	lua/members.lua \
 	lua/worker.lua \
 	lua/claim.lua \
 	lua/renew.lua \
@@ -24,9 +27,14 @@ lua_SOURCES := \
 	lua/checkpoint.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
+	lua/action.lua \
 	lua/cancel.lua \
 	lua/corrupt.lua \
 	lua/retry.lua \
+	lua/hold.lua \
+	lua/update.lua \
+	lua/remove.lua \
+	lua/each.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \

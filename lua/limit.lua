@@ -58,7 +58,7 @@ function limits.expect(q, j)
     q.known.following[key] = following
     local n = call('ZRANGE', key_of(q, line), #following, #following)[1]
     if n then
-        local other = job_find(q, n) or job_of_fields(n, {})
+        local other = job_of_call(q, n) or job_of_fields(n, {})
         if other.f.class then
             expect_can_queue(q, other)
         end
@@ -107,7 +107,7 @@ function limits.let_go(q, key)
     local following = q.known.following[key]
     while following and following[1] do
         local other = following[1]
-        if other.f.state ~= 'waiting' or other.f.slot ~= key then
+        if other.f.state ~= 'waiting' or other.f.reason ~= 'limit' or other.f.slot ~= key then
             call('ZREM', key_of(q, line), other.n) -- a number without its job
         elseif limits.take(q, key, job_number(other, 'slot_max'), other.n) then
             call('ZREM', key_of(q, line), other.n)
@@ -143,8 +143,8 @@ end
 
 -- ---------------------------------------------------------------- a new job
 
--- What it has to wait for before it is queued ({reason, due_ms}); nil: nothing, and its slot is taken.
-function limits.wait_of(q, values, n, delay_ms)
+-- Before when it must not be queued, and why; the reason is nil when that is now.
+function limits.due_of(q, values, delay_ms)
     local due_ms, reason = q.now, nil
     if delay_ms > 0 then
         due_ms, reason = q.now + delay_ms, 'delay'
@@ -160,6 +160,12 @@ function limits.wait_of(q, values, n, delay_ms)
     if q.meta.rate_max > 0 then
         not_before(limits.reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
     end
+    return due_ms, reason
+end
+
+-- What it has to wait for before it is queued ({reason, due_ms}); nil: nothing, and its slot is taken.
+function limits.wait_of(q, values, n, delay_ms)
+    local due_ms, reason = limits.due_of(q, values, delay_ms)
     if reason then
         return {reason = reason, due_ms = due_ms}
     elseif values['concurrency.key'] and

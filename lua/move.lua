@@ -5,6 +5,9 @@ local function job_is_final(j)
     return STATE_FINAL[j.f.state]
 end
 
+-- Of a job that is held: since when, by whom, why; what it waited for before, and until when.
+local HELD_FIELDS = {'held_ms', 'held_by', 'held_reason', 'held_was', 'held_due_ms'}
+
 -- For sentences: "has failed", "is running".
 local function job_state_words(j)
     local words = {succeeded = 'has succeeded', failed = 'has failed', cancelled = 'was cancelled'}
@@ -27,7 +30,8 @@ local limits, unique = {}, {} -- lua/limit.lua
 local function job_settle(q, j, event)
     local state = job_move(j, event)
     job_set(j, 'ended_ms', q.now)
-    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next')
+    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next',
+              unpack(HELD_FIELDS))
     q.batch.final[state] = q.batch.final[state] or {}
     append(q.batch.final[state], q.now_text, j.n)
     q.active = q.active - 1

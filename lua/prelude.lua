@@ -232,9 +232,9 @@ end
 
 -- ---------------------------------------------------------------- the queue
 
-local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'next', 'active', 'max_jobs',
-                     'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
-local META_TEXTS = 4 -- so many of them are not judged here; the rest are numbers with these defaults
+local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'next', 'active',
+                     'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
+local META_TEXTS = 5 -- so many of them are not judged here; the rest are numbers with these defaults
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0}
 
@@ -397,7 +397,9 @@ local function queue_flush(q)
     if q.active ~= 0 then
         call('HINCRBY', q.meta_key, 'active', q.active)
     end
-    for class_name in pairs(rawget(batch, 'bells') or {}) do
+    -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
+    local bells = q.meta.paused ~= 'paused' and rawget(batch, 'bells') or {}
+    for class_name in pairs(bells) do
         call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
     end
     event_flush(q)

@@ -58,6 +58,7 @@ do
         no_more_arguments(args, 1)
         local q = queue_open(keys)
         local j = job_load(q, want_job_number(args[1]))
+        local paused = queue_paused_json(q)
         return table.concat({
             '{"id":', cjson.encode(job_id(q, j.n)),
             ',"job":', json_of_table(j.f),
@@ -70,6 +71,7 @@ do
             ',"reserved":', cjson.encode(reserved(q, j)),
             ',"max_running":', integer_text(q.meta.max_running),
             ',"running":', call('ZCARD', key_of(q, 'leases')),
+            paused and ',"paused":' .. paused or '',
             ',"now_ms":', integer_text(q.now), '}',
         })
     end

@@ -21,7 +21,9 @@ do
 
     -- The last check of a new job, which counts it: everything that its writes rely on.
     function submit_check(q, values)
-        if q.meta.active + q.active >= q.meta.max_jobs then
+        if q.meta.paused == 'draining' then
+            queue_refuse_new(q)
+        elseif q.meta.active + q.active >= q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
@@ -83,12 +85,12 @@ do
 
     -- Writes a job that was checked, under the next number that was reserved; cannot fail.
     -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
-    function submit_job(q, spec_text, checked, actor, delay_ms)
+    function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
         local values, specs = checked.values, q.batch.specs
         local number = q.meta.next + 1
         q.meta.next = number
         local n = integer_text(number)
-        local wait = limits.wait_of(q, values, n, delay_ms)
+        local wait = is_held and held_wait_of(q, values, delay_ms, actor) or limits.wait_of(q, values, n, delay_ms)
         local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
         local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
         local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
@@ -103,6 +105,8 @@ do
             append(record, 'reason', wait.reason)
             if wait.due_ms then
                 append(record, 'due_ms', wait.due_ms)
+            elseif wait.more then
+                append(record, unpack(wait.more))
             end
         else
             append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
@@ -149,7 +153,8 @@ do
     end
 
     local function make(q, checked, actor)
-        local j = submit_job(q, checked.text, checked, actor, checked.values.delay)
+        local values = checked.values
+        local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end

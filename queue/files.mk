@@ -3,6 +3,7 @@ queue_SOURCES = \
 	queue/functions.c \
 	queue/jobs.c \
 	queue/jobs_bulk.c \
+	queue/jobs_each.c \
 	queue/jobs_runner.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \

@@ -66,6 +66,16 @@ void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attem
 		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg);
 void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
 		void *arg);
+/* The state after it. */
+void jobs_hold(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason, jobs_text_fn *fn,
+	       void *arg);
+void jobs_release(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg);
+void jobs_update(struct jobs *jobs, const char *queue, int64_t n, const char *changes_json, const char *actor,
+		 jobs_text_fn *fn, void *arg);
+void jobs_remove(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg);
+/* verb: pause, drain, resume; text is the state after it: paused, draining, open. */
+void jobs_pause(struct jobs *jobs, const char *queue, const char *verb, const char *actor, const char *reason,
+		jobs_text_fn *fn, void *arg);
 void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
 void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limit, const char *cursor, jobs_text_fn *fn,
 	       void *arg);
@@ -90,6 +100,31 @@ void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
  * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+
+/* ---- one action on many jobs ---- */
+enum { JOBS_EACH_MAX = 100 };
+struct jobs_each_one {
+	int64_t n;
+	int64_t attempt; /* only if this is still the last one; -1: whichever is */
+};
+struct jobs_each {
+	const char *queue;
+	const char *action; /* cancel, retry, hold, release, update, remove */
+	const char *states; /* only jobs still in these, "queued,waiting"; NULL: any */
+	const char *actor;
+	const char *extra; /* a reason, or the changes of an update; NULL: none */
+	const struct jobs_each_one *all;
+	size_t count; /* 1 to JOBS_EACH_MAX */
+};
+enum jobs_outcome { EACH_DONE, EACH_SKIPPED, EACH_REFUSED };
+struct jobs_each_answer {
+	enum jobs_outcome outcome;
+	const char *text; /* the state after it (retry: the id), or the one that it was skipped for */
+	struct error err; /* of one that was refused */
+};
+/* As many answers as jobs, in their order. */
+typedef void jobs_each_fn(void *arg, const struct jobs_each_answer *answers, size_t count, const struct error *err);
+void jobs_each(struct jobs *jobs, const struct jobs_each *each, jobs_each_fn *fn, void *arg);
 
 /* ---- reading the streams ---- */
 enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };

@@ -4,6 +4,7 @@
  *	jobs.c           the client itself, building and sending calls, reading answers
  *	jobs_bulk.c      many submits in one call
  *	jobs_text.c      calls whose answer is one text
+ *	jobs_each.c      one action on many jobs
  *	jobs_server.c    answers gathered from plain commands
  *	jobs_streams.c   logs, metrics and events as JSON
  *	jobs_worker.c    what workers and schedulers call

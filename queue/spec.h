@@ -70,6 +70,7 @@ struct spec {
 	struct spec_list tags;
 	char *experiment;
 	int64_t delay_ms;
+	bool hold;                /* until it is released */
 	int64_t timeout_ms;       /* of an attempt; 0: none */
 	int64_t stall_timeout_ms; /* no output, metric or checkpoint for so long; 0: none */
 	int64_t grace_ms;         /* between SIGTERM and SIGKILL; default 30 s */

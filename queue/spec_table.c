@@ -71,6 +71,7 @@ static const struct spec_row spec_top[] = {
 	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
 	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,
 	  .help = "do not start before this has passed" },
+	{ "hold", SPEC_BOOL, FIELD(hold), "false", .help = "do not start before it is released (`stoker release`)" },
 	{ "timeout", SPEC_DURATION, FIELD(timeout_ms), "0s", .max = 365 * DAY,
 	  .help = "an attempt that takes longer is stopped and counts as an error; 0s: no limit" },
 	{ "stall_timeout", SPEC_DURATION, FIELD(stall_timeout_ms), "0s", .max = 365 * DAY,

@@ -98,26 +98,11 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 
 /* ---- cancel, retry, corrupt ---- */
 
-static void api_on_state(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct api_call *call = arg;
-	if (api_went_well(call, err))
-		api_answer(call, 200, json_pack("{s:s, s:s%}", "id", call->id, "state", text, len));
-}
-
 static void api_on_retried(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
 	if (api_went_well(call, err))
 		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
-}
-
-/* A text of the body: absent is "". */
-static bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err)
-{
-	const json_t *value = json_object_get(call->body, name);
-	*text = value ? json_string_value(value) : "";
-	return *text || error_set(err, ERR_INPUT, NULL, "%s: expected a text", name);
 }
 
 /* A count of the body: absent is otherwise. */

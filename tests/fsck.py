@@ -157,8 +157,25 @@ class Queue:
             self.say("%s job %s has no ended_ms", state, n)
         if state == "waiting" and "reason" not in job:
             self.say("waiting job %s has no reason", n)
+        self.check_held(n, job)
         if "spec:" + n not in self.types:
             self.say("job %s has no spec", n)
+
+    def check_held(self, n, job):
+        """A held job is in no ready stream (check_job sees to that for all that wait), and nothing makes it due."""
+        held = sorted(field for field in job if field.startswith("held_"))
+        if job.get("reason") != "held":
+            if held:
+                self.say("job %s is not held and has the fields %s", n, held)
+            return
+        if job["state"] != "waiting":
+            self.say("%s job %s has the reason held", job["state"], n)
+        if "held_ms" not in job:
+            self.say("held job %s does not say since when", n)
+        if {"due_ms", "lane", "entry"} & job.keys():
+            self.say("held job %s has a due time or a lane", n)
+        if self.index("waiting").get(n) != float("inf"):
+            self.say("held job %s is due at %s", n, self.index("waiting").get(n))
 
     def check_delivery(self, n, job, consumer):
         if job["state"] == "queued" and consumer is not None:
@@ -183,6 +200,10 @@ class Queue:
         active = sum(job.get("state") not in FINAL for job in self.jobs.values())
         if int(self.meta.get("active", 0)) != active:
             self.say("meta says %s active jobs, there are %d", self.meta.get("active"), active)
+        if self.meta.get("paused", "paused") not in ("paused", "draining"):
+            self.say("meta says paused = %s", self.meta["paused"])
+        if ("paused" in self.meta) != ("paused_ms" in self.meta):
+            self.say("meta says half of a pause: %s", self.meta)
         newest = max([int(n) for n in self.jobs] or [0])
         if int(self.meta.get("next", 0)) < newest:
             self.say("meta says the newest job is %s, it is %d", self.meta.get("next"), newest)
