@@ -14,6 +14,7 @@ cli_SOURCES := \
 	cli/cmd_metrics.c \
 	cli/cmd_queues.c \
 	cli/cmd_retry.c \
+	cli/cmd_schedules.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
 	cli/cmd_up.c \
@@ -28,6 +29,7 @@ cli_SOURCES := \
 	cli/programs.c \
 	cli/progress.c \
 	cli/series.c \
+	cli/schedule.c \
 	cli/set.c \
 	cli/spark.c \
 	cli/spec_file.c \

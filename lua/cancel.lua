@@ -1,4 +1,6 @@
 -- stoker_cancel <n> [actor] [reason]: at once when it does not run; else its runner is asked.
+
+local expect_can_cancel, job_cancel
 do
     local function cancel_running(q, j, actor, reason)
         if j.f.stop == 'cancel' then
@@ -22,29 +24,36 @@ do
         event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', actor, 'reason', reason)
     end
 
+    -- The types of what job_cancel writes, besides those of expect_queue_types.
+    function expect_can_cancel(q, j)
+        expect_type(q, 'zset', 'jobs:cancelled')
+        expect_type(q, 'list', 'history:' .. j.n)
+        if j.f.lane then
+            expect_type(q, 'stream', 'ready:' .. j.f.lane)
+        end
+        limits.expect(q, j)
+    end
+
+    -- Of a job that is not final.
+    function job_cancel(q, j, actor, reason)
+        local how = j.f.state == 'running' and cancel_running or cancel_idle
+        how(q, j, actor, reason)
+        job_save(q, j)
+    end
+
     local function cancel(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
         local n = want_job_number(args[1])
         local actor, reason = want_actor(args[2]), want_reason(args[3])
         expect_queue_types(q)
-        expect_type(q, 'zset', 'jobs:cancelled')
-        expect_type(q, 'list', 'history:' .. n)
         local j = job_load(q, n)
-        if j.f.lane then
-            expect_type(q, 'stream', 'ready:' .. j.f.lane)
+        expect_can_cancel(q, j)
+        if not job_is_final(j) then
+            job_cancel(q, j, actor, reason)
+        elseif j.f.state ~= 'cancelled' then
+            fail('CONFLICT', 'job %s %s already', job_id(q, n), job_state_words(j))
         end
-        limits.expect(q, j)
-        if job_is_final(j) then
-            if j.f.state ~= 'cancelled' then
-                fail('CONFLICT', 'job %s %s already', job_id(q, n), job_state_words(j))
-            end
-        elseif j.f.state == 'running' then
-            cancel_running(q, j, actor, reason)
-        else
-            cancel_idle(q, j, actor, reason)
-        end
-        job_save(q, j)
         queue_flush(q)
         return j.f.state
     end

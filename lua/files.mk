@@ -27,10 +27,13 @@ lua_SOURCES := \
 	lua/cancel.lua \
 	lua/corrupt.lua \
 	lua/retry.lua \
+	lua/schedule.lua \
+	lua/fire.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
 	lua/stats.lua \
-	lua/limits.lua
+	lua/limits.lua \
+	lua/schedules.lua

@@ -4,6 +4,7 @@ queue_SOURCES = \
 	queue/jobs.c \
 	queue/jobs_bulk.c \
 	queue/jobs_runner.c \
+	queue/jobs_schedules.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
@@ -19,6 +20,7 @@ queue_SOURCES = \
 	queue/redis_pubsub.c \
 	queue/redis_tls.c \
 	queue/redis_url.c \
+	queue/schedule.c \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c \

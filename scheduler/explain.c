@@ -63,6 +63,15 @@ static void explain_slot(const json_t *show, struct buf *why)
 	json_array_foreach(holders, i, id) buf_printf(why, "%s%s", i ? ", " : ": taken by ", json_string_value(id));
 }
 
+/* Its schedule lets it wait for the job before it. */
+static void explain_overlap(const json_t *show, const json_t *job, struct buf *why)
+{
+	const char *id = fields_text(show, "id");
+	const char *hyphen = strrchr(id, '-');
+	buf_printf(why, "waits for %.*s%" PRId64 " to end: the one before it of schedule %s",
+		   hyphen ? (int)(hyphen - id + 1) : 0, id, fields_int(job, "behind", 0), fields_text(job, "schedule"));
+}
+
 static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
 {
 	(void)workers;
@@ -70,6 +79,10 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	int64_t left = fields_int(job, "due_ms", 0) - fields_int(show, "now_ms", 0);
 	const char *reason = fields_text(job, "reason");
 	bool is_retry = strcmp(reason, "retry") == 0, is_limit = strcmp(reason, "limit") == 0;
+	if (strcmp(reason, "overlap") == 0) {
+		explain_overlap(show, job, why);
+		return;
+	}
 	if (is_limit && !fields_int(job, "due_ms", 0)) {
 		explain_slot(show, why);
 		return;
