@@ -1,5 +1,6 @@
 """Recurring jobs with real schedulers: each due time once, whatever is killed meanwhile."""
 import json
+import signal
 import time
 
 import pytest
@@ -56,6 +57,10 @@ def test_each_due_time_once_while_schedulers_and_redis_die(two):
         least = int(record(redis, names[0])["fired"]) + 1
         wait_until(lambda least=least: fired(least), what="the other one goes on")
         two.start_scheduler(i)
+    two.schedulers[1].signal(signal.SIGSTOP)  # what it knows gets old
+    least = int(record(redis, names[0])["fired"]) + 2
+    wait_until(lambda: fired(least), what="the other one goes on")
+    two.schedulers[1].signal(signal.SIGCONT)
     for i in (0, 1):  # for some due times there is nobody
         two.schedulers[i].kill()
     stopped = now_ms(redis)
