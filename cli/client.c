@@ -159,6 +159,12 @@ bool client_post(struct cli *cli, const char *path, const json_t *body, json_t *
 	return client_post_text(cli, path, &json, answer, err);
 }
 
+bool client_delete(struct cli *cli, const char *path, json_t **answer, struct error *err)
+{
+	struct http_call call = { .method = "DELETE", .path = path };
+	return client_json(cli, &call, answer, err);
+}
+
 static bool client_line(void *arg, const char *line, size_t len)
 {
 	struct client_stream *stream = arg;

@@ -44,6 +44,8 @@ bool client_stream(struct cli *cli, struct client_stream *stream, struct error *
  * was not there at the first try is a mistake to be told. */
 bool client_is_worth_waiting(const struct error *err, bool is_first_try);
 
+bool client_delete(struct cli *cli, const char *path, json_t **answer, struct error *err) MUST_CHECK;
+
 /* "/api/v1/jobs/<id><tail>"; false when id is none. To be freed. */
 char *client_job_path(const char *id, const char *tail, struct error *err) MUST_CHECK;
 /* Appends "?name=value" or "&name=value", encoded; nothing when value is NULL. */

@@ -64,6 +64,19 @@ static void show_times(const json_t *job, int64_t now_ms, struct buf *into)
 	show_line(into, "attempt", line);
 }
 
+/* "schedule nightly, due 2026-11-25 03:00:00 UTC": by the clock that all machines agree on. */
+static void show_schedule(const json_t *job, struct buf *into)
+{
+	const char *name = fields_text(job, "schedule");
+	char due[32];
+	char line[128];
+	if (!*name)
+		return;
+	text_utc(fields_int(job, "scheduled_ms", 0), due, sizeof due);
+	str_format(line, sizeof line, "schedule %s, due %s", name, due);
+	show_line(into, "fired by", line);
+}
+
 /* "200 of 2000, loss 2.71": how many there are is known of the shipped trainer. */
 static void show_progress(const json_t *shown, const json_t *job, struct buf *into)
 {
@@ -177,6 +190,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	int64_t now_ms = fields_int(shown, "now_ms", clock_wall_ms());
 	show_header(cli, shown, job, &frame->text);
 	show_times(job, now_ms, &frame->text);
+	show_schedule(job, &frame->text);
 	show_progress(shown, job, &frame->text);
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);

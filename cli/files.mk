@@ -16,6 +16,7 @@ cli_SOURCES := \
 	cli/cmd_queues.c \
 	cli/cmd_retry.c \
 	cli/cmd_rm.c \
+	cli/cmd_schedules.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
 	cli/cmd_up.c \
@@ -31,6 +32,7 @@ cli_SOURCES := \
 	cli/programs.c \
 	cli/progress.c \
 	cli/series.c \
+	cli/schedule.c \
 	cli/select.c \
 	cli/set.c \
 	cli/spark.c \

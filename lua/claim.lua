@@ -55,6 +55,9 @@ do
         if j.f.log_next or j.f.metric_next then -- a runner was there already, but did not live to renew
             append(answer, 'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1')
         end
+        if j.f.scheduled_ms then
+            append(answer, 'scheduled_ms', j.f.scheduled_ms)
+        end
         if summary then
             append(answer, 'resume', j.f.resume, 'checkpoint', summary)
         end
@@ -122,14 +125,15 @@ do
     local function job_of_entry(q, lane, id, n)
         local key = key_of(q, 'job:' .. (n or ''))
         local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token', 'unique_until', 'tenant')
+                                        'checkpoint', 'token', 'unique_until', 'tenant', 'scheduled_ms')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
         elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] then
             return job_find(q, n)
         end
-        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7]}}
+        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7],
+                            scheduled_ms = known[12] or nil}}
     end
 
     -- Claims up to `count` of one lane. Answers whether work is left there.

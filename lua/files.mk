@@ -35,10 +35,13 @@ lua_SOURCES := \
 	lua/update.lua \
 	lua/remove.lua \
 	lua/each.lua \
+	lua/schedule.lua \
+	lua/fire.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
 	lua/stats.lua \
-	lua/limits.lua
+	lua/limits.lua \
+	lua/schedules.lua

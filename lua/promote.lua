@@ -11,12 +11,15 @@ do
             due[i] = job_find(q, n) or job_of_fields(n, {})
             if due[i].f.state == 'waiting' and due[i].f.reason ~= 'held' then
                 expect_can_queue(q, due[i])
+                due[i].is_held = schedule_holds(q, due[i])
             end
         end
         local moved = 0
         for _, j in ipairs(due) do
             if j.f.state == 'waiting' and j.f.reason == 'held' then
                 append(q.batch.waiting, '+inf', j.n) -- the record rules over the index
+            elseif j.is_held then
+                append(q.batch.waiting, integer_text(q.now + SCHEDULE_HOLD_MS), j.n)
             elseif j.f.state == 'waiting' then
                 limits.ready(q, j, 'promote')
                 moved = moved + 1

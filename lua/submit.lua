@@ -147,6 +147,10 @@ do
         if values.queue and values.queue ~= q.name then
             fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
         end
+        if values['schedule.name'] then
+            fail('INVALID', 'schedule: this is a recurring job, not one to submit | FCALL stoker_schedule, POST ' ..
+                 '/api/v1/schedules or stoker submit takes it')
+        end
         local checked = submit_check(q, values)
         checked.text, checked.key, checked.hash = spec_text, key, hash
         return checked

@@ -5,6 +5,7 @@ queue_SOURCES = \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
 	queue/jobs_runner.c \
+	queue/jobs_schedules.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
@@ -20,6 +21,7 @@ queue_SOURCES = \
 	queue/redis_pubsub.c \
 	queue/redis_tls.c \
 	queue/redis_url.c \
+	queue/schedule.c \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c \

@@ -147,6 +147,48 @@ void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 
+/* ---- schedules: jobs that recur ---- */
+/* The spec has the section `schedule`; text: "created", "changed" or "unchanged". */
+void jobs_schedule(struct jobs *jobs, const char *queue, const char *spec_json, const char *actor, jobs_text_fn *fn,
+		   void *arg);
+void jobs_unschedule(struct jobs *jobs, const char *queue, const char *name, const char *actor, jobs_text_fn *fn,
+		     void *arg);
+void jobs_schedule_pause(struct jobs *jobs, const char *queue, const char *name, bool is_pause, const char *actor,
+			 jobs_text_fn *fn, void *arg);
+/* JSON: {"queue","schedules":[{fields}],"now_ms"}; {"queue","schedule":{fields},"spec":{…},"now_ms"}. */
+void jobs_schedules(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+void jobs_schedule_show(struct jobs *jobs, const char *queue, const char *name, jobs_text_fn *fn, void *arg);
+
+struct schedule_due { /* one that something is to be done about: queue/schedule.h decides what */
+	const char *name;
+	const char *revision;
+	const char *cron;
+	int64_t every_ms;
+	const char *zone;
+	const char *missed;
+	int64_t anchor_ms, from_ms, next_ms;
+};
+/* At most JOBS_DUE of them, behind the first offset ones. now_ms: of Redis; next_ms: until the first that is not due
+ * yet, -1: there is none. */
+enum { JOBS_DUE = 100 };
+typedef void jobs_due_fn(void *arg, int64_t now_ms, int64_t next_ms, const struct schedule_due *due, size_t count,
+			 const struct error *err);
+void jobs_due(struct jobs *jobs, const char *queue, int offset, jobs_due_fn *fn, void *arg);
+
+struct schedule_firing {
+	const char *name;
+	const char *revision;
+	int64_t expected_ms; /* the next due time as jobs_due told it */
+	int64_t due_ms;      /* 0: fire for none */
+	int64_t next_ms;
+};
+/* what: planned, fired (id is the job), skipped, missed; stale: somebody else was faster; early: by Redis' clock. */
+typedef void jobs_fired_fn(void *arg, const char *what, const char *id, int64_t next_ms, const struct error *err);
+void jobs_fire(struct jobs *jobs, const char *queue, const struct schedule_firing *firing, jobs_fired_fn *fn,
+	       void *arg);
+void jobs_schedule_refuse(struct jobs *jobs, const char *queue, const char *name, const char *revision,
+			  const char *error, jobs_text_fn *fn, void *arg);
+
 /* ---- workers ---- */
 typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
@@ -166,6 +208,7 @@ struct claim {
 	size_t spec_len;
 	const char *resume;     /* checkpoint id; NULL: cold start */
 	const char *checkpoint; /* its summary JSON; NULL likewise */
+	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
 };
 struct claim_request {
 	const char *queue;

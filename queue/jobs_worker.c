@@ -97,6 +97,8 @@ static bool jobs_claim_field(struct claim *claim, const char *name, const struct
 		return jobs_reply_number(value, &claim->attempt);
 	if (strcmp(name, "lease_ms") == 0)
 		return jobs_reply_number(value, &claim->lease_ms);
+	if (strcmp(name, "scheduled_ms") == 0)
+		return jobs_reply_number(value, &claim->scheduled_ms);
 	if (strcmp(name, "cpus") == 0)
 		return jobs_reply_number(value, &claim->cpus);
 	if (strcmp(name, "gpus") == 0)

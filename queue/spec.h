@@ -21,6 +21,8 @@ enum spec_backend { BACKEND_COMMAND, BACKEND_TINYGRAD };
 enum spec_on_partition { PARTITION_CONTINUE, PARTITION_STOP };
 enum spec_until { UNTIL_FINISHED, UNTIL_STARTED, UNTIL_EXPIRED };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
+enum spec_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE };
+enum spec_missed { MISSED_SKIP, MISSED_ONCE, MISSED_ALL };
 
 struct spec_pair {
 	char *key;
@@ -104,6 +106,14 @@ struct spec {
 		bool parse;  /* read metrics from stdout lines; default true */
 		char *watch; /* name whose values must be finite; default "loss" */
 	} metrics;
+	struct {
+		char *name; /* NULL: there is no such section, this is one job */
+		char *cron; /* NULL: every_ms counts */
+		int64_t every_ms;
+		char *zone; /* NULL: UTC */
+		enum spec_overlap overlap;
+		enum spec_missed missed;
+	} schedule;
 	char *train_json; /* the `train` section as canonical JSON, for the tinygrad trainer; NULL: none */
 };
 

@@ -85,6 +85,8 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	spec_lua_condition(&row->when, row->is_required);
 	if (row->at_least)
 		spec_lua_text("at_least", row->at_least);
+	if (row->needs)
+		spec_lua_text("needs", row->needs);
 	spec_lua_standard(row);
 	spec_lua_text("expected", buf_text(&expected));
 	fputs(" },\n", stdout);
@@ -125,6 +127,8 @@ void spec_print_lua(void)
 		spec_show_known(s, &known);
 		printf("\t\t{ name = \"%s\",", s->name);
 		spec_lua_condition(&s->when, s->is_required);
+		if (s->one_of[0])
+			printf(" one_of = { \"%s\", \"%s\" },", s->one_of[0], s->one_of[1]);
 		spec_lua_text("known", buf_text(&known));
 		spec_lua_keys(s);
 		fputs(" rows = {\n", stdout);

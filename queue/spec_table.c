@@ -42,6 +42,12 @@ static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = tr
 static const struct spec_grammar spec_file = { "[^%z]*", 1, 4096, .expected = "a path" };
 static const struct spec_grammar spec_checkpoint = { "[0-9]+[-][0-9]+", 3, 40, .word = "latest",
 						     .expected = "latest or a checkpoint id like 2-1" };
+static const struct spec_grammar spec_schedule_name = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 64,
+							.expected = "a name (letters, digits, . _ -, at most 64)" };
+static const struct spec_grammar spec_cron = { "[A-Za-z0-9@*,/ -]+", 1, 256,
+					       .expected = "a cron expression like \"30 2 * * MON-FRI\" or @daily" };
+static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64,
+					       .expected = "a time zone like Europe/Berlin" };
 
 /* ---- the keys ---- */
 
@@ -210,6 +216,24 @@ static const struct spec_row spec_train[] = {
 	  .help = "let tinygrad tune its kernels: each step is up to twice as fast, each start half a minute longer" },
 };
 
+static const struct spec_row spec_schedule[] = {
+	{ "name", SPEC_TEXT, FIELD(schedule.name), .text = &spec_schedule_name, .is_required = true,
+	  .help = "what it is called in its queue; the same name again changes it" },
+	{ "cron", SPEC_TEXT, FIELD(schedule.cron), .text = &spec_cron,
+	  .help = "when it is due: minute, hour, day of the month, month, day of the week; or @hourly, @daily, "
+		  "@weekly, "
+		  "@monthly, @yearly" },
+	{ "every", SPEC_DURATION, FIELD(schedule.every_ms), .min = 1000, .max = 365 * DAY,
+	  .help = "instead: so often, counted from when this was first said" },
+	{ "zone", SPEC_TEXT, FIELD(schedule.zone), .text = &spec_zone, .needs = "cron",
+	  .help = "the time zone of `cron`, by its IANA name; left out: UTC" },
+	{ "overlap", SPEC_CHOICE, FIELD(schedule.overlap), "skip", .choices = "skip|queue|replace",
+	  .help = "when it is due and its last job has not ended: leave this one out, let it wait until that one has "
+		  "ended, or cancel that one and then start" },
+	{ "missed", SPEC_CHOICE, FIELD(schedule.missed), "once", .choices = "skip|once|all",
+	  .help = "due times that passed while no scheduler ran: none of them, the newest, or each (the newest 100)" },
+};
+
 #define ROWS(table) table, ARRAY_LEN(table)
 const struct spec_section spec_sections[] = {
 	{ "", ROWS(spec_top), .help = "What to run, and how it is treated." },
@@ -223,6 +247,9 @@ const struct spec_section spec_sections[] = {
 	{ "metrics", ROWS(spec_metrics), .help = "What is read from the output." },
 	{ "train", ROWS(spec_train), .when = { "backend", "tinygrad" }, .is_required = true,
 	  .help = "The model, its data and its training, for the trainer that stoker ships." },
+	{ "schedule", ROWS(spec_schedule), .one_of = { "cron", "every" },
+	  .help = "Makes it a recurring job ([schedules.md](schedules.md)): not submitted now, but whenever it is "
+		  "due." },
 };
 const size_t spec_section_count = ARRAY_LEN(spec_sections);
 

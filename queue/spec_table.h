@@ -13,10 +13,12 @@
  *        its rows in table order: the value, then what is in it: list items in
  *        their order, of a map's names and values the smallest name that fails;
  *   3. for each section and then its rows in table order: given though its
- *      condition (when) does not hold, missing though required, below at_least.
+ *      condition (when) does not hold, missing though required; none or both of
+ *      one_of; given without what it needs, below at_least.
  *
  * Sentences: "<path>: expected <expected>, got <value>", "<path>: unknown key; known
- * here: <known>", "<path>: only when <path> is <word>", "<path>: required[ when …]".
+ * here: <known>", "<path>: only when <path> is <word>", "<path>: required[ when …]",
+ * "<path>: expected <key> or <key>, got neither|both", "<path>: only with <key>".
  * <expected> and <known> are made here once and printed for Lua, too.
  *
  * <value> is shown so (spec_show_value): null, true, false; an integer below 10^15 with
@@ -75,6 +77,7 @@ struct spec_row {
 	struct spec_condition when;       /* else the key must not be given */
 	bool is_required;                 /* when its condition holds */
 	const char *at_least;             /* path of the row that this may not fall below */
+	const char *needs;                /* key of the section without which this must not be given */
 	const char *help;
 };
 
@@ -84,6 +87,7 @@ struct spec_section {
 	size_t count;
 	struct spec_condition when;
 	bool is_required;
+	const char *one_of[2]; /* keys of it: exactly one is given */
 	const char *help;
 };
 

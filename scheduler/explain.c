@@ -72,6 +72,15 @@ static void explain_held(const json_t *job, struct buf *why)
 		buf_printf(why, ": %s", reason);
 }
 
+/* Its schedule lets it wait for the job before it. */
+static void explain_overlap(const json_t *show, const json_t *job, struct buf *why)
+{
+	const char *id = fields_text(show, "id");
+	const char *hyphen = strrchr(id, '-');
+	buf_printf(why, "waits for %.*s%" PRId64 " to end: the one before it of schedule %s",
+		   hyphen ? (int)(hyphen - id + 1) : 0, id, fields_int(job, "behind", 0), fields_text(job, "schedule"));
+}
+
 static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
 {
 	(void)workers;
@@ -81,6 +90,10 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	bool is_retry = strcmp(reason, "retry") == 0, is_limit = strcmp(reason, "limit") == 0;
 	if (strcmp(reason, "held") == 0) {
 		explain_held(job, why);
+		return;
+	}
+	if (strcmp(reason, "overlap") == 0) {
+		explain_overlap(show, job, why);
 		return;
 	}
 	if (is_limit && !fields_int(job, "due_ms", 0)) {

@@ -8,6 +8,7 @@ scheduler_SOURCES := \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
+	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
 	scheduler/doctor.c \
@@ -17,6 +18,7 @@ scheduler_SOURCES := \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
 	scheduler/points.c \
+	scheduler/schedules.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
 	scheduler/ticker.c

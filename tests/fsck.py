@@ -60,6 +60,7 @@ class Queue:
         self.check_indexes()
         self.check_slots()
         self.check_counts(entries)
+        self.check_schedules()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
@@ -67,10 +68,12 @@ class Queue:
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
-                    "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash"}
+                    "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
+                    "schedules": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
-                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string"}
+                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
+                 "schedule": "hash", "schedule-spec": "string"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -210,6 +213,35 @@ class Queue:
         for (lane, entry), (n, _) in entries.items():
             if n not in self.jobs:
                 self.say("ready:%s %s names job %s, which is not there", lane, entry, n)
+
+    def check_schedules(self):
+        """Each has its rule, its spec and its place by the next due time; due times and jobs are used once."""
+        index = self.index("schedules")
+        for short in self.types:
+            kind, _, name = short.partition(":")
+            if kind in ("schedule", "schedule-spec") and name not in index:
+                self.say("%s is not in schedules", short)
+        for name, score in index.items():
+            s = self.data.get("schedule:" + name)
+            if not s or "schedule-spec:" + name not in self.types:
+                self.say("schedule %s has no record or no spec", name)
+                continue
+            wanted = float("inf") if "paused_ms" in s or "error" in s else float(s["next_ms"])
+            if score != wanted:
+                self.say("schedule %s stands at %s, its next due time is %s", name, score, wanted)
+            if ("cron" in s) == ("every_ms" in s):
+                self.say("schedule %s has %s", name, sorted(s))
+            if int(s.get("last_job", 0)) > int(self.meta.get("next", 0)):
+                self.say("schedule %s made job %s, which is not there yet", name, s["last_job"])
+            if s.get("last_ms") and int(s["next_ms"]) and int(s["next_ms"]) <= int(s["last_ms"]):
+                self.say("schedule %s is due at %s again", name, s["next_ms"])
+        fired = [(job["schedule"], job["scheduled_ms"]) for job in self.jobs.values()
+                 if "schedule" in job and "retry_of" not in job]
+        for one in {one for one in fired if fired.count(one) > 1}:
+            self.say("schedule %s fired twice for %s", *one)
+        for n, job in self.jobs.items():
+            if job.get("reason") == "overlap" and ("behind" not in job or job["state"] != "waiting"):
+                self.say("%s job %s waits for no job before it", job["state"], n)
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

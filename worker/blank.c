@@ -55,8 +55,8 @@ static bool blank_folder(int at, const char *folder, const char *name)
 {
 	struct stat st;
 	CLEANUP(free_p) char *path = mem_printf("%s/%s", folder, name);
-	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
-	    (st.st_mode & 07777) != 0700 || st.st_uid != geteuid())
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || (st.st_mode & 07777) != 0700 ||
+	    st.st_uid != geteuid())
 		return false;
 	blank_empty(path);
 	return blank_count(path) == 0;

@@ -42,6 +42,10 @@ static void program_environment(const struct runner *r, const struct launch *lau
 	program_set_number(e, "STOKER_ATTEMPT", r->record->attempt);
 	environment_set(e, "STOKER_CHECKPOINT_DIR", r->checkpoint_dir);
 	environment_set(e, "STOKER_OUTPUT_DIR", r->output_dir);
+	if (r->record->scheduled_ms > 0 && r->spec.schedule.name) {
+		environment_set(e, "STOKER_SCHEDULE", r->spec.schedule.name);
+		program_set_number(e, "STOKER_DUE_MS", r->record->scheduled_ms);
+	}
 	program_set_number(e, "STOKER_CONTROL_FD", PROGRAM_CONTROL_FD);
 	if (r->resume_path) {
 		environment_set(e, "STOKER_RESUME", r->resume_path);

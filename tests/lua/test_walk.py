@@ -27,7 +27,7 @@ class Walk:
     def __init__(self, queue, seed):
         self.q, self.random = queue, random.Random(seed)
         self.claims, self.ended, self.tokens, self.calls, self.final = [], {}, {}, [], {}
-        self.seqs, self.lines = {}, {}
+        self.seqs, self.lines, self.due = {}, {}, 0
         self.paused = "resume"
 
     def pick(self, items):
@@ -59,7 +59,7 @@ class Walk:
             again = self.send(function, args)
             self.calls.append(("again", function))
             if function in ("finish", "checkpoint", "cancel", "corrupt", "claim", "pause", "hold", "release",
-                            "remove"):
+                            "remove") or (function == "fire" and args[3]):
                 assert again == answer, "sent again: the same answer"
                 assert self.q.redis.xlen(self.q.key("events")) == events, "sent again: nothing happens"
 
@@ -251,13 +251,48 @@ def each(walk):
     return "each", (name, walk.pick(["", "queued", "waiting,failed"]), "ada", extra, *numbers)
 
 
+@action(2)
+def schedule(walk):
+    overlap, when = walk.pick(["skip", "queue", "replace"]), walk.pick([{"cron": "* * * * *"}, {"every": 60}])
+    rule = {"name": walk.pick(["a", "b"]), "overlap": overlap, **when}
+    return "schedule", (json.dumps({"command": ["x"], "lease": "1s", "schedule": rule}),)
+
+
+@action(1)
+def unschedule(walk):
+    return "unschedule", (walk.pick(["a", "b"]),)
+
+
+@action(2)
+def schedule_pause(walk):
+    return "schedule_pause", (walk.pick(["a", "b"]), walk.pick(["pause", "resume", "resume"]))
+
+
+@action(1)
+def schedule_refuse(walk):
+    name = walk.pick(["a", "b"])
+    return "schedule_refuse", (name, walk.q.redis.hget(walk.q.key("schedule:" + name), "revision") or "1", "why")
+
+
+@action(6)
+def fire(walk):
+    """As a scheduler would, or as one that looked at it earlier: due times count up by the millisecond."""
+    name = walk.pick(["a", "b"])
+    s = walk.q.redis.hgetall(walk.q.key("schedule:" + name)) or {"revision": "1", "next_ms": "5"}
+    expected = int(s["next_ms"]) - (walk.random.random() < 0.2)
+    due = expected + walk.pick([0, 0, 3]) if expected > 0 and walk.random.random() < 0.9 else 0
+    walk.due = following = max(expected, due, walk.due) + walk.random.randrange(1, 5)
+    return "fire", (name, s["revision"], max(expected, 0), due, following)
+
+
 @action(1)
 def prune(walk):
     return "prune", ()
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune)}
+                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
+                                   schedule, unschedule, schedule_pause, schedule_refuse, fire)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

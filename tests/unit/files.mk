@@ -29,6 +29,7 @@ unit_TESTS := \
 	test_metric_lines \
 	test_jobs \
 	test_jobs_run \
+	test_jobs_schedules \
 	test_names \
 	test_output \
 	test_points \
@@ -39,6 +40,7 @@ unit_TESTS := \
 	test_redis_url \
 	test_restore \
 	test_run \
+	test_schedule \
 	test_spec \
 	test_state \
 	test_store \

@@ -22,10 +22,14 @@ struct fixture {
 
 static int setup(void **state)
 {
-	static const char *const folders[] = { "blank",		  "finished",		     "finished/a-1",
-					       "finished/a-1/work", "finished/a-1/checkpoints", "finished/a-1/output" };
-	static const char *const files[] = { "lock", "run.json", "pid", "spool.log", "metrics.jsonl", "lease", "work/w",
-					     "checkpoints/c", "output/o" };
+	static const char *const folders[] = { "blank",
+					       "finished",
+					       "finished/a-1",
+					       "finished/a-1/work",
+					       "finished/a-1/checkpoints",
+					       "finished/a-1/output" };
+	static const char *const files[] = { "lock",  "run.json", "pid",           "spool.log", "metrics.jsonl",
+					     "lease", "work/w",   "checkpoints/c", "output/o" };
 	struct fixture *f = mem_alloc(sizeof *f);
 	f->top = folder_make();
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {

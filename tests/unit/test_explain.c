@@ -51,6 +51,8 @@ static const struct {
 	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0,'reserved':'node-2'"), "[" WORKER("node-2", 4, 2, 3, 0) "]",
 	  "node-2 takes no more small jobs, so that it fits there" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'overlap','due_ms':'99000','behind':'7','schedule':'nightly'"), NULL,
+	  "waits for gpu-7 to end: the one before it of schedule nightly" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",

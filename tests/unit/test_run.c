@@ -142,7 +142,8 @@ static const struct claim gpu_claim = { .ref = { .queue = "gpu", .n = 42, .uid =
 					.spec_json = "{\"name\":\"\xc3\xa4\"}xx",
 					.spec_len = 13,
 					.resume = "1-1",
-					.checkpoint = "{}" };
+					.checkpoint = "{}",
+					.scheduled_ms = 1795647454356 };
 
 /* Made in a fresh state folder (*top); the caller removes it. */
 static char *run_make(char **top, struct run_record *record, int *lock)
@@ -175,6 +176,7 @@ static void test_run_record(void **state)
 	assert_string_equal(back.boot, record.boot);
 	assert_int_equal(back.grant.gpus, record.grant.gpus);
 	assert_int_equal(back.claimed_boot_ms, 777);
+	assert_int_equal(back.scheduled_ms, 1795647454356);
 
 	struct run_pid runner = { 100, 5 }, program = { 101, 6 }, r, p;
 	run_pids_read(folder, &r, &p);
