@@ -31,6 +31,7 @@ cli_SOURCES := \
 	cli/log_print.c \
 	cli/programs.c \
 	cli/progress.c \
+	cli/queue_limits.c \
 	cli/series.c \
 	cli/schedule.c \
 	cli/select.c \

@@ -92,6 +92,9 @@ struct queue_limits {
 };
 void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
 		jobs_text_fn *fn, void *arg);
+/* weight: a decimal number. text is "ok". */
+void jobs_share(struct jobs *jobs, const char *queue, const char *tenant, const char *weight, const char *actor,
+		jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
 /* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that

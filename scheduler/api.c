@@ -41,6 +41,8 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
 	{ "POST", API "/queues/{id}/drain", api_drain, "take no more jobs", true },
 	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
+	{ "POST", API "/queues/{id}/limits", api_limit_queue, "how many run at once, and start in a time", true },
+	{ "POST", API "/queues/{id}/shares", api_share, "the weight of a tenant", true },
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 

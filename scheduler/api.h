@@ -79,6 +79,8 @@ void api_bulk(struct api_call *call, const struct http_request *request);
 
 /* A text of the body: absent is "". */
 bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err);
+/* A count of the body, from 0: absent is otherwise. */
+bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number, struct error *err);
 
 /* jobs_text_fn: answers {"id","state"} with the text as the state. */
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
@@ -88,6 +90,7 @@ http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c 
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
 http_handler_fn api_hold, api_release, api_update, api_remove;  /* api_control.c */
 http_handler_fn api_pause, api_drain, api_resume;               /* api_control.c */
+http_handler_fn api_limit_queue, api_share;                     /* api_control.c */
 http_handler_fn api_each;                                       /* api_each.c */
 http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules.c */
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;

@@ -113,9 +113,7 @@ static void api_on_retried(void *arg, const char *text, size_t len, const struct
 		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
 }
 
-/* A count of the body: absent is otherwise. */
-static bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number,
-			 struct error *err)
+bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number, struct error *err)
 {
 	const json_t *value = json_object_get(call->body, name);
 	*number = value ? json_integer_value(value) : otherwise;
