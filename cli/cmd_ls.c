@@ -16,6 +16,7 @@ struct ls_options {
 	const char *state;
 	int64_t limit;
 	bool watch;
+	bool only_ids;
 };
 
 /* One page after cursor. */
@@ -129,10 +130,23 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 	return true;
 }
 
+static bool ls_print_ids(struct cli *cli, const struct ls_options *o, struct error *err)
+{
+	json_auto_t *answer = NULL;
+	if (!ls_fetch(cli, o, &answer, err))
+		return false;
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(answer, "jobs"), i, job) puts(fields_text(job, "id"));
+	return true;
+}
+
 static bool ls_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	(void)words;
 	const struct ls_options *o = options;
+	if (o->only_ids)
+		return ls_print_ids(cli, o, err);
 	if (!cli->common.json)
 		return o->watch ? watch_run(cli, ls_frame, (void *)o, err) : watch_once(cli, ls_frame, (void *)o, err);
 	json_auto_t *answer = NULL;
@@ -148,6 +162,8 @@ static const struct arg_row ls_rows[] = {
 	  "waiting, queued, running, succeeded, failed or cancelled", 0 },
 	{ "limit", 'n', ARG_INT, offsetof(struct ls_options, limit), "N", "at most so many (50)", 1 },
 	{ "watch", 'w', ARG_FLAG, offsetof(struct ls_options, watch), NULL, "go on, once a second", 0 },
+	{ "ids", 0, ARG_FLAG, offsetof(struct ls_options, only_ids), NULL,
+	  "only the ids, one a line: for other programs", 0 },
 };
 
 const struct command cmd_ls = {

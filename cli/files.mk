@@ -4,6 +4,7 @@ cli_SOURCES := \
 	cli/client.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
+	cli/cmd_completion.c \
 	cli/cmd_config.c \
 	cli/cmd_corrupt.c \
 	cli/cmd_doctor.c \
