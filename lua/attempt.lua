@@ -5,9 +5,15 @@ local function attempt_jitter(j)
     return tonumber(hash:sub(1, 8), 16) / 4294967295 * 2 - 1 -- -1 to 1, the same however often it is asked
 end
 
--- base, doubled with each time, up to the most; then spread by the jitter.
+-- base, growing with each time, up to the most; then spread by the jitter.
 local function attempt_backoff_ms(j, backoff, times)
-    local delay_ms = math.min(backoff.base_ms * 2 ^ math.min(times - 1, 40), backoff.most_ms)
+    local factor = 1
+    if backoff.growth == 'exponential' then
+        factor = 2 ^ math.min(times - 1, 40)
+    elseif backoff.growth == 'linear' then
+        factor = times
+    end
+    local delay_ms = math.min(backoff.base_ms * factor, backoff.most_ms)
     return math.floor(delay_ms * (1 + backoff.jitter * attempt_jitter(j)))
 end
 
