@@ -60,7 +60,7 @@ local function attempt_lost(q, j, actor)
         local why = 'lost %d times in a row without a new checkpoint (retry.max_lost is %d); the last time: %s'
         return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX))
     end
-    job_queue(q, j, 'lose', '!front', 'lost')
+    job_queue(q, j, 'lose', lane_elsewhere(j) or '!front', 'lost')
     event_note(q, j, 'job.lost', 'state', 'queued', 'cause', 'lost', 'actor', actor, 'worker', j.f.worker, 'error',
                j.f.error)
 end
@@ -111,10 +111,16 @@ local function attempt_end(q, j, reported, detail, actor)
     job_set(j, 'exit', detail.exit)
     job_set(j, 'signal', detail.signal)
     job_set(j, 'ran_ms', job_number(j, 'ran_ms') + ran_ms)
+    job_set(j, 'step', detail.step or j.f.step)
+    job_set(j, 'total', detail.total or j.f.total)
     attempt_close_recovery(q, j, cause)
     job_set(j, 'recover_ms', ran_ms)
     if cause == 'succeeded' then
         job_settle(q, j, 'succeed')
+        if detail.result then
+            append(q.batch.specs, key_of(q, 'result:' .. j.n), detail.result)
+            job_set(j, 'result_bytes', #detail.result)
+        end
         event_say(q, j, 'job.succeeded', 'state', 'succeeded', 'worker', j.f.worker)
     elseif cause == 'cancelled' then
         job_settle(q, j, 'cancel')
@@ -149,6 +155,10 @@ local function attempt_expect_types(q, j, cause)
     end
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!front'))
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!held'))
+    if j.f.elsewhere_ms then
+        expect_type(q, 'stream', 'ready:' .. lane_name(j, j.f.worker and '!not@' .. j.f.worker))
+        expect_type(q, 'zset', 'elsewhere')
+    end
     expect_type(q, 'zset', 'wake:' .. j.f.class)
     expect_type(q, 'hash', 'classes')
 end
