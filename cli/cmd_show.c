@@ -12,7 +12,7 @@
 #include "lib/utf8.h"
 
 #define SHOW_RESULT_BYTES 200
-#define SHOW_HISTORY 5 /* of the newest entries */
+#define SHOW_HISTORY      5 /* of the newest entries */
 
 struct show_options {
 	bool watch;

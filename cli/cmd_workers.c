@@ -58,6 +58,7 @@ static bool workers_tell(struct cli *cli, const struct workers_options *o, const
 {
 	const char *what = words->items[0], *id = words->items[1];
 	CLEANUP(buf) struct buf path;
+	buf_init(&path, 4096);
 	if (strcmp(what, "drain") != 0 && strcmp(what, "resume") != 0)
 		return error_set(err, ERR_INPUT, "stoker workers drain ID, or stoker workers resume ID",
 				 "workers: expected drain or resume, got \"%s\"", what);
@@ -65,7 +66,6 @@ static bool workers_tell(struct cli *cli, const struct workers_options *o, const
 		return error_set(err, ERR_INPUT, "stoker workers lists them", "workers %s: name a worker", what);
 	if (!*id || strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(id))
 		return error_set(err, ERR_INPUT, "stoker workers lists them", "\"%s\" is no name of a worker", id);
-	buf_init(&path, 4096);
 	buf_printf(&path, "/api/v1/workers/%s/%s", id, what);
 	client_query(&path, "queue", o->queue);
 	json_auto_t *body = json_object();
@@ -128,7 +128,8 @@ const struct command cmd_workers = {
 	.summary = "lists the workers, what they have and what they run; drains and resumes them",
 	.text = "A worker that is drained claims no more, and what runs there may end. So does one that drains itself "
 		"because\n"
-		"several jobs in a row died soon after their start (its options breaker and breaker-time): WHY says so. "
+		"several jobs in a row died soon after their start (its options breaker and breaker-time): WHY says "
+		"so. "
 		"resume\n"
 		"lets either go on.",
 	.options = CLI_ROWS(workers_rows),

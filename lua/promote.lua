@@ -7,7 +7,8 @@ do
         if expect_type(q, 'zset', 'elsewhere') == 0 then
             return due
         end
-        for i, n in ipairs(call('ZRANGEBYSCORE', key_of(q, 'elsewhere'), '-inf', integer_text(q.now), 'LIMIT', 0, limit)) do
+        local numbers = call('ZRANGEBYSCORE', key_of(q, 'elsewhere'), '-inf', q.now_text, 'LIMIT', 0, limit)
+        for i, n in ipairs(numbers) do
             due[i] = job_find(q, n) or job_of_fields(n, {})
             if due[i].f.state == 'queued' then
                 expect_can_queue(q, due[i])

@@ -50,7 +50,7 @@ do
         return tree
     end
 
-    -- Any JSON value, kept as the text that it is and shown inside other JSON: what a strict reader would refuse is not.
+    -- Any JSON value, as a text that is kept and shown inside other JSON: a strict reader must take it.
     function want_json(text, what)
         want_utf8(text, what)
         spec_check_strict(what, text .. ' ', spec_decode(what, text))

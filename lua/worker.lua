@@ -61,7 +61,8 @@ do
     -- A worker of this queue that was heard of, by its record.
     local function want_known(q, id)
         expect_type(q, 'stream', 'events')
-        if expect_type(q, 'hash', 'worker:' .. id) == 0 or not call('ZSCORE', key_of(q, 'workers'), id) then
+        expect_type(q, 'hash', 'worker:' .. id)
+        if not call('ZSCORE', key_of(q, 'workers'), id) then
             fail('NOTFOUND', 'no worker %s serves queue %s | stoker workers', id, q.name)
         end
         return key_of(q, 'worker:' .. id)

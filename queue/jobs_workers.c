@@ -18,8 +18,7 @@ static void jobs_decode_worker_state(struct jobs_call *call, const struct redisR
 static void jobs_tell_worker(struct jobs *jobs, const char *function, const char *queue, const char *worker,
 			     const char *const *words, size_t count, jobs_text_fn *fn, void *arg)
 {
-	struct jobs_call *call =
-		jobs_call_new(jobs, function, queue, jobs_decode_worker_state, (jobs_any_fn *)fn, arg);
+	struct jobs_call *call = jobs_call_new(jobs, function, queue, jobs_decode_worker_state, (jobs_any_fn *)fn, arg);
 	call->kept = jobs_json_text(worker, strlen(worker));
 	jobs_arg(call, worker);
 	for (size_t i = 0; i < count; i++)

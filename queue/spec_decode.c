@@ -15,7 +15,8 @@ static struct spec_list spec_list_of(const json_t *value)
 		return list;
 	list.items = mem_alloc(json_array_size(value) * sizeof *list.items);
 	json_array_foreach(value, i, item) list.items[list.count++] =
-		json_is_string(item) ? mem_strdup(json_string_value(item)) : mem_printf("%.0f", json_number_value(item));
+		json_is_string(item) ? mem_strdup(json_string_value(item))
+				     : mem_printf("%.0f", json_number_value(item));
 	return list;
 }
 

@@ -51,7 +51,9 @@ static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64
 
 /* A shell says a death by a signal as 128 and its number: so either way of writing it means both. */
 static const struct spec_grammar spec_exit = {
-	NULL, 0, 0,
+	NULL,
+	0,
+	0,
 	.words = "SIGHUP|SIGINT|SIGQUIT|SIGILL|SIGTRAP|SIGABRT|SIGBUS|SIGFPE|SIGKILL|SIGUSR1|SIGSEGV|SIGUSR2|SIGPIPE|"
 		 "SIGALRM|SIGTERM|SIGXCPU|SIGXFSZ|SIGSYS",
 	.whole_max = 255,
@@ -168,7 +170,8 @@ static const struct spec_row spec_retry[] = {
 	  .help = "it fails after so many lost attempts in a row without a new checkpoint" },
 	BACKOFF_ROWS(retry),
 	{ "on_exit", SPEC_LIST, FIELD(retry.on_exit), .max = 64, .text = &spec_exit,
-	  .help = "only after one of these ends of the program; a signal is also 128 and its number. What is named here "
+	  .help = "only after one of these ends of the program; a signal is also 128 and its number. What is named "
+		  "here "
 		  "is tried again even if it is 65 or 78. None: after any other" },
 	{ "never_on_exit", SPEC_LIST, FIELD(retry.never_on_exit), .max = 64, .text = &spec_exit,
 	  .help = "not after one of these: it fails at once" },
@@ -178,7 +181,8 @@ static const struct spec_row spec_retry[] = {
 	{ "never_on_output", SPEC_LIST, FIELD(retry.never_on_output), .max = 32, .text = &spec_found,
 	  .help = "not when one of these stands there: it fails at once" },
 	{ "elsewhere", SPEC_DURATION, FIELD(retry.elsewhere_ms), "0s", .max = DAY,
-	  .help = "not again on the worker where it ended badly, unless no other has taken it for so long; 0s: anywhere" },
+	  .help = "not again on the worker where it ended badly, unless no other has taken it for so long; 0s: "
+		  "anywhere" },
 };
 
 static const struct spec_row spec_recovery[] = {

@@ -82,8 +82,9 @@ static void explain_count_worker(struct explain_crew *crew, const json_t *worker
 	if (fields_is(worker, "state", "draining") || fields_is(worker, "drain", "1")) {
 		const char *why = fields_text(worker, "why");
 		crew->draining++;
-		crew->drained = *why ? why : *fields_text(worker, "drain_reason") ? fields_text(worker, "drain_reason")
-										 : crew->drained;
+		crew->drained = *why                                   ? why
+				: *fields_text(worker, "drain_reason") ? fields_text(worker, "drain_reason")
+								       : crew->drained;
 		return;
 	}
 	json_auto_t *capacity = fields_json(worker, "capacity");

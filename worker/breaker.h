@@ -24,7 +24,7 @@ enum run_end {
 /* cause: of stoker_finish. */
 enum run_end breaker_judge(const char *cause, int64_t ran_ms, int64_t soon_ms);
 
-struct breaker { /* all zero at the start, but for limit */
+struct breaker {       /* all zero at the start, but for limit */
 	int64_t limit; /* jobs in a row, at most BREAKER_MAX; 0: off */
 	size_t count;
 	char jobs[BREAKER_MAX][96]; /* that died in a row */

@@ -28,10 +28,10 @@ struct outcome_input {
 	const char *why;       /* of the stop: a sentence, or "" */
 	bool was_started;
 	struct child_exit how;
-	bool said_done;      /* {"t":"done"}: it had finished its work */
-	bool said_corrupted; /* {"t":"corrupted"} */
-	const char *failure; /* why it could not be started; "" */
-	bool is_permanent;   /* the failure can never go away */
+	bool said_done;          /* {"t":"done"}: it had finished its work */
+	bool said_corrupted;     /* {"t":"corrupted"} */
+	const char *failure;     /* why it could not be started; "" */
+	bool is_permanent;       /* the failure can never go away */
 	const struct spec *spec; /* its rules on what to retry; NULL: none */
 	const char *tail;        /* the end of its output, for them (worker/retry_rules.h) */
 	size_t tail_len;

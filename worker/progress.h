@@ -20,7 +20,7 @@ struct progress_report {
 	int64_t step;
 };
 
-struct progress { /* all zero at the start */
+struct progress {      /* all zero at the start */
 	int64_t total; /* 0: not known */
 	int64_t gap_ms;
 	size_t count;

@@ -66,6 +66,7 @@ bool result_take(const char *text, size_t len, struct buf *into, struct error *e
 {
 	json_error_t at;
 	CLEANUP(buf) struct buf quoted;
+	buf_init(&quoted, 2 * RESULT_MAX_BYTES);
 	for (; len && result_is_space(*text); len--)
 		text++;
 	while (len && result_is_space(text[len - 1]))
@@ -73,7 +74,6 @@ bool result_take(const char *text, size_t len, struct buf *into, struct error *e
 	if (len > RESULT_MAX_BYTES)
 		return error_set(err, ERR_INPUT, "put large data into files in STOKER_OUTPUT_DIR",
 				 "it has %zu bytes, at most %d are kept", len, RESULT_MAX_BYTES);
-	buf_init(&quoted, 2 * RESULT_MAX_BYTES);
 	result_quote_nonfinite(text, len, &quoted);
 	if (quoted.len > RESULT_MAX_BYTES)
 		return error_set(err, ERR_INPUT, NULL, "it has more than %d bytes", RESULT_MAX_BYTES);
@@ -102,8 +102,8 @@ static bool result_load(int fd, char *text, size_t size, size_t *len, struct err
 			return true;
 		*len += (size_t)got;
 	}
-	return error_set(err, ERR_INPUT, "put large data into files in STOKER_OUTPUT_DIR",
-			 "it has more than %d bytes", RESULT_MAX_BYTES);
+	return error_set(err, ERR_INPUT, "put large data into files in STOKER_OUTPUT_DIR", "it has more than %d bytes",
+			 RESULT_MAX_BYTES);
 }
 
 bool result_read(const char *path, struct buf *into, struct error *err)

@@ -41,7 +41,8 @@ struct runner_task {
 /* The signals that the runner listens for: to be blocked when it is forked. */
 void runner_signals(sigset_t *set);
 
-/* The whole life of a runner; its answer is the exit status: an enum run_end, or 1: it could not do its work. task is a struct runner_task. For child_fork. */
+/* The whole life of a runner; its answer is the exit status: an enum run_end, or 1: it could not do its work. task is a
+ * struct runner_task. For child_fork. */
 int runner_main(struct event_base *base, void *task);
 
 #endif

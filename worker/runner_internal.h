@@ -108,7 +108,7 @@ struct runner {
 	bool reports_metrics;    /* on the control fd: the same in its lines would count twice */
 
 	struct progress progress;
-	char *result;            /* JSON that it said on the control fd, or wrote to its file; NULL: none */
+	char *result; /* JSON that it said on the control fd, or wrote to its file; NULL: none */
 
 	/* checkpoints on their way out */
 	struct checkpoints *checkpoints;
@@ -164,7 +164,7 @@ void runner_output_closed(struct runner *r);
 bool runner_open_spools(struct runner *r, struct error *err);
 bool runner_open_output(struct runner *r, int *out, int *err_fd, int *control_fd, struct error *err);
 void runner_flush(struct runner *r);
-void runner_drained(void *runner); /* a feed has nothing left */
+void runner_drained(void *runner);         /* a feed has nothing left */
 void runner_take_result(struct runner *r); /* the program has ended: what it left in its result file */
 
 /* runner_ship.c */

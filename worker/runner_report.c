@@ -16,7 +16,8 @@ static void report_answered(void *arg, const char *state, size_t len, const stru
 {
 	struct runner *r = arg;
 	r->is_reporting = false;
-	if (err && err->kind == ERR_INPUT && r->result) { /* an older library, say: the end counts more than the result */
+	if (err && err->kind == ERR_INPUT &&
+	    r->result) { /* an older library, say: the end counts more than the result */
 		log_failure(LOG_WARN, "the result of a run is not kept", err);
 		free(r->result);
 		r->result = NULL;

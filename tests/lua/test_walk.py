@@ -131,7 +131,8 @@ def finish(walk):
 @action(4)
 def renew(walk):
     claim = walk.any_claim()
-    extra = walk.pick([(), ("phase", "running"), ("total", "1000", "pace", "2.5"), ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
+    extra = walk.pick([(), ("phase", "running"), ("total", "1000", "pace", "2.5"),
+                       ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
     return claim and ("renew", (*claim.fence, *extra))
 
 
