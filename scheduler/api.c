@@ -170,9 +170,10 @@ bool api_limit(struct api_call *call, const struct http_request *request, int64_
 
 bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err)
 {
+	/* A cursor of what is queued names a lane, and that may name a worker. */
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz:.,_-ABCDEFGHIJKLMNOPQRSTUVWXYZ@!";
 	const char *text = http_request_query(request, name);
-	if (text && (!str_copy(call->after, sizeof call->after, text) ||
-		     strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz:.,_-") != strlen(text)))
+	if (text && (!str_copy(call->after, sizeof call->after, text) || strspn(text, letters) != strlen(text)))
 		return error_set(err, ERR_INPUT, "give back what the last answer said", "%s: this is no id of an entry",
 				 name);
 	return true;

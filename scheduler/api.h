@@ -29,7 +29,7 @@ struct api_call {
 	char *spec;
 	char key[129]; /* idempotency key, the state that is listed, a worker, or what became of a schedule */
 	char name[65]; /* of a schedule */
-	char after[64];
+	char after[256]; /* a lane may name a worker */
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;

@@ -32,6 +32,7 @@ struct worker_queue {
 	struct claims *claims;
 	int64_t resumed_ms; /* when an operator last asked it to go on, as its heartbeats are told */
 	bool is_registered;
+	bool has_begun;   /* to claim: later it is only stopped and resumed */
 	bool is_asking;   /* a heartbeat is on its way */
 	bool is_outdated; /* and something changed since it was sent */
 	bool has_said_no; /* its registration failed; said once */
@@ -97,13 +98,11 @@ static void worker_leave(struct worker *worker)
 	event_base_loopbreak(worker->base);
 }
 
-static void worker_first_registered(struct worker_queue *queue, int64_t last_request)
+static void worker_first_registered(struct worker_queue *queue)
 {
 	struct worker *worker = queue->worker;
 	queue->is_registered = true;
 	log_info("serving a queue", "queue=%s worker=%s", queue->name, worker->id);
-	if (!worker->is_draining && !worker->breaker.is_open)
-		claims_begin(queue->claims, last_request);
 	if (worker->was_ready)
 		return;
 	worker->was_ready = true;
@@ -144,11 +143,14 @@ static void worker_registered(void *arg, const struct worker_answer *answer, con
 		return;
 	worker_note_resumed(queue, answer->resumed_ms);
 	if (!queue->is_registered)
-		worker_first_registered(queue, answer->last_request);
-	else if (answer->drain || worker->breaker.is_open)
-		claims_stop(queue->claims); /* asked by an operator, or broken: what runs may end by itself */
-	else if (!worker->is_draining)
+		worker_first_registered(queue);
+	if (worker->is_draining || answer->drain || worker->breaker.is_open)
+		claims_stop(queue->claims); /* also when an operator asked: what runs may end by itself */
+	else if (queue->has_begun)
 		claims_resume(queue->claims);
+	else
+		claims_begin(queue->claims, answer->last_request);
+	queue->has_begun = queue->has_begun || !claims_is_stopped(queue->claims);
 	if (queue->is_outdated)
 		worker_beat_soon(worker);
 }

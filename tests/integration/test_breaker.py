@@ -16,7 +16,8 @@ def broken(tmp_path):
 
 
 def worker(cluster, name="w0"):
-    return next(w for w in cluster.api("GET", "/api/v1/workers")["workers"] if w["id"] == name)
+    return wait_until(lambda: next((w for w in cluster.api("GET", "/api/v1/workers")["workers"] if w["id"] == name),
+                                   None), what=f"{name} has come")
 
 
 def run(cluster, *specs):
@@ -39,6 +40,7 @@ def test_it_drains_itself_and_says_so(broken):
     event, = wait_until(lambda: queue_events(broken, "worker.drained"), what="the event")
     assert (event["worker"], event["reason"]) == ("w0", why)
     assert why in broken.cli("workers").stdout and "draining" in broken.cli("workers").stdout
+    assert f"worker draining on w0: {why}" in broken.cli("events").stdout
     waits = broken.submit(job_of("true"))
     assert broken.show(waits)["why"] == f"the only worker of queue default is draining: {why}"
     assert why in broken.cli("show", waits).stdout
@@ -121,6 +123,30 @@ def test_off_is_off(tmp_path):
         assert worker(cluster)["state"] == "up"
 
 
+def test_a_queue_that_comes_while_it_drains(tmp_path):
+    with Cluster(tmp_path, worker_options=["--queues", "default,late", "--breaker", "3"]) as cluster:
+        run(cluster, DIES, DIES, DIES)
+        wait_worker(cluster, "draining")
+        waits = cluster.submit(job_of("true"), queue="late")
+        wait_until(lambda: "late" in worker(cluster)["queues"], what="it serves the new queue")
+        assert cluster.show(waits)["why"].startswith("the only worker of queue late is draining: 3 jobs")
+        cluster.cli("workers", "resume", "w0")
+        assert cluster.wait_final(waits)["state"] == "succeeded"
+        assert run(cluster, job_of("true"))[0]["state"] == "succeeded"
+
+
+def test_a_drain_by_hand_holds_over_a_restart(broken):
+    assert worker(broken)["state"] == "up"
+    broken.cli("workers", "drain", "w0")
+    broken.workers[0].kill()
+    again = broken.start_worker(0)
+    waits = broken.submit(job_of("true"))
+    wait_until(lambda: worker(broken)["pid"] == str(again.pid), what="it is back")
+    assert broken.job(waits)["state"] == "queued"
+    broken.cli("workers", "resume", "w0")
+    assert broken.wait_final(waits)["state"] == "succeeded"
+
+
 def test_an_operator_drains_and_resumes(broken):
     running = broken.submit(job_of("while [ ! -e go ]; do sleep 0.02; done"))
     broken.wait_state(running, "running")
@@ -139,11 +165,13 @@ def test_an_operator_drains_and_resumes(broken):
     (["resume", "w9"], "no worker w9"), (["resume", "a/b"], "is no name of a worker"), (["drain", "w0", "x"], ""),
 ])
 def test_wrong_words(broken, args, says):
+    worker(broken)
     done = broken.cli("workers", *args, check=False)
     assert done.returncode > 0 and says in done.stderr
 
 
 def test_wrong_requests(broken):
+    worker(broken)
     with pytest.raises(ApiError, match="404.*no worker w9"):
         broken.api("POST", "/api/v1/workers/w9/resume")
     with pytest.raises(ApiError, match="404"):

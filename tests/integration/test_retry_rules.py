@@ -142,6 +142,27 @@ def test_a_loss_goes_elsewhere_as_well(tmp_path):
         assert (done["state"], done["worker"]) == ("succeeded", f"w{1 - first}")
 
 
+def test_pages_of_what_waits_elsewhere(tmp_path):
+    """The cursor names the lane, and the lane the worker, whatever letters it has."""
+    with Cluster(tmp_path, workers=0) as cluster:
+        client = cluster.redis.client()
+        jobs = [cluster.submit(job_of("true", retry={**RETRY, "elsewhere": "1h"})) for _ in range(5)]
+        for request, job in enumerate(jobs):
+            claim, = client.fcall("stoker_claim", 1, "stoker:{default}:meta", "Node_A.1", '{"cpus":1}', 1, request + 1)
+            claim = dict(zip(claim[::2], claim[1::2]))
+            client.fcall("stoker_finish", 1, "stoker:{default}:meta", claim["n"], claim["uid"], claim["token"], "lost",
+                         "{}")
+        found, cursor = [], ""
+        while True:
+            page = cluster.api("GET", f"/api/v1/jobs?queue=default&state=queued&limit=2&cursor={cursor}")
+            found += [j["id"] for j in page["jobs"]]
+            cursor = page["cursor"]
+            if not cursor:
+                break
+            assert "!not@Node_A.1" in cursor
+        assert sorted(found) == sorted(jobs)
+
+
 # ---- the doors ----
 
 def test_wrong_rules_are_refused_by_the_command(cluster, tmp_path):

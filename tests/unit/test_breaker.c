@@ -13,11 +13,11 @@ static const struct {
 	int64_t ran_ms;
 	enum run_end end;
 } ends[] = {
-	{ "error", 0, RUN_END_DIED },	    { "error", 59999, RUN_END_DIED },  { "error", 60000, RUN_END_FINE },
-	{ "succeeded", 0, RUN_END_FINE },   { "succeeded", 1, RUN_END_FINE },  { "permanent", 10, RUN_END_OTHER },
+	{ "error", 0, RUN_END_DIED },         { "error", 59999, RUN_END_DIED },   { "error", 60000, RUN_END_FINE },
+	{ "succeeded", 0, RUN_END_FINE },     { "succeeded", 1, RUN_END_FINE },   { "permanent", 10, RUN_END_OTHER },
 	{ "permanent", 90000, RUN_END_FINE }, { "cancelled", 10, RUN_END_OTHER }, { "preempted", 10, RUN_END_OTHER },
-	{ "corrupted", 10, RUN_END_OTHER }, { "timeout", 10, RUN_END_OTHER },  { "stalled", 10, RUN_END_OTHER },
-	{ "lost", 10, RUN_END_OTHER },	    { "timeout", 90000, RUN_END_FINE },
+	{ "corrupted", 10, RUN_END_OTHER },   { "timeout", 10, RUN_END_OTHER },   { "stalled", 10, RUN_END_OTHER },
+	{ "lost", 10, RUN_END_OTHER },        { "timeout", 90000, RUN_END_FINE },
 };
 
 static void test_ends(void **state)
