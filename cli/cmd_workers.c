@@ -56,7 +56,7 @@ static void workers_row(struct table *table, const json_t *worker, int64_t now_m
 static bool workers_tell(struct cli *cli, const struct workers_options *o, const struct arg_list *words,
 			 struct error *err)
 {
-	const char *what = words->items[0], *id = words->items[1];
+	const char *what = words->items[0], *id = words->count > 1 ? words->items[1] : "";
 	CLEANUP(buf) struct buf path;
 	buf_init(&path, 4096);
 	if (strcmp(what, "drain") != 0 && strcmp(what, "resume") != 0)
