@@ -163,7 +163,8 @@ do
     -- One walk: what is free, what was taken. `left` gets the classes where work is left, `misfit` those that did not
     -- fit from the start.
     local function walk_new(worker, free, most)
-        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {}, misfit = {}, removed = 0,
+        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {},
+                misfit = {}, removed = 0,
                 all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
     end
 

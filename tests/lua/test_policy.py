@@ -123,6 +123,37 @@ def test_a_loss_can_be_taken_back_from_there(q):
     assert q.end(claim, "succeeded") == ["ok", "succeeded"]
 
 
+def test_a_tenant_goes_elsewhere_and_back_into_its_own_lane(q):
+    q.end(q.start(retry=FAR, tenant="ada"), "error")
+    q.hurry(1)
+    assert lane(q, 1) == "cpu1:5:!not@w1"
+    q.redis.zadd(q.key("elsewhere"), {"1": 1})
+    q.promote()
+    assert lane(q, 1) == "cpu1:5:ada" and len(q.take("w1")) == 1
+
+
+def test_a_machine_is_not_emptied_for_what_is_not_to_go_there(q):
+    q.end(q.start(retry=FAR), "error")
+    q.hurry(1)
+    q.redis.zadd(q.key("lanes"), {"cpu1:5:!not@w1": 8 * 10**13})  # its head has waited since 1970
+    for _ in range(2):
+        q.add()
+    free = {"cpus": 1, "gpus": 0, "memory": 1 << 40, "labels": {}, "total": {"cpus": 4, "gpus": 0, "memory": 1 << 40}}
+    assert len(q.take("w1", free=free)) == 1
+    assert not q.redis.keys(q.key("reserved:*"))
+
+
+def test_a_slot_is_waited_for_before_the_other_worker(q):
+    rules = {"retry": FAR, "concurrency": {"key": "k", "max": 1}}
+    claim = q.start(**rules)
+    q.end(claim, "error")
+    second = q.start("w2", **rules)
+    q.hurry(1)
+    assert q.job(1)["reason"] == "limit"
+    q.end(second, "succeeded")
+    assert lane(q, 1) == "cpu1:5:!not@w1" and list(away(q)) == ["1"]
+
+
 def test_what_waits_elsewhere_can_be_cancelled(q):
     q.end(q.start(retry=FAR), "error")
     q.hurry(1)
