@@ -379,10 +379,17 @@ static void test_torn_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_apps),      TEST(test_steering), TEST(test_each),
-		TEST(test_names),     TEST(test_queues),   TEST(test_server_info),
-		TEST(test_workers),   TEST(test_ticks),    TEST(test_other_libraries),
-		TEST(test_workers_drain_and_resume), TEST(test_results),
+		TEST(test_apps),
+		TEST(test_steering),
+		TEST(test_each),
+		TEST(test_names),
+		TEST(test_queues),
+		TEST(test_server_info),
+		TEST(test_workers),
+		TEST(test_ticks),
+		TEST(test_other_libraries),
+		TEST(test_workers_drain_and_resume),
+		TEST(test_results),
 		TEST(test_torn_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
