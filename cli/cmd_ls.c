@@ -55,13 +55,15 @@ static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t *
 	}
 }
 
-/* Only what is not plain needs a reason. */
-static const char *ls_why(const json_t *job)
+/* Only what is not plain needs a reason; what simply runs says how long it still takes. */
+static const char *ls_why(const json_t *job, char *left, size_t size)
 {
 	const char *state = fields_text(job, "state");
 	bool is_plain =
 		strcmp(state, "succeeded") == 0 || (strcmp(state, "running") == 0 && !*fields_text(job, "stop"));
-	return is_plain ? "" : fields_text(job, "why");
+	if (!is_plain)
+		return fields_text(job, "why");
+	return job_left(job, left, size) ? left : "";
 }
 
 static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
@@ -90,7 +92,7 @@ static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
 		str_format(text, sizeof text, "%lld", (long long)attempts);
 	table_add(table, text);
 	table_add(table, fields_text(job, "worker"));
-	table_paint(table, ls_why(job), PAINT_DIM);
+	table_paint(table, ls_why(job, text, sizeof text), PAINT_DIM);
 }
 
 static void ls_mark(struct buf *mark, const json_t *job)

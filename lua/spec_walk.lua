@@ -62,9 +62,12 @@ do
 
     local function spec_is_text(rule, value)
         if type(value) ~= 'string' then
-            return false
+            return type(value) == 'number' and rule.whole_max ~= nil and value == math.floor(value) and value >= 1 and
+                value <= rule.whole_max
         elseif value == rule.word then
             return true
+        elseif rule.words then
+            return rule.words[value] == true
         elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
             return false
         elseif rule.refuse and value:sub(1, #rule.refuse) == rule.refuse then

@@ -4,7 +4,7 @@
 local submit_check, submit_reserve, submit_job
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
-    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:'}
 
     -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
     local function lane_for(q, class, priority, tenant)
@@ -70,6 +70,9 @@ do
         end
         if values.tenant then
             append(record, 'tenant', values.tenant)
+        end
+        if values['retry.elsewhere'] > 0 then
+            append(record, 'elsewhere_ms', values['retry.elsewhere'])
         end
         if values['concurrency.key'] then
             append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])

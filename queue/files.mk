@@ -10,6 +10,7 @@ queue_SOURCES = \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
 	queue/jobs_worker.c \
+	queue/jobs_workers.c \
 	queue/keys.c \
 	queue/redis.c \
 	queue/redis_calls.c \

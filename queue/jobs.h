@@ -82,6 +82,14 @@ void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limi
 void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* JSON array of every worker of the queue: the hash fields plus "id" and "seen_ms". */
 void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* An operator asks a worker of the queue to claim no more, or to go on: JSON {"worker","state"}. ERR_NOT_FOUND: it
+ * does not serve this queue. */
+void jobs_worker_drain(struct jobs *jobs, const char *queue, const char *worker, const char *reason, const char *actor,
+		       jobs_text_fn *fn, void *arg);
+void jobs_worker_resume(struct jobs *jobs, const char *queue, const char *worker, const char *actor, jobs_text_fn *fn,
+			void *arg);
+/* The result of a job, JSON as its program wrote it. ERR_NOT_FOUND: there is none. */
+void jobs_result(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
 /* JSON array of queue names, sorted. */
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
@@ -193,7 +201,12 @@ void jobs_schedule_refuse(struct jobs *jobs, const char *queue, const char *name
 			  const char *error, jobs_text_fn *fn, void *arg);
 
 /* ---- workers ---- */
-typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);
+struct worker_answer {
+	int64_t last_request; /* number of its last claim */
+	bool drain;           /* an operator wants it to claim no more */
+	int64_t resumed_ms;   /* when an operator last asked it to go on; 0: never */
+};
+typedef void jobs_worker_fn(void *arg, const struct worker_answer *answer, const struct error *err);
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
 		 void *arg);
 
@@ -240,6 +253,8 @@ typedef void jobs_verdict_fn(void *arg, enum verdict verdict, const char *reason
 struct renewal {
 	const char *phase;   /* NULL: unchanged */
 	int64_t step;        /* -1: unknown */
+	int64_t total;       /* steps in all; 0: unknown */
+	double pace_ms;      /* of a step; NaN: unknown */
 	const char *resumed; /* checkpoint id or "cold", once; else NULL */
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,

@@ -24,6 +24,7 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/jobs/{id}/update", api_update, "change a job that does not run yet", true },
 	{ "POST", API "/jobs/{id}/remove", api_remove, "take a job that has ended out of Redis", true },
 	{ "POST", API "/each", api_each, "do one of these to every job that a filter finds", true },
+	{ "GET", API "/jobs/{id}/result", api_result, "what a job that succeeded left as its result", true },
 	{ "GET", API "/jobs/{id}/logs", api_logs, "entries of the log", true },
 	{ "GET", API "/jobs/{id}/metrics", api_metrics, "points of the metrics", true },
 	{ "GET", API "/jobs/{id}/checkpoints", api_checkpoints, "checkpoints, newest first", true },
@@ -36,6 +37,8 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/schedules/{name}/resume", api_resume_schedule, "let it fire again", true },
 	{ "GET", API "/events", api_events, "events of a queue", true },
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
+	{ "POST", API "/workers/{id}/drain", api_worker_drain, "have a worker claim no more", true },
+	{ "POST", API "/workers/{id}/resume", api_worker_resume, "have a worker claim again", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
@@ -169,9 +172,10 @@ bool api_limit(struct api_call *call, const struct http_request *request, int64_
 
 bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err)
 {
+	/* A cursor of what is queued names a lane, and that may name a worker. */
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz:.,_-ABCDEFGHIJKLMNOPQRSTUVWXYZ@!";
 	const char *text = http_request_query(request, name);
-	if (text && (!str_copy(call->after, sizeof call->after, text) ||
-		     strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz:.,_-") != strlen(text)))
+	if (text && (!str_copy(call->after, sizeof call->after, text) || strspn(text, letters) != strlen(text)))
 		return error_set(err, ERR_INPUT, "give back what the last answer said", "%s: this is no id of an entry",
 				 name);
 	return true;

@@ -27,9 +27,9 @@ struct api_call {
 	json_t *body;
 	json_t *show;
 	char *spec;
-	char key[129]; /* idempotency key, the state that is listed, or what became of a schedule */
-	char name[65]; /* of a schedule */
-	char after[64];
+	char key[129];   /* idempotency key, the state that is listed, a worker, or what became of a schedule */
+	char name[65];   /* of a schedule */
+	char after[256]; /* a lane may name a worker */
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
@@ -96,7 +96,10 @@ http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
 http_handler_fn api_list;                                      /* api_list.c */
 http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
+http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
-http_handler_fn api_queues, api_create_queue, api_workers;     /* api_queues.c */
+http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
+http_handler_fn api_workers;                                   /* api_workers.c */
+http_handler_fn api_worker_drain, api_worker_resume;
 
 #endif

@@ -8,9 +8,11 @@ scheduler_SOURCES := \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
+	scheduler/api_result.c \
 	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
+	scheduler/api_workers.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \

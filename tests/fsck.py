@@ -69,11 +69,11 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
-                    "schedules": "zset"}
+                    "schedules": "zset", "elsewhere": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
-                 "schedule": "hash", "schedule-spec": "string"}
+                 "schedule": "hash", "schedule-spec": "string", "result": "string"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -156,6 +156,15 @@ class Queue:
         for name, wanted in [("leases", "running"), ("waiting", "waiting")] + [("jobs:" + s, s) for s in FINAL]:
             if (n in self.index(name)) != (state == wanted):
                 self.say("%s job %s is %sin %s", state, n, "" if n in self.index(name) else "not ", name)
+        goes_elsewhere = state == "queued" and ":!not@" in job.get("lane", "")
+        if (n in self.index("elsewhere")) != goes_elsewhere:
+            self.say("%s job %s in lane %s is %sin elsewhere", state, n, job.get("lane"),
+                     "" if n in self.index("elsewhere") else "not ")
+        if goes_elsewhere and not job["lane"].endswith(":!not@" + job.get("worker", "")):
+            self.say("job %s of worker %s waits in lane %s", n, job.get("worker"), job["lane"])
+        if ("result:" + n in self.types) != ("result_bytes" in job) or "result_bytes" in job and state != "succeeded":
+            self.say("%s job %s: result_bytes is %s, and its result is %sthere", state, n, job.get("result_bytes"),
+                     "" if "result:" + n in self.types else "not ")
         if state in FINAL and "ended_ms" not in job:
             self.say("%s job %s has no ended_ms", state, n)
         if state == "waiting" and "reason" not in job:
@@ -190,13 +199,13 @@ class Queue:
                 self.say("running job %s has token %s, attempt %s", n, job.get("token"), job["attempt"])
 
     def check_indexes(self):
-        for name in ["leases", "waiting"] + ["jobs:" + s for s in FINAL]:
+        for name in ["leases", "waiting", "elsewhere"] + ["jobs:" + s for s in FINAL]:
             for n in self.index(name):
                 if n not in self.jobs:
                     self.say("%s has %s, which is no job", name, n)
         for short in self.types:
             kind, _, n = short.partition(":")
-            if kind in ("spec", "log", "metrics", "checkpoints", "history") and n not in self.jobs:
+            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result") and n not in self.jobs:
                 self.say("%s belongs to no job", short)
 
     def check_counts(self, entries):

@@ -20,7 +20,8 @@ OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"re
            {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
-           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}}]
+           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}},
+           {"retry": {"elsewhere": "1h", "max_lost": 9, "max_attempts": 9}}]
 
 
 class Walk:
@@ -79,6 +80,8 @@ class Walk:
             for claim in answer:
                 claim = type("Claim", (dict,), {})(zip(claim[::2], claim[1::2]))
                 claim.fence = (claim["n"], claim["uid"], claim["token"])
+                lane = self.q.job(claim["n"]).get("lane", "")
+                assert not lane.endswith(":!not@" + args[0]), f"{args[0]} claimed from {lane}"
                 assert int(claim["token"]) > self.tokens.get(claim["n"], 0), "tokens rise"
                 assert before.get(claim["n"]) not in FINAL, "no claim of what is final"
                 self.tokens[claim["n"]] = int(claim["token"])
@@ -120,14 +123,16 @@ def claim(walk):
 @action(9)
 def finish(walk):
     claim = walk.any_claim()
-    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)}])
+    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)},
+                        {"result": '{"x":[]}', "step": 5, "total": 9}])
     return claim and ("finish", (*claim.fence, walk.pick(CAUSES), json.dumps(detail)))
 
 
 @action(4)
 def renew(walk):
     claim = walk.any_claim()
-    extra = walk.pick([(), ("phase", "running"), ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
+    extra = walk.pick([(), ("phase", "running"), ("total", "1000", "pace", "2.5"),
+                       ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
     return claim and ("renew", (*claim.fence, *extra))
 
 
@@ -195,6 +200,9 @@ def promote(walk):
     for n in walk.q.redis.zrange(walk.q.key("waiting"), 0, -1):
         if walk.random.random() < 0.5:
             walk.q.redis.zadd(walk.q.key("waiting"), {n: 1})
+    for n in walk.q.redis.zrange(walk.q.key("elsewhere"), 0, -1):
+        if walk.random.random() < 0.2:
+            walk.q.redis.zadd(walk.q.key("elsewhere"), {n: 1})
     return "promote", ()
 
 

@@ -9,6 +9,7 @@ unit_SUPPORT := \
 unit_TESTS := \
 	test_backend_tinygrad \
 	test_blank \
+	test_breaker \
 	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \
@@ -33,12 +34,15 @@ unit_TESTS := \
 	test_names \
 	test_output \
 	test_points \
+	test_progress \
 	test_redis \
 	test_redis_faults \
 	test_redis_pubsub \
 	test_redis_tls \
 	test_redis_url \
 	test_restore \
+	test_result \
+	test_retry_rules \
 	test_run \
 	test_schedule \
 	test_spec \
