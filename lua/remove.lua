@@ -1,7 +1,7 @@
 -- stoker_remove <n> [actor]: a job that has ended goes from Redis, with its spec, log, metrics, history and the records
 -- of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
 do
-    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:'}
 
     local function check(q, j)
         if not job_is_final(j) then
