@@ -157,7 +157,7 @@ do
         local parts, requirements = {}, {}
         for i, j in ipairs(found) do
             j.f.id = job_id(q, j.n)
-            parts[i] = json_of_table(j.f)
+            parts[i] = cjson.encode(j.f) -- in no order: a page is for programs, and sorting was most of its price
             if j.f.state == 'queued' then -- what it waits for
                 local class = j.f.class
                 requirements[class] = requirements[class] or call('HGET', key_of(q, 'classes'), class) or '{}'

@@ -1,4 +1,4 @@
--- stoker_show <n>: everything about one job, as JSON. Also what show and list share: a job as JSON.
+-- stoker_show <n>: everything about one job, as JSON.
 
 local function json_of_table(fields)
     local names, list = {}, {}
