@@ -134,6 +134,14 @@ do
         return load_members(q, members), last and last.id .. '@' .. last.lane or ''
     end
 
+    -- What makes queued jobs wait beside workers.
+    local function limits_json(q)
+        if q.meta.max_running == 0 then
+            return ''
+        end
+        return (',"max_running":%.0f,"running":%.0f'):format(q.meta.max_running, call('ZCARD', key_of(q, 'leases')))
+    end
+
     local function list(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
@@ -166,7 +174,7 @@ do
         end
         local paused = queue_paused_json(q)
         return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) ..
-            (paused and ',"paused":' .. paused or '') .. ',"now_ms":' .. q.now_text .. '}'
+            (paused and ',"paused":' .. paused or '') .. limits_json(q) .. ',"now_ms":' .. q.now_text .. '}'
     end
 
     register('list', list, 'no-writes')

@@ -273,7 +273,8 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 		return;
 	}
 	if (max_running > 0 && running >= max_running) {
-		buf_printf(why, "%" PRId64 " jobs run, which is what the queue allows at once (max_running)", running);
+		buf_printf(why, "the queue is at its limit: %" PRId64 " of %" PRId64 " jobs run (max_running)", running,
+			   max_running);
 		return;
 	}
 	if (!workers)

@@ -51,7 +51,7 @@ static const struct {
 	  "starts in 42 s, as its rate limit allows" },
 	/* queued: not now */
 	{ QUEUED("'ahead':0,'running':8,'max_running':8"), "[]",
-	  "8 jobs run, which is what the queue allows at once (max_running)" },
+	  "the queue is at its limit: 8 of 8 jobs run (max_running)" },
 	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0,'reserved':'node-2'"), "[" WORKER("node-2", 4, 2, 3, 0) "]",
 	  "node-2 takes no more small jobs, so that it fits there" },
