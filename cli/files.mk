@@ -16,6 +16,7 @@ cli_SOURCES := \
 	cli/cmd_retry.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
+	cli/cmd_submitters.c \
 	cli/cmd_up.c \
 	cli/cmd_version.c \
 	cli/cmd_workers.c \

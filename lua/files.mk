@@ -14,6 +14,7 @@ lua_SOURCES := \
 	lua/attempt.lua \
 	lua/create.lua \
 	lua/submit.lua \
+	lua/inbox.lua \
 	lua/worker.lua \
 	lua/claim.lua \
 	lua/renew.lua \

@@ -62,6 +62,14 @@ void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
+/* Lets a submitter use its inbox ("add"), or not any more ("remove"): text is "added" or "removed". */
+void jobs_submitter(struct jobs *jobs, const char *queue, const char *verb, const char *name, const char *actor,
+		    jobs_text_fn *fn, void *arg);
+/* The names of its two streams. */
+#define JOBS_KEY_MAX 320
+void jobs_inbox_keys(const struct jobs *jobs, const char *queue, const char *name, char inbox[JOBS_KEY_MAX],
+		     char reply[JOBS_KEY_MAX]);
+void jobs_submitters(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that
  * schedulers that start side by side agree. */
 void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
@@ -89,6 +97,7 @@ typedef void jobs_tick_fn(void *arg, int64_t done, int64_t next_ms, const struct
 void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 
 /* ---- workers ---- */
 typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);

@@ -4,7 +4,7 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* promote and reap: [done, ms until it is due again or -1]. */
+/* promote, reap and inbox: [done, ms until it is due again or -1]. */
 static void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
@@ -39,6 +39,11 @@ void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
 {
 	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
+}
+
+void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+{
+	jobs_send(jobs_call_new(jobs, "stoker_inbox", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
 }
 
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)

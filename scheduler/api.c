@@ -27,6 +27,9 @@ const struct http_route api_routes[] = {
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
+	{ "GET", API "/submitters", api_submitters, "who may use an inbox", true },
+	{ "POST", API "/submitters", api_add_submitter, "let a submitter use its inbox", true },
+	{ "POST", API "/submitters/{name}/remove", api_remove_submitter, "shut a submitter out", true },
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 

@@ -67,11 +67,12 @@ bool api_queue(struct api_call *call, const char *queue, struct error *err);
 bool api_flag(const struct http_request *request, const char *name);
 
 /* ---- the handlers, a file a group of routes ---- */
-http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c */
-http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
-http_handler_fn api_list;                                       /* api_list.c */
-http_handler_fn api_show, api_checkpoints;                      /* api_show.c */
-http_handler_fn api_logs, api_metrics, api_events, api_follow;  /* api_streams.c */
-http_handler_fn api_queues, api_create_queue, api_workers;      /* api_queues.c */
+http_handler_fn api_livez, api_readyz, api_version, api_doctor;          /* api_health.c */
+http_handler_fn api_submit, api_cancel, api_retry, api_corrupt;          /* api_change.c */
+http_handler_fn api_list;                                                /* api_list.c */
+http_handler_fn api_show, api_checkpoints;                               /* api_show.c */
+http_handler_fn api_logs, api_metrics, api_events, api_follow;           /* api_streams.c */
+http_handler_fn api_queues, api_create_queue, api_workers;               /* api_queues.c */
+http_handler_fn api_submitters, api_add_submitter, api_remove_submitter; /* api_submitters.c */
 
 #endif

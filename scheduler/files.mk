@@ -7,6 +7,7 @@ scheduler_SOURCES := \
 	scheduler/api_queues.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
+	scheduler/api_submitters.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \

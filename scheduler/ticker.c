@@ -132,6 +132,17 @@ static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, const str
 	ticker_call_done(call);
 }
 
+static void ticker_on_inbox(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	(void)done;
+	if (err && err->kind != ERR_NOT_FOUND)
+		ticker_complain(call, err);
+	else if (!err)
+		ticker_due(call->ticker, next_ms);
+	ticker_call_done(call);
+}
+
 static void ticker_on_pruned(void *arg, int64_t done, int64_t next_ms, const struct error *err)
 {
 	(void)next_ms;
@@ -165,6 +176,7 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
 		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		jobs_prune(jobs, queue, ticker_on_pruned, ticker_call_new(t, "prune", queue));
+		jobs_inbox(jobs, queue, ticker_on_inbox, ticker_call_new(t, "inbox", queue));
 	}
 	if (err)
 		ticker_complain(call, err);

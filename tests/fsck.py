@@ -33,6 +33,8 @@ class Queue:
                 wanted[short] = lambda p, name=name: p.hgetall(name)
             elif kind == "zset" and not short.startswith("wake:"):
                 wanted[short] = lambda p, name=name: p.zrange(name, 0, -1, withscores=True)
+            elif kind == "set":
+                wanted[short] = lambda p, name=name: p.smembers(name)
             elif kind == "stream" and short != "events":
                 wanted[short] = lambda p, name=name: p.xrange(name)
             if kind == "stream" and short.startswith("ready:"):
@@ -59,6 +61,7 @@ class Queue:
             self.check_job(n, job, entries)
         self.check_indexes()
         self.check_counts(entries)
+        self.check_inboxes()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
@@ -66,9 +69,10 @@ class Queue:
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
-                    "events": "stream", "workers": "zset"}
+                    "events": "stream", "workers": "zset", "submitters": "set"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
-                 "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash"}
+                 "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
+                 "inbox": "stream", "reply": "stream"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -166,6 +170,12 @@ class Queue:
         for (lane, entry), (n, _) in entries.items():
             if n not in self.jobs:
                 self.say("ready:%s %s names job %s, which is not there", lane, entry, n)
+
+    def check_inboxes(self):
+        """An inbox of a stranger is nobody's fault; what we answer goes to those who were let in."""
+        for short in self.types:
+            if short.startswith("reply:") and short[6:] not in self.data.get("submitters", ()):
+                self.say("%s belongs to no submitter", short)
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

@@ -49,7 +49,7 @@ class Walk:
         before = self.counts()
         answer = self.send(function, args)
         self.check_answer(function, args, answer, before)
-        if self.random.random() < 0.2 and function not in ("submit", "promote", "reap", "prune"):
+        if self.random.random() < 0.2 and function not in ("submit", "inbox", "promote", "reap", "prune"):
             events = self.q.redis.xlen(self.q.key("events"))
             again = self.send(function, args)
             self.calls.append(("again", function))
@@ -206,12 +206,29 @@ def reap(walk):
 
 
 @action(1)
+def submitter(walk):
+    return "submitter", (walk.pick(["add", "add", "remove"]), walk.pick(["a", "b"]))
+
+
+@action(4)
+def inbox(walk):
+    """An app puts something in, sometimes garbage or at the largest id."""
+    q, stream = walk.q, walk.q.key("inbox:" + walk.pick(["a", "b", "c"]))
+    fields = walk.pick([{"spec": '{"command":"x","lease":"1s"}'}, {"spec": '{"command":"x"}', "key": "k"}, {"x": "y"}])
+    try:
+        q.redis.xadd(stream, fields, id=walk.pick(["*"] * 9 + ["18446744073709551615-18446744073709551615"]))
+    except ResponseError:
+        pass
+    return "inbox", (walk.pick([1, 5]),)
+
+
+@action(1)
 def prune(walk):
     return "prune", ()
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, prune)}
+                                   corrupt, retry, promote, reap, submitter, inbox, prune)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
