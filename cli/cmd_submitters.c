@@ -103,7 +103,8 @@ const struct command cmd_submitters = {
 	.name = "submitters",
 	.usage = "[add NAME | rm NAME]",
 	.summary = "lists who may use an inbox, lets an app in or shuts it out",
-	.text = "An app whose Redis user may only XADD to its inbox gets jobs in: XADD <inbox> * spec '{\"command\":…}'\n"
+	.text = "An app whose Redis user may only XADD to its inbox gets jobs in: XADD <inbox> * spec "
+		"'{\"command\":…}'\n"
 		"[key <idempotency key>]. The answer is in its reply stream: the entry and its job, or the error.",
 	.options = CLI_ROWS(submitters_rows),
 	.options_size = sizeof(struct submitters_options),
