@@ -13,6 +13,8 @@ lua_SOURCES := \
 	lua/recovery.lua \
 	lua/attempt.lua \
 	lua/create.lua \
+	lua/delivery.lua \
+	lua/webhook.lua \
 	lua/submit.lua \
 	lua/inbox.lua \
 	lua/worker.lua \

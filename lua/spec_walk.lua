@@ -60,12 +60,33 @@ do
 
     -- ---------------------------------------------------------------- values
 
+    -- http or https, a host, and no name or password in front of it.
+    local function spec_is_url(text)
+        local authority = not text:find('[\\#]') and text:match('^https?://([^/?]*)')
+        if not authority then
+            return false
+        end
+        local host, port = authority:match('^(%[[%x:.]+%])(.*)$')
+        if not host then
+            host, port = authority:match('^([%w._-]+)(.*)$')
+        end
+        if not host or port == '' then
+            return host ~= nil
+        end
+        local number = tonumber(port:match('^:(%d%d?%d?%d?%d?)$'))
+        return number ~= nil and number > 0 and number < 65536
+    end
+
     local function spec_is_text(rule, value)
         if type(value) ~= 'string' then
             return false
         elseif value == rule.word then
             return true
         elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
+            return false
+        elseif rule.choices and not rule.choices[value] then
+            return false
+        elseif rule.url and not spec_is_url(value) then
             return false
         elseif rule.refuse and value:sub(1, #rule.refuse) == rule.refuse then
             return false

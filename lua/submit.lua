@@ -26,6 +26,9 @@ do
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
+        if values['webhook.url'] then
+            expect_type(q, 'set', 'webhooks:jobs')
+        end
         local lane = lane_for(q, class, values.priority)
         q.active = q.active + 1
         return {values = values, class = class, requirement = requirement, lane = lane}
@@ -68,6 +71,9 @@ do
         end
         if values.experiment then
             append(record, 'experiment', values.experiment)
+        end
+        if values['webhook.url'] then
+            webhook_watch(q, n)
         end
         if actor then
             append(record, 'actor', actor)

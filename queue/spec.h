@@ -86,6 +86,10 @@ struct spec {
 		bool parse;  /* read metrics from stdout lines; default true */
 		char *watch; /* name whose values must be finite; default "loss" */
 	} metrics;
+	struct {
+		char *url; /* NULL: none; the scheduler reads it from the stored spec */
+		struct spec_list on;
+	} webhook;
 	char *train_json; /* the `train` section as canonical JSON, for the tinygrad trainer; NULL: none */
 };
 

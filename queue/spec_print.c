@@ -24,6 +24,14 @@ static void spec_lua_text(const char *name, const char *text)
 	fputs("\",", stdout);
 }
 
+static void spec_lua_choices(const char *choices)
+{
+	fputs(" choices = { [\"", stdout);
+	for (const char *c = choices; *c; c++)
+		printf(*c == '|' ? "\"] = true, [\"" : "%c", *c);
+	fputs("\"] = true },", stdout);
+}
+
 static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 {
 	printf(" %s = { min = %zu, max = %zu, pattern = \"^%s$\",", name, g->min, g->max, g->pattern);
@@ -33,6 +41,10 @@ static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 		spec_lua_text("refuse", g->refuse);
 	if (g->inside)
 		fputs(" inside = true,", stdout);
+	if (g->url)
+		fputs(" url = true,", stdout);
+	if (g->choices)
+		spec_lua_choices(g->choices);
 	spec_lua_text("expected", g->expected);
 	fputs(" },", stdout);
 }
@@ -72,12 +84,8 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	printf("\t\t\t{ key = \"%s\", path = \"%s\", type = \"%s\",", row->key, path, spec_type_names[row->type]);
 	if (row->max > 0)
 		printf(" min = %.17g, max = %.17g,", row->min, row->max);
-	if (row->choices) {
-		fputs(" choices = { [\"", stdout);
-		for (const char *c = row->choices; *c; c++)
-			printf(*c == '|' ? "\"] = true, [\"" : "%c", *c);
-		fputs("\"] = true },", stdout);
-	}
+	if (row->choices)
+		spec_lua_choices(row->choices);
 	if (row->text)
 		spec_lua_grammar("text", row->text);
 	if (row->names)

@@ -55,6 +55,8 @@ struct spec_grammar {
 	const char *word;     /* this text is taken as well; NULL: none */
 	const char *refuse;   /* not with this beginning; NULL: none */
 	bool inside;          /* a relative path that does not leave its folder */
+	bool url;             /* of http or https (spec_is_url) */
+	const char *choices;  /* "a|b": only these; NULL: any */
 	const char *expected; /* "a queue name of …" */
 };
 
@@ -111,6 +113,9 @@ bool spec_parse_steps(const char *text, double *steps);
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len);
 /* Does the whole text match? Sets like [a-z_], [^%c], [^%z], each once, or with * or +. */
 bool spec_pattern_takes(const char *pattern, const char *text, size_t len);
+
+/* "https://host:443/path?x": no name and password, no fragment. */
+bool spec_is_url(const char *text);
 
 /* "command" is one of "command|tinygrad". */
 bool spec_is_choice(const char *choices, const char *word);

@@ -16,7 +16,8 @@ FINAL = ("succeeded", "failed", "cancelled")
 CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "timeout", "stalled", "cancelled"]
 OPTIONS = [{}, {"priority": 9}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
            {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
-           {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}}]
+           {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
+           {"webhook": {"url": "http://y.org/"}}, {"webhook": {"url": "http://z.org/", "on": ["*"]}}]
 
 
 class Walk:
@@ -223,12 +224,49 @@ def inbox(walk):
 
 
 @action(1)
+def webhook_add(walk):
+    return "webhook_add", ("http://x.org", walk.pick(["", '["*"]', '["job.*"]']), "0123456789abcdef")
+
+
+@action(1)
+def webhook_remove(walk):
+    return "webhook_remove", (walk.pick(["h1", "h2", "h3"]),)
+
+
+@action(5)
+def webhook_gather(walk):
+    return "webhook_gather", (walk.pick([1, 3, 100]),)
+
+
+@action(5)
+def webhook_take(walk):
+    for lane in walk.q.redis.keys(walk.q.key("deliveries:to:*")):  # time passes
+        if walk.random.random() < 0.3:
+            walk.q.redis.zadd(lane, dict.fromkeys(walk.q.redis.zrange(lane, 0, -1), 1))
+            walk.q.redis.zadd(walk.q.key("deliveries"), {lane.rsplit(":", 1)[1]: 1})
+    return "webhook_take", (walk.pick([1, 50]), 1000)
+
+
+@action(8)
+def webhook_done(walk):
+    records = [k.rsplit(":", 1)[1] for k in walk.q.redis.keys(walk.q.key("delivery:*"))]
+    return records and ("webhook_done", (walk.pick(records), walk.pick([1, 2]), walk.pick(["ok", "failed", "refused"]),
+                                         "", "x")) or None
+
+
+@action(1)
+def webhook_resend(walk):
+    return "webhook_resend", ("all",)
+
+
+@action(1)
 def prune(walk):
     return "prune", ()
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, submitter, inbox, prune)}
+                                   corrupt, retry, promote, reap, submitter, inbox, webhook_add, webhook_remove, webhook_gather,
+                                   webhook_take, webhook_done, webhook_resend, prune)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
