@@ -19,6 +19,7 @@ cli_SOURCES := \
 	cli/cmd_submitters.c \
 	cli/cmd_up.c \
 	cli/cmd_version.c \
+	cli/cmd_webhooks.c \
 	cli/cmd_workers.c \
 	cli/commands.c \
 	cli/entry.c \

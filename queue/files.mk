@@ -6,6 +6,7 @@ queue_SOURCES = \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
+	queue/jobs_webhooks.c \
 	queue/jobs_worker.c \
 	queue/keys.c \
 	queue/redis.c \

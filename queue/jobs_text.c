@@ -22,8 +22,7 @@ static void jobs_decode_text(struct jobs_call *call, const struct redisReply *re
 	}
 }
 
-static struct jobs_call *jobs_text_call(struct jobs *jobs, const char *name, const char *queue, jobs_text_fn *fn,
-					void *arg)
+struct jobs_call *jobs_text_call(struct jobs *jobs, const char *name, const char *queue, jobs_text_fn *fn, void *arg)
 {
 	return jobs_call_new(jobs, name, queue, jobs_decode_text, (jobs_any_fn *)fn, arg);
 }

@@ -5,7 +5,7 @@
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
 /* promote, reap and inbox: [done, ms until it is due again or -1]. */
-static void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
 	int64_t done = 0, next_ms = -1;

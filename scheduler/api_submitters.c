@@ -12,11 +12,6 @@ static void api_on_submitters(void *arg, const char *text, size_t len, const str
 		api_answer(call, 200, answer);
 }
 
-static bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err)
-{
-	return api_queue(call, queue && *queue ? queue : "default", err);
-}
-
 void api_submitters(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	struct error err;

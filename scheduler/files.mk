@@ -8,6 +8,7 @@ scheduler_SOURCES := \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
 	scheduler/api_submitters.c \
+	scheduler/api_webhooks.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \
@@ -17,4 +18,6 @@ scheduler_SOURCES := \
 	scheduler/points.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
-	scheduler/ticker.c
+	scheduler/ticker.c \
+	scheduler/webhook_sign.c \
+	scheduler/webhooks.c

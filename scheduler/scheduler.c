@@ -14,6 +14,7 @@
 #include "scheduler/api.h"
 #include "scheduler/follow.h"
 #include "scheduler/ticker.h"
+#include "scheduler/webhooks.h"
 
 enum {
 	SCHEDULER_STOP_MS = 5000, /* for what is under way when it is told to stop */
@@ -141,8 +142,17 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 	if (!subscriber)
 		return false;
 	s->follow = follow_hub_new(s->base, s->jobs, subscriber);
+	const struct webhooks_options webhooks = { .base = s->base,
+						   .jobs = s->jobs,
+						   .allow = s->settings->webhook_allow,
+						   .ca_file = s->settings->webhook_ca,
+						   .timeout_ms = s->settings->webhook_timeout_ms };
+	s->webhooks = webhooks_new(&webhooks, err);
+	if (!s->webhooks)
+		return false;
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
+					      .webhooks = s->webhooks,
 					      .installation = s->installation,
 					      .on_first = scheduler_on_first_tick,
 					      .arg = s };
@@ -193,6 +203,7 @@ void scheduler_free(struct scheduler *s)
 	jobs_free(s->jobs);
 	follow_hub_free(s->follow);
 	ticker_free(s->ticker);
+	webhooks_free(s->webhooks);
 	http_server_free(s->http);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
 		if (s->signals[i])

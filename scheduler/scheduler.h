@@ -18,12 +18,14 @@
 
 struct follow_hub;
 struct ticker;
+struct webhooks;
 
 struct scheduler {
 	struct event_base *base;
 	const struct scheduler_settings *settings;
 	struct jobs *jobs;
 	struct ticker *ticker;
+	struct webhooks *webhooks;
 	struct follow_hub *follow;
 	struct http_server *http;
 	struct event *signals[2];

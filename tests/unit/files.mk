@@ -7,6 +7,7 @@ unit_SUPPORT := \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
+	test_address \
 	test_backend_tinygrad \
 	test_checkpoint_faults \
 	test_checkpoints \
@@ -44,5 +45,6 @@ unit_TESTS := \
 	test_tarball \
 	test_units \
 	test_watch \
+	test_webhook_sign \
 	test_yaml \
 	test_zone
