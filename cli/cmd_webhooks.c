@@ -293,8 +293,10 @@ const struct command cmd_webhooks = {
 	.name = "webhooks",
 	.usage = "[list | add URL | rm ID | test ID | dead | resend DELIVERY | secret]",
 	.summary = "tells others over HTTP what happens to jobs",
-	.text = "Deliveries are signed (webhook-id, webhook-timestamp, webhook-signature: docs/protocol.md) and repeated\n"
-		"for about an hour; `dead` lists those that were given up, `resend all` sends all of them again. `secret`\n"
+	.text = "Deliveries are signed (webhook-id, webhook-timestamp, webhook-signature: docs/protocol.md) and "
+		"repeated\n"
+		"for about an hour; `dead` lists those that were given up, `resend all` sends all of them again. "
+		"`secret`\n"
 		"makes the one that signs what jobs ask for in their own specs (webhook.url).",
 	.options = CLI_ROWS(webhooks_rows),
 	.options_size = sizeof(struct webhooks_options),

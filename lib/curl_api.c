@@ -15,24 +15,12 @@ struct curl_symbol {
 	}
 
 static const struct curl_symbol curl_symbols[] = {
-	CURL_SYMBOL(global_init),
-	CURL_SYMBOL(easy_init),
-	CURL_SYMBOL(easy_setopt),
-	CURL_SYMBOL(easy_getinfo),
-	CURL_SYMBOL(easy_strerror),
-	CURL_SYMBOL(easy_reset),
-	CURL_SYMBOL(easy_cleanup),
-	CURL_SYMBOL(multi_init),
-	CURL_SYMBOL(multi_setopt),
-	CURL_SYMBOL(multi_assign),
-	CURL_SYMBOL(multi_add_handle),
-	CURL_SYMBOL(multi_remove_handle),
-	CURL_SYMBOL(multi_perform),
-	CURL_SYMBOL(multi_poll),
-	CURL_SYMBOL(multi_socket_action),
-	CURL_SYMBOL(multi_info_read),
-	CURL_SYMBOL(multi_cleanup),
-	CURL_SYMBOL(slist_append),
+	CURL_SYMBOL(global_init),     CURL_SYMBOL(easy_init),        CURL_SYMBOL(easy_setopt),
+	CURL_SYMBOL(easy_getinfo),    CURL_SYMBOL(easy_strerror),    CURL_SYMBOL(easy_reset),
+	CURL_SYMBOL(easy_cleanup),    CURL_SYMBOL(multi_init),       CURL_SYMBOL(multi_setopt),
+	CURL_SYMBOL(multi_assign),    CURL_SYMBOL(multi_add_handle), CURL_SYMBOL(multi_remove_handle),
+	CURL_SYMBOL(multi_perform),   CURL_SYMBOL(multi_poll),       CURL_SYMBOL(multi_socket_action),
+	CURL_SYMBOL(multi_info_read), CURL_SYMBOL(multi_cleanup),    CURL_SYMBOL(slist_append),
 	CURL_SYMBOL(slist_free_all),
 };
 

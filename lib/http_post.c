@@ -160,8 +160,10 @@ void http_poster_free(struct http_poster *poster)
 {
 	if (!poster)
 		return;
-	while (!LIST_EMPTY(&poster->postings))
-		http_posting_free(LIST_FIRST(&poster->postings));
+	for (struct http_posting *one = LIST_FIRST(&poster->postings), *next; one; one = next) {
+		next = LIST_NEXT(one, entry);
+		http_posting_free(one);
+	}
 	if (poster->multi)
 		poster->api.multi_cleanup(poster->multi);
 	event_free(poster->timer);

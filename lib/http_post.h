@@ -41,9 +41,9 @@ struct http_post {
 };
 
 struct http_post_end {
-	int status;        /* 0: no answer */
-	bool is_refused;   /* no address of the host is allowed */
-	char reason[160];  /* why there was no answer, for people; "" when there was */
+	int status;       /* 0: no answer */
+	bool is_refused;  /* no address of the host is allowed */
+	char reason[160]; /* why there was no answer, for people; "" when there was */
 };
 typedef void http_post_fn(void *arg, const struct http_post_end *end);
 

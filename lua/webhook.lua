@@ -15,7 +15,8 @@ do
     local ENDS = {['job.succeeded'] = 'succeeded', ['job.failed'] = 'failed', ['job.cancelled'] = 'cancelled'}
     local ON_ENDS = {'job.succeeded', 'job.failed', 'job.cancelled'}
     local FROM_EVENT = {'cause', 'reason', 'actor', 'worker', 'checkpoint', 'step', 'error'}
-    local FROM_JOB = {'state', 'name', 'experiment', 'submitted_ms', 'started_ms', 'ended_ms', 'exit', 'signal', 'error'}
+    local FROM_JOB = {'state', 'name', 'experiment', 'submitted_ms', 'started_ms', 'ended_ms', 'exit', 'signal',
+                      'error'}
     local NUMBERS = {attempt = true, step = true, exit = true, signal = true, time_ms = true, submitted_ms = true,
                      started_ms = true, ended_ms = true}
 
@@ -323,10 +324,10 @@ do
         delivery_types(q)
         local id = ('test-%s-%s'):format(q.now_text, args[1])
         local message = q.name .. '-' .. id
-        delivery_put(q, id, {hook = args[1], target = args[1], url = hook.url, event = 'webhook.test', message = message,
-                             body = '{' .. table.concat({member('id', message), member('event', 'webhook.test'),
-                                                         member('queue', q.name), member('time_ms', q.now_text)}, ',') ..
-                                    '}'})
+        local body = {member('id', message), member('event', 'webhook.test'), member('queue', q.name),
+                      member('time_ms', q.now_text)}
+        delivery_put(q, id, {hook = args[1], target = args[1], url = hook.url, event = 'webhook.test',
+                             message = message, body = '{' .. table.concat(body, ',') .. '}'})
         event_flush(q)
         return id
     end

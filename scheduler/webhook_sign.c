@@ -9,32 +9,33 @@
 
 static const char webhook_secret_mark[] = "whsec_";
 
-/* The key behind a secret. */
-static size_t webhook_key(const char *secret, unsigned char key[WEBHOOK_SECRET_MAX])
+/* The key behind a secret: the secret itself, or what it decodes to. */
+static size_t webhook_key(const char *secret, unsigned char decoded[WEBHOOK_SECRET_MAX], const unsigned char **key)
 {
 	size_t mark = sizeof webhook_secret_mark - 1, len = strlen(secret);
-	if (strncmp(secret, webhook_secret_mark, mark) == 0 && (len - mark) % 4 == 0 && len > mark) {
-		int decoded = EVP_DecodeBlock(key, (const unsigned char *)secret + mark, (int)(len - mark));
+	if (strncmp(secret, webhook_secret_mark, mark) == 0 && (len - mark) % 4 == 0 && len > mark &&
+	    len <= WEBHOOK_SECRET_MAX) {
+		int count = EVP_DecodeBlock(decoded, (const unsigned char *)secret + mark, (int)(len - mark));
 		int padding = (secret[len - 1] == '=') + (secret[len - 2] == '=');
-		if (decoded > padding)
-			return (size_t)(decoded - padding);
+		*key = decoded;
+		if (count > padding)
+			return (size_t)(count - padding);
 	}
-	if (len > WEBHOOK_SECRET_MAX)
-		len = WEBHOOK_SECRET_MAX;
-	memcpy(key, secret, len);
+	*key = (const unsigned char *)secret;
 	return len;
 }
 
 void webhook_sign(const char *secret, const struct webhook_message *message, char signature[WEBHOOK_SIGNATURE_MAX])
 {
-	unsigned char key[WEBHOOK_SECRET_MAX], mac[EVP_MAX_MD_SIZE];
+	unsigned char decoded[WEBHOOK_SECRET_MAX], mac[EVP_MAX_MD_SIZE];
+	const unsigned char *key;
 	unsigned char text[WEBHOOK_SIGNATURE_MAX];
 	unsigned mac_len = 0;
 	CLEANUP(buf) struct buf content;
 	buf_init(&content, message->len + 512);
 	buf_printf(&content, "%s.%" PRId64 ".", message->id, message->time_s);
 	buf_add(&content, message->body, message->len);
-	size_t key_len = webhook_key(secret, key);
+	size_t key_len = webhook_key(secret, decoded, &key);
 	if (!HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)buf_text(&content), content.len, mac,
 		  &mac_len))
 		abort();

@@ -13,7 +13,7 @@
 enum {
 	WEBHOOKS_MAX = 64,
 	WEBHOOKS_A_TAKE = 32,
-	WEBHOOKS_A_TARGET = 4, /* from then on it is not asked for more */
+	WEBHOOKS_A_TARGET = 4,    /* from then on it is not asked for more */
 	WEBHOOKS_LEASE_MS = 5000, /* beyond the timeout of a request */
 	WEBHOOKS_TARGET_SIZE = 64
 };
@@ -61,8 +61,9 @@ static void webhook_on_done(void *arg, const char *text, size_t len, const struc
 	struct webhooks *webhooks = sending->webhooks;
 	char queue[64];
 	if (!err && len == 4 && memcmp(text, "dead", 4) == 0)
-		log_warn("a webhook is given up", "queue=%s delivery=%s tries=%" PRId64 " hint=\"stoker webhooks dead\"",
-			 sending->queue, sending->id, sending->try);
+		log_warn("a webhook is given up",
+			 "queue=%s delivery=%s tries=%" PRId64 " hint=\"stoker webhooks dead\"", sending->queue,
+			 sending->id, sending->try);
 	str_copy(queue, sizeof queue, sending->queue);
 	webhook_sending_free(sending);
 	if (!err) /* else its lease runs out, and it comes again */
@@ -102,9 +103,10 @@ static void webhook_on_answer(void *arg, const struct http_post_end *end)
 static void webhook_send(struct webhooks *webhooks, const char *queue, const struct delivery *delivery)
 {
 	struct webhook_sending *sending = mem_alloc(sizeof *sending);
-	const struct webhook_message message = {
-		.id = delivery->message, .time_s = clock_wall_ms() / 1000, .body = delivery->body, .len = delivery->body_len
-	};
+	const struct webhook_message message = { .id = delivery->message,
+						 .time_s = clock_wall_ms() / 1000,
+						 .body = delivery->body,
+						 .len = delivery->body_len };
 	char signature[WEBHOOK_SIGNATURE_MAX];
 	struct error err;
 	sending->webhooks = webhooks;
@@ -150,7 +152,7 @@ static size_t webhooks_busy(const struct webhooks *webhooks, const char *queue, 
 		if (strcmp(one->queue, queue) != 0)
 			continue;
 		LIST_FOREACH(other, &webhooks->sendings, entry)
-			share += strcmp(one->target, other->target) == 0 && strcmp(other->queue, queue) == 0;
+		share += strcmp(one->target, other->target) == 0 && strcmp(other->queue, queue) == 0;
 		for (size_t i = 0; i < count; i++)
 			known += strcmp(busy[i], one->target) == 0;
 		if (share >= WEBHOOKS_A_TARGET && !known && count < WEBHOOKS_MAX)
@@ -204,8 +206,10 @@ void webhooks_free(struct webhooks *webhooks)
 	if (!webhooks)
 		return;
 	http_poster_free(webhooks->poster);
-	while (!LIST_EMPTY(&webhooks->sendings))
-		webhook_sending_free(LIST_FIRST(&webhooks->sendings));
+	for (struct webhook_sending *one = LIST_FIRST(&webhooks->sendings), *next; one; one = next) {
+		next = LIST_NEXT(one, entry);
+		webhook_sending_free(one);
+	}
 	address_ranges_done(&webhooks->allowed);
 	free(webhooks);
 }

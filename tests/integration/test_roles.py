@@ -47,11 +47,12 @@ def test_the_whole_way_of_a_job_with_each_program_in_its_role(guarded, tmp_path)
     assert done.returncode == 0, done.stderr
     scheduler = Scheduler(tmp_path, guarded.url("scheduler"))
     worker = Process([BUILD / "stoker-worker", "--redis-url", guarded.url("worker"), "--id", "w0", "--state-dir",
-                      tmp_path / "worker", "--store", f"file://{tmp_path}/store", "--cpus", "2"], tmp_path / "worker.log")
+                      tmp_path / "worker", "--store", f"file://{tmp_path}/store", "--cpus", "2"],
+                     tmp_path / "worker.log")
     try:
         scheduler.api("POST", "/submitters", {"name": "submitter"})
         app = guarded.client("submitter")
-        program = "echo loss=1; echo x > $STOKER_CHECKPOINT_DIR/a.ckpt; touch $STOKER_CHECKPOINT_DIR/a.ckpt.done; exit 0"
+        program = "echo loss=1; echo x > $STOKER_CHECKPOINT_DIR/a.ckpt; touch $STOKER_CHECKPOINT_DIR/a.ckpt.done"
         entry = app.xadd("stoker:{default}:inbox:submitter", {"spec": json.dumps({"command": program})})
         (_, ((_, said),)), = app.xread({"stoker:{default}:reply:submitter": "0"}, block=10000)
         assert said == {"entry": entry, "job": "default-1"}

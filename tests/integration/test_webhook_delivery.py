@@ -1,4 +1,4 @@
-"""Webhooks from real schedulers to a real receiver: at least once, normally once, never none; signed; nobody held up."""
+"""Webhooks from real schedulers to a real receiver: at least once, normally once, never none; nobody is held up."""
 import json
 import re
 import subprocess
@@ -42,7 +42,8 @@ def add(scheduler, receiver, *on):
 
 
 def hurry(scheduler, tries=12, backoff=50):
-    scheduler.redis_client().hset("stoker:{default}:meta", mapping={"webhook_tries": tries, "webhook_backoff_ms": backoff})
+    scheduler.redis_client().hset("stoker:{default}:meta",
+                                  mapping={"webhook_tries": tries, "webhook_backoff_ms": backoff})
 
 
 def waiting(scheduler):
@@ -101,7 +102,8 @@ def test_a_receiver_that_is_down_gets_it_when_it_is_up(scheduler, receivers):
     gone.close()
     job = scheduler.submit()
     client = scheduler.redis_client()
-    wait_until(lambda: any(client.hget(k, "error") for k in client.keys("stoker:{default}:delivery:*")), what="it failed")
+    wait_until(lambda: any(client.hget(k, "error") for k in client.keys("stoker:{default}:delivery:*")),
+               what="it failed")
     back = receivers(gone.secret, port=gone.port)
     assert back.wait(1)[0]["body"]["job"] == job
 

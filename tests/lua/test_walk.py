@@ -265,8 +265,8 @@ def prune(walk):
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, submitter, inbox, webhook_add, webhook_remove, webhook_gather,
-                                   webhook_take, webhook_done, webhook_resend, prune)}
+                                   corrupt, retry, promote, reap, submitter, inbox, webhook_add, webhook_remove,
+                                   webhook_gather, webhook_take, webhook_done, webhook_resend, prune)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
