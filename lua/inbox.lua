@@ -44,9 +44,7 @@ do
     end
 
     local function names_of(q)
-        local names = call('SMEMBERS', key_of(q, 'submitters'))
-        table.sort(names, bytes_less)
-        return names
+        return call('SMEMBERS', key_of(q, 'submitters'))
     end
 
     -- What a stranger put in the place of a stream counts as an empty one.
@@ -59,8 +57,9 @@ do
         no_more_arguments(args, 0)
         local q = queue_open(keys)
         expect_type(q, 'set', 'submitters')
-        local list = {}
-        for i, name in ipairs(names_of(q)) do
+        local list, names = {}, names_of(q)
+        table.sort(names, bytes_less)
+        for i, name in ipairs(names) do
             list[i] = ('{"name":%s,"waiting":%d,"replies":%d}'):format(
                 cjson.encode(name), length_of(q, 'inbox:' .. name), length_of(q, 'reply:' .. name))
         end
@@ -153,16 +152,18 @@ do
         if call('EXISTS', unpack(keys)) == 0 then
             return nil
         end
-        local last, first, others = call('HGET', q.meta_key, 'inbox_last') or '', nil, 0
-        for _, name in ipairs(names) do
-            if call('TYPE', key_of(q, 'inbox:' .. name)).ok == 'stream' then
-                others = others + 1
-                if not first or (bytes_less(last, name) and not bytes_less(last, first)) then
-                    first = name
+        local last, count, first, behind = call('HGET', q.meta_key, 'inbox_last') or '', 0, nil, nil
+        for i = 1, #names do
+            local name = names[i]
+            if call('TYPE', keys[i]).ok == 'stream' then
+                count = count + 1
+                first = first and bytes_less(first, name) and first or name
+                if bytes_less(last, name) then
+                    behind = behind and bytes_less(behind, name) and behind or name
                 end
             end
         end
-        return first, others > 1
+        return behind or first, count > 1
     end
 
     local function inbox(keys, args)

@@ -2,6 +2,7 @@ queue_SOURCES = \
 	$(queue_TABLES) \
 	queue/functions.c \
 	queue/jobs.c \
+	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \

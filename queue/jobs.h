@@ -77,6 +77,27 @@ void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
  * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 
+/* JSON array of names. */
+void jobs_submitter_names(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* Waits until something is put into one of these inboxes, at most timeout_ms (> 0): those have rang set, and after
+ * moved on. On a struct jobs of its own, whose answers are bounded: what is put in may be of any size. The items stay
+ * the caller's, and stay as they are until fn is called. */
+struct inbox_ref {
+	char queue[64];
+	char name[65];
+	char after[48]; /* id of the last entry that rang; "": whatever comes from now on */
+	bool rang;
+};
+typedef void jobs_rang_fn(void *arg, const struct error *err);
+struct inbox_wait {
+	struct inbox_ref *items;
+	size_t count;
+	int64_t timeout_ms;
+	jobs_rang_fn *fn;
+	void *arg;
+};
+void jobs_inbox_wait(struct jobs *jobs, struct inbox_wait *wait);
+
 /* ---- webhooks ---- */
 /* on_json: a list of events, "" for the ends. text is the new id. */
 void jobs_webhook_add(struct jobs *jobs, const char *queue, const char *url, const char *on_json, const char *secret,

@@ -7,6 +7,7 @@
  *	jobs_streams.c   logs, metrics and events as JSON
  *	jobs_webhooks.c  webhooks and their deliveries
  *	jobs_worker.c    what workers and schedulers call
+ *	jobs_inbox.c     submitters and their inboxes
  *	jobs_runner.c    what runners call
  *
  * A call is built (jobs_call_new), gets its arguments (jobs_arg_…), and is sent

@@ -91,28 +91,6 @@ void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *ar
 	jobs_send(jobs_text_call(jobs, "stoker_stats", queue, fn, arg));
 }
 
-void jobs_submitter(struct jobs *jobs, const char *queue, const char *verb, const char *name, const char *actor,
-		    jobs_text_fn *fn, void *arg)
-{
-	struct jobs_call *call = jobs_text_call(jobs, "stoker_submitter", queue, fn, arg);
-	jobs_arg(call, verb);
-	jobs_arg(call, name);
-	jobs_arg(call, actor);
-	jobs_send(call);
-}
-
-void jobs_inbox_keys(const struct jobs *jobs, const char *queue, const char *name, char inbox[JOBS_KEY_MAX],
-		     char reply[JOBS_KEY_MAX])
-{
-	str_copy(inbox, JOBS_KEY_MAX, key_inbox(jobs->prefix, queue, name).s);
-	str_copy(reply, JOBS_KEY_MAX, key_reply(jobs->prefix, queue, name).s);
-}
-
-void jobs_submitters(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg)
-{
-	jobs_send(jobs_text_call(jobs, "stoker_submitters", queue, fn, arg));
-}
-
 void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *const *ids, size_t count, jobs_text_fn *fn,
 	       void *arg)
 {

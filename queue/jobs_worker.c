@@ -41,11 +41,6 @@ void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg
 	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
 }
 
-void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
-{
-	jobs_send(jobs_call_new(jobs, "stoker_inbox", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
-}
-
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
 {
 	jobs_send(jobs_call_new(jobs, "stoker_prune", queue, jobs_decode_prune, (jobs_any_fn *)fn, arg));

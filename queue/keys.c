@@ -93,6 +93,16 @@ struct key key_wake(const char *prefix, const char *queue, const char *class_nam
 	return key_of(prefix, queue, "wake:%s", class_name);
 }
 
+bool key_submitter_is_valid(const char *submitter)
+{
+	return key_is_made_of(submitter, 64, KEY_LETTER, KEY_LETTER "_-");
+}
+
+struct key key_submitters(const char *prefix, const char *queue)
+{
+	return key_of(prefix, queue, "submitters");
+}
+
 struct key key_inbox(const char *prefix, const char *queue, const char *submitter)
 {
 	return key_of(prefix, queue, "inbox:%s", submitter);

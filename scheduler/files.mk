@@ -9,6 +9,7 @@ scheduler_SOURCES := \
 	scheduler/api_streams.c \
 	scheduler/api_submitters.c \
 	scheduler/api_webhooks.c \
+	scheduler/bell.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \

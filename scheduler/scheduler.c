@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "scheduler/api.h"
+#include "scheduler/bell.h"
 #include "scheduler/follow.h"
 #include "scheduler/ticker.h"
 #include "scheduler/webhooks.h"
@@ -158,7 +159,8 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 					      .arg = s };
 	s->ticker = ticker_new(&ticks);
 	jobs_on_state(s->jobs, scheduler_on_redis, s);
-	return true;
+	s->bell = bell_new(s->base, s->jobs, &options, err);
+	return s->bell != NULL;
 }
 
 static bool scheduler_serve(struct scheduler *s, struct error *err)
@@ -203,6 +205,7 @@ void scheduler_free(struct scheduler *s)
 	jobs_free(s->jobs);
 	follow_hub_free(s->follow);
 	ticker_free(s->ticker);
+	bell_free(s->bell);
 	webhooks_free(s->webhooks);
 	http_server_free(s->http);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)

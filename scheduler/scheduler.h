@@ -17,6 +17,7 @@
 #include "scheduler/settings.h"
 
 struct follow_hub;
+struct bell;
 struct ticker;
 struct webhooks;
 
@@ -26,6 +27,7 @@ struct scheduler {
 	struct jobs *jobs;
 	struct ticker *ticker;
 	struct webhooks *webhooks;
+	struct bell *bell;
 	struct follow_hub *follow;
 	struct http_server *http;
 	struct event *signals[2];

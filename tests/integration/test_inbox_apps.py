@@ -50,6 +50,26 @@ def test_two_schedulers_and_one_that_is_killed_make_each_job_once(scheduler, cli
         other.process.kill()
 
 
+def test_an_entry_is_taken_at_once_and_one_of_any_size_hurts_only_its_own(scheduler, client):
+    """The scheduler waits for entries; the tick, once a second, would be the slow way."""
+    scheduler.api("POST", "/submitters", {"name": "calm"})
+    wait_until(lambda: client.info("clients")["blocked_clients"] == 1, what="it listens")
+
+    def took():
+        before = client.xlen(REPLY)
+        begun = time.monotonic()
+        client.xadd(INBOX, {"spec": SPEC})
+        wait_until(lambda: client.xlen(REPLY) > before, what="it is answered", every=0.001)
+        return time.monotonic() - begun
+    assert sorted(took() for _ in range(21))[10] < 0.3
+    client.xadd(INBOX, {"spec": " " * 30_000_000})
+    client.xadd("stoker:{default}:inbox:calm", {"spec": SPEC})
+    wait_until(lambda: client.xlen("stoker:{default}:reply:calm") == 1, what="the calm one is answered")
+    wait_until(lambda: answers(client)[-1].get("error", "").startswith("FULL all 1 entries"), what="it is refused")
+    wait_until(lambda: client.info("clients")["blocked_clients"] == 1, what="it listens again")
+    assert took() < 10
+
+
 def test_a_flood_is_worked_off_in_turns(scheduler, client):
     scheduler.api("POST", "/submitters", {"name": "calm"})
     with client.pipeline(transaction=False) as pipe:
