@@ -4,7 +4,8 @@
 #   make demo        install what is needed, build, and watch a run outlive kills
 #   make check       install what tests need, build, lint, run every test
 #   make check-asan  the same tests with AddressSanitizer and UBSan
-#   make bench       the figures of docs/figures.md, measured on this machine
+#   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
+#   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make lint fmt docs install clean
 #
 # B=dir builds elsewhere; DEV=1 (and CI) turns warnings into errors.
@@ -49,6 +50,7 @@ all: $(PROGRAMS:%=$(B)/%) trainer
 include $(LAYERS:%=%/files.mk)
 include lua/files.mk
 include tests/unit/files.mk
+include scripts/bench/files.mk
 
 # Each layer is one archive; a program is its main.o and the archives it may use.
 define layer
@@ -100,6 +102,15 @@ $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 $(B)/gen-docs: $(B)/scripts/gen_docs.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL)
 
+# What scripts/bench/queue_bench.py loads Redis and the machine with.
+BENCH_TOOLS := $(B)/bench-load $(B)/bench-spawn $(B)/bench-beanstalk
+$(B)/bench-load: $(bench_LOAD:%.c=$(B)/%.o)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis 2>/dev/null)
+$(B)/bench-spawn: $(B)/scripts/bench/spawn.o
+	$(CC) $(LDFLAGS) -o $@ $^
+$(B)/bench-beanstalk: $(B)/scripts/bench/peers/beanstalk.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
 # Unit tests: one cmocka program a module.
 $(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
 	@rm -f $@
@@ -126,7 +137,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan bench lint fmt docs install clean
+.PHONY: demo check check-asan bench bench-queue lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -135,8 +146,15 @@ check:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
 	scripts/check.sh $(B)
-bench: all
-	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/bench.py
+# Both, whatever the first one misses.
+bench: all $(BENCH_TOOLS)
+	scripts/bootstrap-bench.sh $(B)
+	@missed=0; for one in bench queue_bench; do \
+		STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/$$one.py || missed=1; \
+	done; exit $$missed
+bench-queue: all $(BENCH_TOOLS)
+	scripts/bootstrap-bench.sh $(B)
+	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/queue_bench.py $(BENCH)
 check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh

@@ -180,6 +180,13 @@ bool client_stream(struct cli *cli, struct client_stream *stream, struct error *
 		.arg = stream,
 		.interrupt_fd = stream->interrupt_fd,
 	};
+	if (stream->body) {
+		call.method = "POST";
+		call.content_type = stream->body->content_type;
+		call.body = stream->body->text;
+		call.body_len = strlen(stream->body->text);
+		call.header = stream->body->header;
+	}
 	CLEANUP(http_answer) struct http_answer reply;
 	bool ok = http_client_call(cli->client, &call, &reply, err);
 	stream->interrupted = reply.interrupted;

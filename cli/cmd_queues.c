@@ -3,7 +3,12 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/text.h"
 #include "lib/fields.h"
+
+struct queues_options {
+	const char *reason;
+};
 
 static bool queues_create(struct cli *cli, const char *name, struct error *err)
 {
@@ -20,10 +25,23 @@ static bool queues_create(struct cli *cli, const char *name, struct error *err)
 	return true;
 }
 
+/* "paused by ada 5m ago: new disks"; "" when it is open. */
+static void queues_paused(const json_t *paused, int64_t now_ms, char *into, size_t size)
+{
+	char ago[32];
+	const char *by = fields_text(paused, "by"), *reason = fields_text(paused, "reason");
+	into[0] = '\0';
+	if (!paused)
+		return;
+	text_age(now_ms - fields_int(paused, "since_ms", now_ms), ago, sizeof ago);
+	str_format(into, size, "%s%s%s %s ago%s%s", fields_text(paused, "state"), *by ? " by " : "", by, ago,
+		   *reason ? ": " : "", reason);
+}
+
 static bool queues_list(struct cli *cli, struct error *err)
 {
-	static const char *const titles[] = { "QUEUE",     "WAITING", "QUEUED",    "RUNNING",
-					      "SUCCEEDED", "FAILED",  "CANCELLED", "WORKERS" };
+	static const char *const titles[] = { "QUEUE",  "WAITING",   "QUEUED",  "RUNNING", "SUCCEEDED",
+					      "FAILED", "CANCELLED", "WORKERS", "" };
 	static const char *const fields[] = { "waiting", "queued",    "running", "succeeded",
 					      "failed",  "cancelled", "workers" };
 	json_auto_t *answer = NULL;
@@ -41,32 +59,69 @@ static bool queues_list(struct cli *cli, struct error *err)
 	json_t *queue;
 	json_array_foreach(json_object_get(answer, "queues"), i, queue)
 	{
+		char paused[1024];
 		table_add(&table, fields_text(queue, "queue"));
 		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
 			char number[24];
 			str_format(number, sizeof number, "%lld", (long long)fields_int(queue, fields[k], 0));
 			table_add(&table, number);
 		}
+		queues_paused(json_object_get(queue, "paused"), fields_int(queue, "now_ms", 0), paused, sizeof paused);
+		table_add(&table, paused);
 	}
 	table_print(&table, cli->color, &text);
 	cli_print(&text);
 	return true;
 }
 
+static bool queues_verb(struct cli *cli, const char *verb, const char *name, const char *reason, struct error *err)
+{
+	CLEANUP(buf) struct buf path;
+	json_auto_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
+	json_auto_t *answer = NULL;
+	buf_init(&path, 4096);
+	if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+		return error_set(err, ERR_INPUT, NULL, "a queue's name is [a-z0-9][a-z0-9-]{0,62}");
+	buf_printf(&path, "/api/v1/queues/%s/%s", name, verb);
+	if (!client_post(cli, buf_text(&path), body, &answer, err))
+		return false;
+	if (cli->common.json)
+		cli_print_json(answer);
+	else
+		printf("%s  %s\n", name, fields_text(answer, "state"));
+	return true;
+}
+
 static bool queues_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
-	(void)options;
+	const struct queues_options *o = options;
+	static const char *const verbs[] = { "pause", "drain", "resume" };
+	for (size_t i = 0; i < ARRAY_LEN(verbs) && words->count == 2; i++)
+		if (strcmp(words->items[0], verbs[i]) == 0)
+			return queues_verb(cli, verbs[i], words->items[1], o->reason, err);
 	if (!words->count || (words->count == 1 && strcmp(words->items[0], "list") == 0))
 		return queues_list(cli, err);
 	if (words->count == 2 && strcmp(words->items[0], "create") == 0)
 		return queues_create(cli, words->items[1], err);
-	return error_set(err, ERR_INPUT, "stoker queues create gpu", "expected `queues` or `queues create NAME`");
+	return error_set(err, ERR_INPUT, "stoker queues pause gpu",
+			 "expected `queues`, or `queues` with create, pause, drain or resume and a NAME");
 }
+
+static const struct arg_row queues_rows[] = {
+	{ "reason", 'm', ARG_TEXT, offsetof(struct queues_options, reason), "TEXT",
+	  "of a pause or drain: shown as long as it lasts", 0 },
+};
 
 const struct command cmd_queues = {
 	.name = "queues",
-	.usage = "[create NAME]",
-	.summary = "lists the queues, or makes one",
+	.usage = "[create NAME | pause NAME | drain NAME | resume NAME] [--reason TEXT]",
+	.summary = "lists the queues, makes one, closes or opens one",
+	.text = "A paused queue takes jobs and starts none. A draining one takes no new jobs, and what is there runs "
+		"to its "
+		"end.\n"
+		"What runs is touched by neither; resume ends both.",
+	.options = CLI_ROWS(queues_rows),
+	.options_size = sizeof(struct queues_options),
 	.words_max = 2,
 	.run = queues_run,
 };

@@ -2,15 +2,20 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/select.h"
 #include "lib/fields.h"
 
 struct retry_options {
+	struct select select;
 	int64_t attempt;
 };
 
 static bool retry_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	const struct retry_options *o = options;
+	const struct select_action action = { "retry", "retried", NULL };
+	if (!select_is_by_id(&o->select, words, err))
+		return !err->kind && select_run(cli, &o->select, &action, err);
 	const char *id = words->items[0];
 	CLEANUP(free_p) char *path = client_job_path(id, "/retry", err);
 	if (!path)
@@ -37,18 +42,20 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 static const struct arg_row retry_rows[] = {
 	{ "attempt", 0, ARG_INT, offsetof(struct retry_options, attempt), "N", "only if this is still its last attempt",
 	  1 },
+	SELECT_ROWS(retry_options),
 };
 
 const struct command cmd_retry = {
 	.name = "retry",
-	.usage = "ID",
+	.usage = "ID | FILTER [--dry-run]",
 	.summary = "runs a job again",
 	.text = "A job that waits for its next attempt is queued now. One that failed or was cancelled becomes a new "
 		"job with\n"
-		"the same spec, which starts from its last good checkpoint; its id is printed.",
+		"the same spec, which starts from its last good checkpoint; its id is printed. A filter finds failed "
+		"and "
+		"cancelled jobs.",
 	.options = CLI_ROWS(retry_rows),
 	.options_size = sizeof(struct retry_options),
-	.words_min = 1,
 	.words_max = 1,
 	.run = retry_run,
 };

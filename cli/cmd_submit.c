@@ -10,6 +10,7 @@
 #include "cli/follow.h"
 #include "cli/interrupt.h"
 #include "cli/spec_file.h"
+#include "cli/submit_bulk.h"
 #include "cli/submit_view.h"
 #include "lib/fields.h"
 
@@ -21,6 +22,12 @@ struct submit_options {
 	const char *key;
 	bool follow;
 	bool wait;
+	bool is_ndjson;
+};
+
+struct submit_ids {
+	char **items;
+	size_t count;
 };
 
 static bool submit_key(char *key, size_t size, struct error *err)
@@ -101,25 +108,59 @@ static bool submit_wait_all(struct cli *cli, char *const *ids, size_t count, str
 	return true;
 }
 
+static void submit_add_id(void *arg, const char *id)
+{
+	struct submit_ids *ids = arg;
+	ids->items = mem_realloc(ids->items, (ids->count + 1) * sizeof *ids->items);
+	ids->items[ids->count++] = mem_strdup(id);
+}
+
+static bool submit_many(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
+			struct error *err)
+{
+	char key[33];
+	if (o->follow || o->sets.count)
+		return error_set(err, ERR_INPUT, o->follow ? "--wait waits for all of them" : NULL,
+				 "--%s takes a file of one spec", o->follow ? "follow" : "set");
+	if (!submit_key(key, sizeof key, err))
+		return false;
+	struct submit_bulk bulk = { .cli = cli,
+				    .path = path,
+				    .queue = o->queue,
+				    .key = o->key ? o->key : key,
+				    .on_id = submit_add_id,
+				    .arg = ids };
+	return submit_bulk_run(&bulk, err);
+}
+
+static bool submit_file(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
+			struct error *err)
+{
+	CLEANUP(free_p) char *id = NULL;
+	json_auto_t *spec = NULL;
+	if (o->is_ndjson || submit_bulk_is_file(path))
+		return submit_many(cli, o, path, ids, err);
+	if (!submit_one(cli, o, path, &spec, &id, err))
+		return false;
+	submit_add_id(ids, id);
+	return !o->follow || submit_view_follow(cli, id, spec, err);
+}
+
 static bool submit_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	const struct submit_options *o = options;
 	if (words->count > 1 && (o->follow || o->key))
 		return error_set(err, ERR_INPUT, "--wait waits for several", "--%s takes one file",
 				 o->follow ? "follow" : "key");
-	char **ids = mem_alloc(words->count * sizeof *ids);
+	struct submit_ids ids = { 0 };
 	bool ok = true;
-	for (size_t i = 0; i < words->count && ok; i++) {
-		json_auto_t *spec = NULL;
-		ok = submit_one(cli, o, words->items[i], &spec, &ids[i], err);
-		if (ok && o->follow)
-			ok = submit_view_follow(cli, ids[i], spec, err);
-	}
+	for (size_t i = 0; i < words->count && ok; i++)
+		ok = submit_file(cli, o, words->items[i], &ids, err);
 	if (ok && o->wait && !o->follow)
-		ok = submit_wait_all(cli, ids, words->count, err);
-	for (size_t i = 0; i < words->count; i++)
-		free(ids[i]);
-	free(ids);
+		ok = submit_wait_all(cli, ids.items, ids.count, err);
+	for (size_t i = 0; i < ids.count; i++)
+		free(ids.items[i]);
+	free(ids.items);
 	return ok;
 }
 
@@ -133,11 +174,13 @@ static const struct arg_row submit_rows[] = {
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",
 	  "idempotency key: the same key with the same spec gives the same job (default: a random one)", 0 },
+	{ "ndjson", 'n', ARG_FLAG, offsetof(struct submit_options, is_ndjson), NULL,
+	  "FILE holds a spec a line, as JSON: thousands of jobs; so do files that end in .ndjson or .jsonl", 0 },
 };
 
 const struct command cmd_submit = {
 	.name = "submit",
-	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE]",
+	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson]",
 	.summary = "submits jobs; - reads stdin",
 	.text = "FILE is YAML or JSON (spec.md). Its id goes to stdout. The value of --set is YAML, so numbers and "
 		"lists are\n"

@@ -9,15 +9,18 @@ cli_SOURCES := \
 	cli/cmd_doctor.c \
 	cli/cmd_events.c \
 	cli/cmd_help.c \
+	cli/cmd_hold.c \
 	cli/cmd_logs.c \
 	cli/cmd_ls.c \
 	cli/cmd_metrics.c \
 	cli/cmd_queues.c \
 	cli/cmd_retry.c \
+	cli/cmd_rm.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
 	cli/cmd_submitters.c \
 	cli/cmd_up.c \
+	cli/cmd_update.c \
 	cli/cmd_version.c \
 	cli/cmd_webhooks.c \
 	cli/cmd_workers.c \
@@ -30,9 +33,11 @@ cli_SOURCES := \
 	cli/programs.c \
 	cli/progress.c \
 	cli/series.c \
+	cli/select.c \
 	cli/set.c \
 	cli/spark.c \
 	cli/spec_file.c \
+	cli/submit_bulk.c \
 	cli/submit_view.c \
 	cli/table.c \
 	cli/text.c \

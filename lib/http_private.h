@@ -13,7 +13,7 @@
 
 enum {
 	HTTP_MAX_HEADERS = 16 * 1024,
-	HTTP_MAX_BODY = 1024 * 1024,
+	HTTP_MAX_BODY = 8 * 1024 * 1024, /* thousands of specs in one request */
 	HTTP_MAX_LISTENERS = 8,
 	HTTP_STREAM_HIGH = 256 * 1024, /* unsent bytes from which a stream counts as full */
 	HTTP_QUIET_MS = 15 * 1000,     /* without a byte, while bytes are due */

@@ -95,7 +95,7 @@ void http_reply_error(struct http_reply *reply, int status, const struct error *
 		status = kind->http_status;
 	if (status == 401)
 		http_reply_header(reply, "WWW-Authenticate", "Bearer");
-	if (status == 503)
+	if (status == 503 || status == 429)
 		http_reply_header(reply, "Retry-After", "1");
 	if (status >= 500 && !kind->can_retry)
 		log_failure(LOG_ERROR, "a request failed", err);

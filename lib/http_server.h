@@ -10,7 +10,7 @@
  * answer go nowhere and never leaves a dangling pointer. Freeing the server ends
  * the connections; tokens not yet ended stay valid until their holder ends them.
  *
- * A request that breaks HTTP itself or has a body above 1 MiB is answered by the
+ * A request that breaks HTTP itself or has a body above 8 MiB is answered by the
  * library underneath with a plain 400 or 413; everything else that is refused
  * gets an RFC 9457 problem.
  */

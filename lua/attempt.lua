@@ -99,6 +99,7 @@ local function attempt_end(q, j, reported, detail, actor)
     local ran_ms = math.max(q.now - job_number(j, 'claimed_ms'), 0)
     lane_drop(q, j)
     append(q.batch.unlease, j.n)
+    share.account(q, j)
     job_set(j, 'cause', cause)
     job_set(j, 'error', attempt_error_text(j, cause, detail))
     job_set(j, 'exit', detail.exit)
@@ -129,6 +130,7 @@ end
 
 -- The types of everything that the end of an attempt may write, checked before.
 local function attempt_expect_types(q, j, cause)
+    limits.expect(q, j)
     if cause == 'succeeded' and j.f.state == 'running' and j.f.stop ~= 'corrupted' then
         expect_type(q, 'stream', 'ready:' .. j.f.lane)
         return -- the usual end writes nothing else

@@ -3,20 +3,34 @@
 do
     local LANES_A_PAGE = 64
     local RING_AGAIN_MS = 1000
+    local RESERVE_AFTER_MS = 600000 -- a job that waits so long for a machine that could run it gets one emptied
+    local RESERVED_MS = 30000       -- as long as that worker goes on asking
+
+    local function want_amounts(amounts, path)
+        for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
+            local value = amounts[what] or 0
+            if type(value) ~= 'number' or value ~= value then
+                fail('INVALID', '%s.%s: expected a number, got %s', path, what, quoted(value))
+            end
+            amounts[what] = value
+        end
+    end
 
     local function want_free(text)
         local free = want_object(text, 'free', 65536)
-        for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
-            local value = free[what] or 0
-            if type(value) ~= 'number' or value ~= value then
-                fail('INVALID', 'free.%s: expected a number, got %s', what, quoted(value))
-            end
-            free[what] = value
+        want_amounts(free, 'free')
+        if free.total ~= nil and type(free.total) ~= 'table' then
+            fail('INVALID', 'free.total: expected an object, got %s', quoted(free.total))
+        elseif free.total then
+            want_amounts(free.total, 'free.total')
         end
         if free.labels ~= nil and type(free.labels) ~= 'table' then
             fail('INVALID', 'free.labels: expected an object, got %s', quoted(free.labels))
         end
         free.labels = free.labels or {}
+        if free.total then
+            free.total.labels = free.labels
+        end
         return free
     end
 
@@ -81,6 +95,13 @@ do
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
         job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
+        if j.f.unique_until then
+            unique.leave(q, j)
+            job_clear(j, 'unique', 'unique_until')
+        end
+        if j.f.tenant then
+            share.prepay(q, j, class_get(q, j.f.class))
+        end
         event_say(q, j, 'job.claimed', 'state', 'running', 'worker', worker)
         local summary = recovery_select(q, j)
         job_save(q, j)
@@ -101,11 +122,11 @@ do
     local function job_of_entry(q, lane, id, n)
         local key = key_of(q, 'job:' .. (n or ''))
         local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token')
+                                        'checkpoint', 'token', 'unique_until', 'tenant')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
-        elseif known[5] ~= '0' or known[8] or known[9] then
+        elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] then
             return job_find(q, n)
         end
         return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7]}}
@@ -121,7 +142,7 @@ do
             last = id
             if j then
                 local summary
-                if j.f.attempt == '0' and not j.f.checkpoint then
+                if not j.set then -- it was not read whole: it has no past
                     begin_first(q, j, worker)
                 else
                     summary = begin_attempt(q, j, worker)
@@ -134,30 +155,120 @@ do
         return lane_settle(q, lane, last)
     end
 
-    -- Walks the lanes. `waiting` gets the classes where work is left, `misfit` those that did not fit from the start.
-    local function walk(q, worker, free, most, claims, left, misfit)
-        local all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}
-        local offset, removed = 0, 0
-        repeat
-            local lanes = call('ZRANGE', key_of(q, 'lanes'), offset - removed, offset - removed + LANES_A_PAGE - 1)
-            for _, lane in ipairs(lanes) do
-                local class = lane:match('^[^:]+')
-                local requirement = class_get(q, class)
-                local room = requirement and class_fits(requirement, free, most - #claims) or 0
-                if room > 0 then
-                    local before = #claims
-                    if claim_lane(q, lane, worker, room, claims) then
-                        left[class] = true
-                    else
-                        removed = removed + 1
-                    end
-                    class_take(requirement, free, #claims - before)
-                elseif requirement and class_fits(requirement, all, 1) > 0 then
-                    left[class] = true
-                else
-                    misfit[class] = true
+    -- One walk: what is free, what was taken. `left` gets the classes where work is left, `misfit` those that did not
+    -- fit from the start.
+    local function walk_new(worker, free, most)
+        return {worker = worker, free = free, most = most, claims = {}, left = {}, misfit = {}, removed = 0,
+                all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
+    end
+
+    -- The foremost job that this machine could run if it were empty has waited too long: then it is emptied for it, and
+    -- nothing behind that job is taken here. One machine a lane: the others go on.
+    local function walk_reserve(q, w, lane, requirement)
+        if w.has_reserved or not w.free.total or not requirement or class_fits(requirement, w.free.total, 1) == 0 then
+            return
+        end
+        local head_ms = (tonumber(call('ZSCORE', key_of(q, 'lanes'), lane)) or 0) % LANE_RANK_STEP
+        w.has_reserved = true
+        if q.now - head_ms < RESERVE_AFTER_MS then
+            return
+        end
+        local key = key_of(q, 'reserved:' .. lane)
+        local holder = redis.pcall('GET', key)
+        if not holder or holder == w.worker then
+            redis.pcall('SET', key, w.worker, 'PX', RESERVED_MS)
+            w.most = #w.claims
+        end
+    end
+
+    -- Takes up to `most` from a lane. Answers how many, and whether work is left there.
+    local function walk_lane(q, w, lane, most)
+        local class = lane:match('^[^:]+')
+        local requirement = class_get(q, class)
+        local room = requirement and class_fits(requirement, w.free, math.min(most, w.most - #w.claims)) or 0
+        if room > 0 then
+            local before = #w.claims
+            local has_more = claim_lane(q, lane, w.worker, room, w.claims)
+            if has_more then
+                w.left[class] = true
+            else
+                w.removed = w.removed + 1
+            end
+            class_take(requirement, w.free, #w.claims - before)
+            return #w.claims - before, has_more
+        elseif requirement and class_fits(requirement, w.all, 1) > 0 then
+            w.left[class] = true
+        else
+            w.misfit[class] = true
+            walk_reserve(q, w, lane, requirement)
+        end
+        return 0, true
+    end
+
+    -- Lanes of several tenants in one priority: job by job from the one whose turn it is.
+    local function walk_tenants(q, w, lanes)
+        local tenants, open = {}, {}
+        local scores = call('ZMSCORE', key_of(q, 'lanes'), unpack(lanes))
+        for i, lane in ipairs(lanes) do
+            local tenant = lane:match('[^:]+$')
+            tenants[tenant] = true
+            open[i] = {lane = lane, tenant = tenant, head_ms = (tonumber(scores[i]) or 0) % LANE_RANK_STEP}
+        end
+        share.load(q, tenants)
+        while open[1] do
+            local i = share.pick(q, open)
+            local taken, has_more = walk_lane(q, w, open[i].lane, 1)
+            if taken == 1 and has_more then
+                local score = call('ZSCORE', key_of(q, 'lanes'), open[i].lane)
+                open[i].head_ms = (tonumber(score) or 0) % LANE_RANK_STEP
+            else
+                table.remove(open, i)
+            end
+        end
+    end
+
+    -- The lanes from `first` on that stand in one priority with it.
+    local function walk_group(lanes, first)
+        local group, rank = {}, lanes[first]:match(':(%d:!?)')
+        local i = first
+        while lanes[i] and lanes[i]:match(':(%d:!?)') == rank do
+            group[#group + 1] = lanes[i]
+            i = i + 1
+        end
+        return group
+    end
+
+    local function has_tenants(lanes)
+        for i = 1, #lanes do
+            local tenant = lanes[i]:match('[^:]+$')
+            if tenant ~= '-' and tenant:sub(1, 1) ~= '!' then
+                return true
+            end
+        end
+        return false
+    end
+
+    local function walk_page(q, w, lanes)
+        local i, is_shared = 1, has_tenants(lanes)
+        while lanes[i] do
+            local group = is_shared and walk_group(lanes, i) or lanes
+            if #group > 1 and is_shared and has_tenants(group) then
+                walk_tenants(q, w, group)
+            else
+                for k = 1, #group do
+                    walk_lane(q, w, group[k], w.most)
                 end
             end
+            i = i + #group
+        end
+    end
+
+    local function walk(q, w)
+        local offset = 0
+        repeat
+            local from = offset - w.removed
+            local lanes = call('ZRANGE', key_of(q, 'lanes'), from, from + LANES_A_PAGE - 1)
+            walk_page(q, w, lanes)
             offset = offset + LANES_A_PAGE
         until #lanes < LANES_A_PAGE
     end
@@ -212,17 +323,25 @@ do
             fail('STALE', 'worker %s: claim request %d is older than the last one, %d', worker, request, last_request)
         elseif request == last_request then
             return describe_again(q, worker, last_answer)
+        elseif q.meta.paused == 'paused' then
+            return {}
         end
         expect_type(q, 'stream', 'events')
         expect_type(q, 'zset', 'leases') -- `lanes` is read first
-        local claims, left, misfit = {}, {}, {}
-        walk(q, worker, free, most, claims, left, misfit)
-        ring_on(q, key, rang_ms, claims, left, misfit)
-        if #claims > 0 then
-            remember(q, key, request, claims, not known[1])
+        if q.meta.max_running > 0 then -- then whoever ends rings for the next
+            most = math.min(most, q.meta.max_running - call('ZCARD', key_of(q, 'leases')))
+            if most <= 0 then
+                return {}
+            end
+        end
+        local w = walk_new(worker, free, most)
+        walk(q, w)
+        ring_on(q, key, rang_ms, w.claims, w.left, w.misfit)
+        if #w.claims > 0 then
+            remember(q, key, request, w.claims, not known[1])
         end
         queue_flush(q)
-        return describe_all(q, claims)
+        return describe_all(q, w.claims)
     end
 
     register('claim', claim)

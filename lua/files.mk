@@ -9,13 +9,18 @@ lua_SOURCES := \
 	lua/spec_text.lua \
 	lua/spec.lua \
 	lua/move.lua \
+	lua/limit.lua \
 	lua/checkpoints.lua \
 	lua/recovery.lua \
+	lua/share.lua \
 	lua/attempt.lua \
 	lua/create.lua \
+	lua/pause.lua \
+	lua/held.lua \
 	lua/delivery.lua \
 	lua/webhook.lua \
 	lua/submit.lua \
+	lua/members.lua \
 	lua/inbox.lua \
 	lua/worker.lua \
 	lua/claim.lua \
@@ -25,12 +30,18 @@ lua_SOURCES := \
 	lua/checkpoint.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
+	lua/action.lua \
 	lua/cancel.lua \
 	lua/corrupt.lua \
 	lua/retry.lua \
+	lua/hold.lua \
+	lua/update.lua \
+	lua/remove.lua \
+	lua/each.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
-	lua/stats.lua
+	lua/stats.lua \
+	lua/limits.lua

@@ -60,8 +60,15 @@ local function job_find(q, n)
     return fields.state and job_of_fields(n, fields) or nil
 end
 
+-- The same; a call that asks for one job twice gets one record, so that its changes are not lost.
+local function job_of_call(q, n)
+    local loaded = q.known.loaded
+    loaded[n] = loaded[n] or job_find(q, n)
+    return loaded[n]
+end
+
 local function job_load(q, n)
-    local j = job_find(q, n)
+    local j = job_of_call(q, n)
     if not j then
         if q.meta.next == 0 then
             fail('NOTFOUND', 'no job %s: queue %s has had none yet | stoker ls lists those of every queue',

@@ -3,18 +3,18 @@
 --
 -- `lanes` holds the lanes that may have something undelivered, in the order in which a claim walks them: priority 9
 -- first, what was preempted or lost (`!front`) before the rest, and among equals the lane whose head waits longest,
--- so that classes share a worker in the order of arrival.
+-- so that classes share a worker in the order of arrival. Tenants are another matter: lua/share.lua.
 
-local RANK_STEP = 10000000000000 -- larger than any time in ms, so that the rank decides first
+local LANE_RANK_STEP = 10000000000000 -- larger than any time in ms, so that the rank decides first
 
-local function lane_name(j, tenant)
-    return j.f.class .. ':' .. j.f.priority .. ':' .. tenant
+local function lane_name(j, special)
+    return j.f.class .. ':' .. j.f.priority .. ':' .. (special or j.f.tenant or '-')
 end
 
 local function lane_score(lane, entry)
     local priority, tenant = lane:match(':(%d):([^:]+)$')
     local rank = (9 - priority) * 2 + (tenant == '!front' and 0 or 1)
-    return integer_text(rank * RANK_STEP + tonumber(entry:match('^%d+')))
+    return integer_text(rank * LANE_RANK_STEP + tonumber(entry:match('^%d+')))
 end
 
 -- Adds the job's entry to a lane, made when it is not there. Answers its id.
@@ -39,9 +39,9 @@ local function lane_enter(q, j, lane)
     return entry
 end
 
--- Queues a job: tenant is '-' or '!front'.
-local function lane_push(q, j, tenant)
-    local lane = lane_name(j, tenant)
+-- Queues a job in the lane of its tenant, or in the special one: '!front'.
+local function lane_push(q, j, special)
+    local lane = lane_name(j, special)
     job_set(j, 'entry', lane_enter(q, j, lane))
     job_set(j, 'lane', lane)
     job_set(j, 'queued_ms', q.now)

@@ -23,20 +23,40 @@ do
         return found
     end
 
-    -- Final states: by the time of their end. The cursor is "<score>:<n>" of the last one of the page before.
-    local function page_final(q, state, limit, cursor)
-        local key = final_key(q, state)
+    -- What stands behind a member that is not there any more: those of its time with a smaller name, then the earlier.
+    local function page_behind(key, score, n, limit)
+        local members, offset, page = {}, 0
+        repeat
+            page = call('ZREVRANGEBYSCORE', key, score, score, 'LIMIT', offset, MAX_JOBS_A_CALL)
+            for _, member in ipairs(page) do
+                if #members < limit and bytes_less(member, n) then
+                    append(members, member)
+                end
+            end
+            offset = offset + MAX_JOBS_A_CALL
+        until #page < MAX_JOBS_A_CALL or #members == limit
+        for _, member in ipairs(call('ZREVRANGEBYSCORE', key, '(' .. score, '-inf', 'LIMIT', 0, limit)) do
+            if #members < limit then
+                append(members, member)
+            end
+        end
+        return members
+    end
+
+    -- Final states by the time of their end, and what waits by its due time. The cursor is "<score>:<n>" of the last
+    -- one of the page before.
+    local function page_scored(q, key, limit, cursor)
         local members
         if cursor then
-            local score, n = cursor:match('^(%d+):(%d+)$')
-            if not score then
+            local score, n = cursor:match('^(%w+):(%d+)$')
+            if not tonumber(score) then
                 fail('INVALID', 'cursor: expected one that stoker_list answered, got %s', quoted(cursor))
             end
             local start = call('ZREVRANK', key, n)
             if start then
                 members = call('ZREVRANGE', key, start + 1, start + limit)
             else
-                members = call('ZREVRANGEBYSCORE', key, '(' .. score, '-inf', 'LIMIT', 0, limit)
+                members = page_behind(key, score, n, limit)
             end
         else
             members = call('ZREVRANGE', key, 0, limit - 1)
@@ -127,7 +147,9 @@ do
         elseif state == 'waiting' or state == 'running' then
             found, following = page_index(q, state == 'waiting' and 'waiting' or 'leases', limit, cursor)
         elseif STATE_FINAL[state] then
-            found, following = page_final(q, state, limit, cursor)
+            found, following = page_scored(q, final_key(q, state), limit, cursor)
+        elseif state == 'due' then
+            found, following = page_scored(q, key_of(q, 'waiting'), limit, cursor)
         else
             fail('INVALID', 'state: expected all, waiting, queued, running, succeeded, failed or cancelled, got %s',
                  quoted(state))
@@ -142,7 +164,9 @@ do
                 parts[i] = parts[i]:sub(1, -2) .. ',"requirement":' .. requirements[class] .. '}'
             end
         end
-        return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) .. '}'
+        local paused = queue_paused_json(q)
+        return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) ..
+            (paused and ',"paused":' .. paused or '') .. ',"now_ms":' .. q.now_text .. '}'
     end
 
     register('list', list, 'no-writes')

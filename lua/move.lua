@@ -5,6 +5,9 @@ local function job_is_final(j)
     return STATE_FINAL[j.f.state]
 end
 
+-- Of a job that is held: since when, by whom, why; what it waited for before, and until when.
+local HELD_FIELDS = {'held_ms', 'held_by', 'held_reason', 'held_was', 'held_due_ms'}
+
 -- For sentences: "has failed", "is running".
 local function job_state_words(j)
     local words = {succeeded = 'has succeeded', failed = 'has failed', cancelled = 'was cancelled'}
@@ -21,22 +24,38 @@ local function job_move(j, event)
     return to
 end
 
+local limits, unique = {}, {} -- lua/limit.lua
+
 -- To a final state: out of the count of what is not final, into the index of its state.
 local function job_settle(q, j, event)
     local state = job_move(j, event)
     job_set(j, 'ended_ms', q.now)
-    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next')
+    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next',
+              unpack(HELD_FIELDS))
     q.batch.final[state] = q.batch.final[state] or {}
     append(q.batch.final[state], q.now_text, j.n)
     q.active = q.active - 1
+    limits.leave(q, j)
+    unique.leave(q, j)
 end
 
--- Queues the job; tenant is '-' or '!front'.
-local function job_queue(q, j, event, tenant, reason)
+-- The class of a waiting job, and of one that runs in a tenant's lane, may have been dropped: it is made again.
+local function job_renew_class(q, j)
+    if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
+        local _, requirement = spec_class(spec_of_job(q, j.n))
+        class_put(q, j.f.class, requirement)
+    end
+end
+
+-- Queues the job in the lane of its tenant, or in the special one: '!front'.
+local function job_queue(q, j, event, special, reason)
     job_move(j, event)
     job_set(j, 'reason', reason)
     job_clear(j, 'due_ms')
-    lane_push(q, j, tenant)
+    if j.f.tenant then
+        job_renew_class(q, j)
+    end
+    lane_push(q, j, special)
 end
 
 -- due_ms nil: until something else than the time lets it go. Every waiting job is in the index, so that it is listed.
@@ -46,26 +65,27 @@ local function job_wait(q, j, event, due_ms, reason)
     job_set(j, 'due_ms', due_ms)
     job_clear(j, 'lane', 'entry')
     append(q.batch.waiting, due_ms and integer_text(due_ms) or '+inf', j.n)
+    limits.leave(q, j)
 end
 
 -- ---------------------------------------------------------------- waiting → queued
 
 -- The types of what job_ready writes.
 local function expect_can_queue(q, j)
-    expect_type(q, 'stream', 'ready:' .. lane_name(j, '-'))
+    expect_type(q, 'stream', 'ready:' .. lane_name(j))
     expect_type(q, 'zset', 'wake:' .. j.f.class)
     expect_type(q, 'hash', 'classes')
     expect_type(q, 'string', 'spec:' .. j.n)
+    if j.f.slot then
+        expect_type(q, 'zset', 'slots:' .. j.f.slot)
+        expect_type(q, 'zset', 'limited:' .. j.f.slot)
+    end
 end
 
--- The class of a waiting job may have been dropped meanwhile: it is made again.
 local function job_ready(q, j, event)
-    if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
-        local _, requirement = spec_class(spec_of_job(q, j.n))
-        class_put(q, j.f.class, requirement)
-    end
+    job_renew_class(q, j)
     append(q.batch.unwait, j.n)
-    job_queue(q, j, event, '-')
+    job_queue(q, j, event)
     event_say(q, j, 'job.queued', 'state', 'queued')
     job_save(q, j)
 end

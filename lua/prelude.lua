@@ -232,10 +232,11 @@ end
 
 -- ---------------------------------------------------------------- the queue
 
-local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'next', 'active', 'max_jobs',
-                     'max_finished', 'key_ttl_ms'}
-local META_TEXTS = 4 -- so many of them are not judged here; the rest are numbers with these defaults
-local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000}
+local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'next', 'active',
+                     'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
+local META_TEXTS = 5 -- so many of them are not judged here; the rest are numbers with these defaults
+local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
+                      max_running = 0, rate_max = 0, rate_per_ms = 0}
 
 -- Tables that appear when they are first asked for: most calls need two or three of a dozen.
 local TABLES = {
@@ -353,6 +354,14 @@ local function queue_flush_entries(q)
 end
 
 local event_flush -- lua/event.lua
+local share = {} -- lua/share.lua
+
+-- Rings for every class of which something is ready, as far as it is near the front.
+local function queue_ring_all(q)
+    for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, 63)) do
+        q.batch.bells[lane:match('^[^:]+')] = true
+    end
+end
 
 local INDEX_WRITES = {
     {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
@@ -365,6 +374,9 @@ local function queue_flush(q)
     local batch = q.batch
     if rawget(batch, 'ack') then
         queue_flush_entries(q)
+    end
+    if rawget(batch, 'unlease') and q.meta.max_running > 0 then
+        queue_ring_all(q) -- a claim that found the queue at its limit did not ring on
     end
     if rawget(batch, 'specs') then
         call('MSET', unpack(batch.specs))
@@ -379,10 +391,15 @@ local function queue_flush(q)
     for state, list in pairs(rawget(batch, 'final') or {}) do
         call('ZADD', final_key(q, state), unpack(list))
     end
+    if rawget(batch, 'usage') then
+        share.flush(q)
+    end
     if q.active ~= 0 then
         call('HINCRBY', q.meta_key, 'active', q.active)
     end
-    for class_name in pairs(rawget(batch, 'bells') or {}) do
+    -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
+    local bells = q.meta.paused ~= 'paused' and rawget(batch, 'bells') or {}
+    for class_name in pairs(bells) do
         call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
     end
     event_flush(q)

@@ -9,14 +9,16 @@ do
         local due = {}
         for i, n in ipairs(call('ZRANGEBYSCORE', waiting, '-inf', integer_text(q.now), 'LIMIT', 0, limit)) do
             due[i] = job_find(q, n) or job_of_fields(n, {})
-            if due[i].f.state == 'waiting' then
+            if due[i].f.state == 'waiting' and due[i].f.reason ~= 'held' then
                 expect_can_queue(q, due[i])
             end
         end
         local moved = 0
         for _, j in ipairs(due) do
-            if j.f.state == 'waiting' then
-                job_ready(q, j, 'promote')
+            if j.f.state == 'waiting' and j.f.reason == 'held' then
+                append(q.batch.waiting, '+inf', j.n) -- the record rules over the index
+            elseif j.f.state == 'waiting' then
+                limits.ready(q, j, 'promote')
                 moved = moved + 1
             else
                 append(q.batch.unwait, j.n) -- an index entry without its job

@@ -71,12 +71,17 @@ do
         end
     end
 
-    -- A class is in use while one of its lanes holds anything, queued or running; a waiting job makes it again.
+    -- A class is in use while one of its lanes holds anything, queued or running; a waiting job makes it again, and so
+    -- does one that is queued again in the lane of a tenant.
     local function drop_classes(q)
         local key = key_of(q, 'classes')
         local most = math.min(call('HLEN', key) - CLASSES_KEPT, SAMPLE)
         if most <= 0 then
             return
+        end
+        local listed = {}
+        for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, -1)) do
+            listed[lane:match('^[^:]+')] = true
         end
         for _, name in ipairs(call('HRANDFIELD', key, most)) do
             local lanes = {}
@@ -85,7 +90,7 @@ do
                     append(lanes, key_of(q, 'ready:' .. name .. ':' .. priority .. ':' .. tenant))
                 end
             end
-            if call('EXISTS', unpack(lanes)) == 0 then
+            if not listed[name] and call('EXISTS', unpack(lanes)) == 0 then
                 call('HDEL', key, name)
                 call('DEL', key_of(q, 'wake:' .. name))
             end

@@ -49,6 +49,7 @@ do
         if fields.step then
             job_set(j, 'step', fields.step)
         end
+        share.renew(q, j)
         append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
         lane_claim(q, j)
         job_save(q, j)

@@ -14,52 +14,75 @@ do
         checkpoints_note_newest(to, list)
     end
 
-    local function again(q, old, actor)
+    -- What a new job like this one needs.
+    local function check_again(q, old)
         local text = call('GET', key_of(q, 'spec:' .. old.n))
         if not text then
             fail('NOTFOUND', 'the spec of job %s is gone', job_id(q, old.n))
         end
-        local policy = spec_policy(q, old.n)
-        local checked = submit_check(q, spec_of_job(q, old.n))
+        local new = submit_check(q, spec_of_job(q, old.n))
+        if new.rival then
+            fail('CONFLICT', 'unique.key: the retry of another job of this call has the key %s',
+                 quoted(new.values['unique.key']))
+        end
+        return {j = old, text = text, policy = spec_policy(q, old.n), new = new}
+    end
+
+    local function again(q, checked, actor)
+        local old = checked.j
         submit_reserve(q, 1)
-        local j = submit_job(q, text, checked, actor)
+        local j = submit_job(q, checked.text, checked.new, actor, 0)
         job_set(j, 'retry_of', old.n)
-        lend_checkpoints(q, old, j, policy.keep_last)
+        lend_checkpoints(q, old, j, checked.policy.keep_last)
         job_set(old, 'retried_as', j.n)
         event_say(q, j, 'job.submitted', 'state', j.f.state, 'actor', actor, 'reason',
                   'retry of ' .. job_id(q, old.n))
         event_note(q, old, 'job.retrying', 'state', old.f.state, 'actor', actor, 'reason', 'as ' .. job_id(q, j.n))
         job_save(q, j)
         job_save(q, old)
-        return j
+        return j.n
     end
+
+    -- o.attempt nil: the last one.
+    local function check(q, j, o)
+        expect_type(q, 'list', 'history:' .. j.n)
+        expect_type(q, 'hash', 'checkpoints:' .. j.n)
+        local last = job_number(j, 'attempt')
+        local attempt = tonumber(o.attempt) or last
+        if attempt > last or (attempt < last and job_is_final(j)) then
+            fail('STALE', 'job %s: attempt %d is not the last one (that is %d)', job_id(q, j.n), attempt, last)
+        elseif j.f.state == 'succeeded' or (j.f.state == 'running' and attempt == last) then
+            fail('CONFLICT', 'job %s %s: there is nothing to retry', job_id(q, j.n), job_state_words(j))
+        elseif j.f.reason == 'held' then
+            fail('CONFLICT', 'job %s is held%s | stoker release %s', job_id(q, j.n), held_words(j), job_id(q, j.n))
+        elseif job_is_final(j) and not j.f.retried_as then
+            return check_again(q, j)
+        elseif j.f.state == 'waiting' and attempt == last then
+            expect_can_queue(q, j)
+            return {j = j, hurry = true}
+        end
+        return {j = j}
+    end
+
+    local function act(q, checked, o)
+        local j = checked.j
+        if checked.new then
+            return job_id(q, again(q, checked, o.actor))
+        elseif checked.hurry and j.f.state == 'waiting' then
+            event_note(q, j, 'job.retrying', 'state', 'queued', 'actor', o.actor)
+            limits.ready(q, j, 'hurry')
+        end
+        return job_id(q, j.f.retried_as or j.n)
+    end
+
+    action_add('retry', {check = check, act = act})
 
     local function retry(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
         local n = want_job_number(args[1])
         local attempt = want_integer(args[2], 'attempt', 0, LARGEST)
-        local actor = want_actor(args[3])
-        expect_queue_types(q)
-        expect_type(q, 'list', 'history:' .. n)
-        expect_type(q, 'hash', 'checkpoints:' .. n)
-        local j = job_load(q, n)
-        local last = job_number(j, 'attempt')
-        if attempt > last or (attempt < last and job_is_final(j)) then
-            fail('STALE', 'job %s: attempt %d is not the last one (that is %d)', job_id(q, n), attempt, last)
-        end
-        if j.f.state == 'succeeded' or (j.f.state == 'running' and attempt == last) then
-            fail('CONFLICT', 'job %s %s: there is nothing to retry', job_id(q, n),
-                 job_state_words(j))
-        elseif job_is_final(j) then
-            n = j.f.retried_as or again(q, j, actor).n
-        elseif j.f.state == 'waiting' and attempt == last then
-            expect_can_queue(q, j)
-            event_note(q, j, 'job.retrying', 'state', 'queued', 'actor', actor)
-            job_ready(q, j, 'hurry')
-        end
-        queue_flush(q)
-        return job_id(q, n)
+        return action_once(q, 'retry', n, {attempt = attempt, actor = want_actor(args[3])})
     end
 
     register('retry', retry)

@@ -14,6 +14,7 @@ end
 
 do
     local AHEAD_MAX = 1000
+    local HOLDERS_MAX = 10
 
     -- Jobs queued before it in its lane, counted up to AHEAD_MAX.
     local function ahead(q, j)
@@ -36,10 +37,28 @@ do
         return '{' .. table.concat(parts, ',') .. '}'
     end
 
+    -- Who has the slots that a waiting job needs, the first of them.
+    local function holders_json(q, j)
+        local ids = {}
+        if j.f.state == 'waiting' and j.f.reason == 'limit' and j.f.slot and not j.f.due_ms then
+            for i, n in ipairs(call('ZRANGE', key_of(q, 'slots:' .. j.f.slot), 0, HOLDERS_MAX - 1)) do
+                ids[i] = cjson.encode(job_id(q, n))
+            end
+        end
+        return json_list(ids)
+    end
+
+    -- The worker that is being emptied for it, or "".
+    local function reserved(q, j)
+        local worker = j.f.state == 'queued' and redis.pcall('GET', key_of(q, 'reserved:' .. (j.f.lane or '')))
+        return type(worker) == 'string' and worker or ''
+    end
+
     local function show(keys, args)
         no_more_arguments(args, 1)
         local q = queue_open(keys)
         local j = job_load(q, want_job_number(args[1]))
+        local paused = queue_paused_json(q)
         return table.concat({
             '{"id":', cjson.encode(job_id(q, j.n)),
             ',"job":', json_of_table(j.f),
@@ -48,6 +67,11 @@ do
             ',"history":', json_list(call('LRANGE', key_of(q, 'history:' .. j.n), 0, -1)),
             ',"requirement":', call('HGET', key_of(q, 'classes'), j.f.class) or '{}',
             ',"ahead":', ahead(q, j),
+            ',"holders":', holders_json(q, j),
+            ',"reserved":', cjson.encode(reserved(q, j)),
+            ',"max_running":', integer_text(q.meta.max_running),
+            ',"running":', call('ZCARD', key_of(q, 'leases')),
+            paused and ',"paused":' .. paused or '',
             ',"now_ms":', integer_text(q.now), '}',
         })
     end

@@ -50,9 +50,9 @@ do
         return tree
     end
 
-    -- The text of a spec → its values by path. Most are plain: printable ASCII without an escape. Of such a text a strict
-    -- reader could only refuse a number without digits behind its point, and a name that stands twice: then there are
-    -- more colons behind quotes than names.
+    -- The text of a spec → its values by path. Most are plain: printable ASCII without an escape. Of such a text a
+    -- strict reader could only refuse a number without digits behind its point, and a name that stands twice: then
+    -- there are more colons behind quotes than names.
     function spec_read(text)
         if #text > spec_table.max_bytes then
             fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text ..

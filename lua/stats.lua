@@ -36,8 +36,15 @@ do
             count(state, call('ZCARD', final_key(q, state)))
         end
         count('submitted', q.meta.next)
+        count('max_running', q.meta.max_running)
+        count('rate_max', q.meta.rate_max)
+        count('rate_per_ms', q.meta.rate_per_ms)
         count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
+        local paused = queue_paused_json(q)
+        if paused then
+            parts[#parts + 1] = '"paused":' .. paused
+        end
         count('now_ms', q.now)
         return '{' .. table.concat(parts, ',') .. '}'
     end

@@ -6,21 +6,24 @@ do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
     local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
 
-    -- The lane of new jobs of this class and priority. Its keys are checked once a call.
-    local function lane_for(q, class, priority)
+    -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
+    local function lane_for(q, class, priority, tenant)
         local lanes = q.known.lanes[class] or {}
-        if not lanes[priority] then
-            lanes[priority] = class .. ':' .. priority .. ':-'
-            expect_type(q, 'stream', 'ready:' .. lanes[priority])
+        local which = tenant and priority .. tenant or priority
+        if not lanes[which] then
+            lanes[which] = class .. ':' .. priority .. ':' .. (tenant or '-')
+            expect_type(q, 'stream', 'ready:' .. lanes[which])
             expect_type(q, 'zset', 'wake:' .. class)
             q.known.lanes[class] = lanes
         end
-        return lanes[priority]
+        return lanes[which]
     end
 
     -- The last check of a new job, which counts it: everything that its writes rely on.
     function submit_check(q, values)
-        if q.meta.active + q.active >= q.meta.max_jobs then
+        if q.meta.paused == 'draining' then
+            queue_refuse_new(q)
+        elseif q.meta.active + q.active >= q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
@@ -29,9 +32,16 @@ do
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')
         end
-        local lane = lane_for(q, class, values.priority)
-        q.active = q.active + 1
-        return {values = values, class = class, requirement = requirement, lane = lane}
+        local checked = {values = values, class = class, requirement = requirement,
+                         lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
+        limits.check_new(q, values)
+        if not checked.rival then
+            q.active = q.active + 1
+        end
+        if values['unique.key'] and not checked.rival then
+            q.known.unique[values['unique.key']] = checked
+        end
+        return checked
     end
 
     -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
@@ -53,19 +63,8 @@ do
         call('HINCRBY', q.meta_key, 'next', count)
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail. wait: {reason =, due_ms =}
-    -- when it is not to be queued yet, without due_ms when something else than the time lets it go.
-    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
-    function submit_job(q, spec_text, checked, actor, wait)
-        local values, specs = checked.values, q.batch.specs
-        local number = q.meta.next + 1
-        q.meta.next = number
-        local n = integer_text(number)
-        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
-        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
-        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
-                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
-                        'submitted_ms', q.now_text}
+    -- What few jobs have, into their record.
+    local function append_more(q, record, values, n)
         if values.name then
             append(record, 'name', values.name)
         end
@@ -75,17 +74,51 @@ do
         if values['webhook.url'] then
             webhook_watch(q, n)
         end
+        if values.tenant then
+            append(record, 'tenant', values.tenant)
+        end
+        if values['concurrency.key'] then
+            append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
+        end
+        if values['unique.key'] then
+            unique.take(q, values, n)
+            append(record, 'unique', values['unique.key'])
+        end
+        if values['unique.until'] == 'started' and values['unique.key'] then
+            append(record, 'unique_until', 'started')
+        end
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
+    function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
+        local values, specs = checked.values, q.batch.specs
+        local number = q.meta.next + 1
+        q.meta.next = number
+        local n = integer_text(number)
+        local wait = is_held and held_wait_of(q, values, delay_ms, actor) or limits.wait_of(q, values, n, delay_ms)
+        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
+        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
+        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
+                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
+                        'submitted_ms', q.now_text}
         if actor then
             append(record, 'actor', actor)
         end
+        append_more(q, record, values, n)
         if wait then
             append(q.batch.waiting, wait.due_ms or '+inf', n)
             append(record, 'reason', wait.reason)
             if wait.due_ms then
                 append(record, 'due_ms', wait.due_ms)
+            elseif wait.more then
+                append(record, unpack(wait.more))
             end
         else
             append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
+        end
+        if wait and wait.in_line then
+            limits.line_up(q, n, values['concurrency.key'], values.priority)
         end
         call(unpack(record))
         specs[#specs + 1], specs[#specs + 2] = key_of(q, 'spec:' .. n), spec_text
@@ -127,15 +160,9 @@ do
         return checked
     end
 
-    -- What a new job has to wait for before it is queued; nil: nothing.
-    local function wait_of(q, values)
-        if values.delay > 0 then
-            return {reason = 'delay', due_ms = q.now + values.delay}
-        end
-    end
-
     local function make(q, checked, actor)
-        local j = submit_job(q, checked.text, checked, actor, wait_of(q, checked.values))
+        local values = checked.values
+        local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key_name), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
@@ -177,6 +204,8 @@ do
             return {answer = {'error', one.fail}}
         elseif one.id then
             return {answer = {'ok', one.id}}
+        elseif one.rival then
+            return one
         elseif key and first_of[key] then
             one.first = first_of[key]
             q.active = q.active - 1
@@ -192,7 +221,7 @@ do
         for i = from, #list, 2 do
             local one = prepare_apart(q, list[i], optional(list[i + 1]), scope, first_of)
             checked[#checked + 1] = one
-            count = count + (one.answer == nil and one.first == nil and 1 or 0)
+            count = count + ((one.answer or one.first or one.rival) and 0 or 1)
         end
         if count > 0 then
             submit_reserve(q, count)
@@ -201,6 +230,9 @@ do
             local one = checked[at]
             if one.first then
                 answers[at] = same_key(one, one.first)
+            elseif one.rival then
+                answers[at] = {'error', ('CONFLICT unique.key: job %s has the key %s'):format(
+                    one.rival.id, quoted(one.values['unique.key']))}
             elseif one.answer then
                 answers[at] = one.answer
             else

@@ -3,32 +3,6 @@ do
     local INFO_MAX_BYTES = 65536
     local OURS = {claim_request = true, claim_answer = true, drain = true, rang_ms = true, seen_ms = true, id = true}
 
-    -- The place behind the JSON value that begins at `at`. The text is known to be valid JSON.
-    local function after_value(text, at)
-        local depth = 0
-        repeat
-            local from = text:find('["%[%]{},]', at)
-            local c = text:sub(from, from)
-            if c == '"' then
-                repeat
-                    from = text:find('["\\]', from + 1)
-                    local is_escape = text:sub(from, from) == '\\'
-                    from = from + (is_escape and 1 or 0)
-                until not is_escape
-            elseif c == '{' or c == '[' then
-                depth = depth + 1
-            elseif c == ',' and depth == 0 then
-                return from
-            elseif c ~= ',' then
-                depth = depth - 1
-                if depth < 0 then
-                    return from
-                end
-            end
-            at = from + 1
-        until false
-    end
-
     -- Members of the JSON object as {name, text, …}. Objects and lists keep their own text: cjson would write an
     -- empty list as an object.
     local function fields_of(text)
@@ -39,7 +13,7 @@ do
             if not name or #name > 32 or OURS[name] then
                 fail('INVALID', 'worker: %s is not a name that a worker can set', quoted(text:match('"([^"]*)', at)))
             end
-            local value, behind = info[name], after_value(text, from)
+            local value, behind = info[name], json_value_end(text, from)
             if type(value) == 'table' then
                 value = text:sub(from, behind - 1):match('^(.-)%s*$')
             elseif value == cjson.null then

@@ -2,6 +2,8 @@ queue_SOURCES = \
 	$(queue_TABLES) \
 	queue/functions.c \
 	queue/jobs.c \
+	queue/jobs_bulk.c \
+	queue/jobs_each.c \
 	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
 	queue/jobs_server.c \

@@ -46,12 +46,36 @@ typedef void jobs_text_fn(void *arg, const char *text, size_t len, const struct 
 
 void jobs_submit(struct jobs *jobs, const char *queue, const char *spec_json, const char *key, const char *actor,
 		 jobs_text_fn *fn, void *arg);
+/* Up to JOBS_BULK_MAX submits in one call; answers are as many, in the same order. */
+#define JOBS_BULK_MAX 100
+struct bulk_item {
+	const char *spec; /* JSON */
+	size_t len;
+	const char *key; /* "": none */
+};
+struct bulk_answer {
+	const char *id; /* NULL: refused, and error says why */
+	struct error error;
+};
+typedef void jobs_bulk_fn(void *arg, const struct bulk_answer *answers, size_t count, const struct error *err);
+void jobs_bulk(struct jobs *jobs, const char *queue, const char *actor, const struct bulk_item *items, size_t count,
+	       jobs_bulk_fn *fn, void *arg);
 void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
 		 jobs_text_fn *fn, void *arg);
 void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
 		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg);
 void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
 		void *arg);
+/* The state after it. */
+void jobs_hold(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason, jobs_text_fn *fn,
+	       void *arg);
+void jobs_release(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg);
+void jobs_update(struct jobs *jobs, const char *queue, int64_t n, const char *changes_json, const char *actor,
+		 jobs_text_fn *fn, void *arg);
+void jobs_remove(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg);
+/* verb: pause, drain, resume; text is the state after it: paused, draining, open. */
+void jobs_pause(struct jobs *jobs, const char *queue, const char *verb, const char *actor, const char *reason,
+		jobs_text_fn *fn, void *arg);
 void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
 void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limit, const char *cursor, jobs_text_fn *fn,
 	       void *arg);
@@ -60,6 +84,14 @@ void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *ar
 void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* JSON array of queue names, sorted. */
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+/* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
+struct queue_limits {
+	int64_t max_running;
+	int64_t rate_max;
+	int64_t rate_per_ms;
+};
+void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
+		jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
 /* Lets a submitter use its inbox ("add"), or not any more ("remove"): text is "added" or "removed". */
@@ -76,6 +108,31 @@ void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
  * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+
+/* ---- one action on many jobs ---- */
+enum { JOBS_EACH_MAX = 100 };
+struct jobs_each_one {
+	int64_t n;
+	int64_t attempt; /* only if this is still the last one; -1: whichever is */
+};
+struct jobs_each {
+	const char *queue;
+	const char *action; /* cancel, retry, hold, release, update, remove */
+	const char *states; /* only jobs still in these, "queued,waiting"; NULL: any */
+	const char *actor;
+	const char *extra; /* a reason, or the changes of an update; NULL: none */
+	const struct jobs_each_one *all;
+	size_t count; /* 1 to JOBS_EACH_MAX */
+};
+enum jobs_outcome { EACH_DONE, EACH_SKIPPED, EACH_REFUSED };
+struct jobs_each_answer {
+	enum jobs_outcome outcome;
+	const char *text; /* the state after it (retry: the id), or the one that it was skipped for */
+	struct error err; /* of one that was refused */
+};
+/* As many answers as jobs, in their order. */
+typedef void jobs_each_fn(void *arg, const struct jobs_each_answer *answers, size_t count, const struct error *err);
+void jobs_each(struct jobs *jobs, const struct jobs_each *each, jobs_each_fn *fn, void *arg);
 
 /* JSON array of names. */
 void jobs_submitter_names(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);

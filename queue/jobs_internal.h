@@ -2,7 +2,9 @@
  * What the parts of the typed client share. Nobody else includes this.
  *
  *	jobs.c           the client itself, building and sending calls, reading answers
+ *	jobs_bulk.c      many submits in one call
  *	jobs_text.c      calls whose answer is one text
+ *	jobs_each.c      one action on many jobs
  *	jobs_server.c    answers gathered from plain commands
  *	jobs_streams.c   logs, metrics and events as JSON
  *	jobs_webhooks.c  webhooks and their deliveries

@@ -69,6 +69,67 @@ void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt
 	jobs_send(call);
 }
 
+void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
+		jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_limit", queue, fn, arg);
+	const int64_t values[] = { limits->max_running, limits->rate_max, limits->rate_per_ms };
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		if (values[i] < 0)
+			jobs_arg(call, "");
+		else
+			jobs_arg_number(call, values[i]);
+	}
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_hold(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason, jobs_text_fn *fn,
+	       void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_hold", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, actor);
+	jobs_arg(call, reason);
+	jobs_send(call);
+}
+
+void jobs_release(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_release", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_update(struct jobs *jobs, const char *queue, int64_t n, const char *changes_json, const char *actor,
+		 jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_update", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, changes_json);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_remove(struct jobs *jobs, const char *queue, int64_t n, const char *actor, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_remove", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_pause(struct jobs *jobs, const char *queue, const char *verb, const char *actor, const char *reason,
+		jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_pause", queue, fn, arg);
+	jobs_arg(call, verb);
+	jobs_arg(call, actor);
+	jobs_arg(call, reason);
+	jobs_send(call);
+}
+
 void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_show", queue, fn, arg);

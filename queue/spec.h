@@ -19,6 +19,7 @@
 
 enum spec_backend { BACKEND_COMMAND, BACKEND_TINYGRAD };
 enum spec_on_partition { PARTITION_CONTINUE, PARTITION_STOP };
+enum spec_until { UNTIL_FINISHED, UNTIL_STARTED, UNTIL_EXPIRED };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
 
 struct spec_pair {
@@ -50,9 +51,26 @@ struct spec {
 		struct spec_map labels;
 	} resources;
 	int64_t priority; /* 0 to 9, 9 first; default 5 */
+	/* Limits and uniqueness are decided in lua/: C only checks them. Keys are NULL where not given. */
+	char *tenant; /* NULL: none */
+	struct {
+		char *key;
+		int64_t max;
+	} concurrency;
+	struct {
+		char *key;
+		int64_t max;
+		int64_t per_ms;
+	} rate;
+	struct {
+		char *key;
+		enum spec_until until;
+		int64_t for_ms; /* when until is expired */
+	} unique;
 	struct spec_list tags;
 	char *experiment;
 	int64_t delay_ms;
+	bool hold;                /* until it is released */
 	int64_t timeout_ms;       /* of an attempt; 0: none */
 	int64_t stall_timeout_ms; /* no output, metric or checkpoint for so long; 0: none */
 	int64_t grace_ms;         /* between SIGTERM and SIGKILL; default 30 s */

@@ -103,10 +103,10 @@ static void spec_lua_keys(const struct spec_section *section)
 {
 	fputs(" keys = {", stdout);
 	for (size_t i = 0; i < section->count; i++)
-		printf(" %s = true,", section->rows[i].key);
+		printf(" [\"%s\"] = true,", section->rows[i].key); /* it may be a word of Lua */
 	for (size_t i = 0; i < spec_section_count && !*section->name; i++)
 		if (*spec_sections[i].name)
-			printf(" %s = true,", spec_sections[i].name);
+			printf(" [\"%s\"] = true,", spec_sections[i].name);
 	fputs(" },", stdout);
 }
 

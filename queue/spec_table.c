@@ -32,6 +32,10 @@ static const struct spec_grammar spec_metric = {
 	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
 	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
 };
+static const struct spec_grammar spec_tenant = { "[A-Za-z0-9][A-Za-z0-9._@-]*", 1, 63,
+						 .expected = "a tenant (letters, digits, . _ @ -, at most 63)" };
+static const struct spec_grammar spec_limit_key = { "[A-Za-z0-9][A-Za-z0-9._:@/-]*", 1, 64,
+						    .expected = "a key (letters, digits, . _ : @ / -, at most 64)" };
 static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expected = "an absolute path" };
 static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = true,
 						 .expected = "a path or pattern inside the working folder" };
@@ -46,7 +50,8 @@ static const struct spec_grammar spec_url = {
 static const struct spec_grammar spec_event = {
 	"[!-~]+", 1, 64,
 	.choices = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
-		   "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|"
+		   "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
+		   "job.released|job.updated|job.removed|"
 		   "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
 		   "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
 		   "recovery.exhausted",
@@ -75,10 +80,13 @@ static const struct spec_row spec_top[] = {
 	{ "workdir", SPEC_TEXT, FIELD(workdir), .text = &spec_absolute,
 	  .help = "working folder on the worker; left out: a fresh one for each attempt" },
 	{ "priority", SPEC_INTEGER, FIELD(priority), "5", .max = 9, .help = "9 goes first" },
+	{ "tenant", SPEC_TEXT, FIELD(tenant), .text = &spec_tenant,
+	  .help = "whose job it is: tenants of a queue share it by what they used of it lately" },
 	{ "tags", SPEC_LIST, FIELD(tags), .max = 32, .text = &spec_tag, .help = "words to find it by" },
 	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
 	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,
 	  .help = "do not start before this has passed" },
+	{ "hold", SPEC_BOOL, FIELD(hold), "false", .help = "do not start before it is released (`stoker release`)" },
 	{ "timeout", SPEC_DURATION, FIELD(timeout_ms), "0s", .max = 365 * DAY,
 	  .help = "an attempt that takes longer is stopped and counts as an error; 0s: no limit" },
 	{ "stall_timeout", SPEC_DURATION, FIELD(stall_timeout_ms), "0s", .max = 365 * DAY,
@@ -97,6 +105,37 @@ static const struct spec_row spec_resources[] = {
 	  .help = "memory it is counted with; 0B: not stated" },
 	{ "labels", SPEC_MAP, FIELD(resources.labels), .max = 16, .text = &spec_label, .names = &spec_label_name,
 	  .help = "only on workers with all of these labels" },
+};
+
+static const struct spec_row spec_concurrency[] = {
+	{ "key", SPEC_TEXT, FIELD(concurrency.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "jobs of the queue with the same key share the limit" },
+	{ "max", SPEC_INTEGER, FIELD(concurrency.max), .min = 1, .max = 1000000, .is_required = true,
+	  .help = "so many of them may be queued and running at once; what is above waits, and blocks no others" },
+};
+
+static const struct spec_row spec_rate[] = {
+	{ "key", SPEC_TEXT, FIELD(rate.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "jobs of the queue with the same key share the limit" },
+	{ "max", SPEC_INTEGER, FIELD(rate.max), .min = 1, .max = 1000000, .is_required = true,
+	  .help = "so many of them are let go in `per`, at once or spread (a token bucket); counts jobs, not "
+		  "attempts" },
+	{ "per", SPEC_DURATION, FIELD(rate.per_ms), "1s", .min = 1, .max = 365 * DAY, .help = "see `max`" },
+};
+
+#define WHEN_EXPIRED                                                                                                   \
+	{                                                                                                              \
+		"unique.until", "expired"                                                                              \
+	}
+static const struct spec_row spec_unique[] = {
+	{ "key", SPEC_TEXT, FIELD(unique.key), .text = &spec_limit_key, .is_required = true,
+	  .help = "while a job of the queue has this key, another one is refused, and told which job has it" },
+	{ "until", SPEC_CHOICE, FIELD(unique.until), "finished", .choices = "finished|started|expired",
+	  .help = "it gives the key up when it ends, when its first attempt starts, or after a time whatever becomes "
+		  "of "
+		  "it" },
+	{ "for", SPEC_DURATION, FIELD(unique.for_ms), .min = 1000, .max = 365 * DAY, .when = WHEN_EXPIRED,
+	  .is_required = true, .help = "that time" },
 };
 
 #define BACKOFF_ROWS(section)                                                                                          \
@@ -197,6 +236,9 @@ static const struct spec_row spec_train[] = {
 const struct spec_section spec_sections[] = {
 	{ "", ROWS(spec_top), .help = "What to run, and how it is treated." },
 	{ "resources", ROWS(spec_resources), .help = "What it needs: a job runs where this much is free." },
+	{ "concurrency", ROWS(spec_concurrency), .help = "How many of its kind may run at once." },
+	{ "rate", ROWS(spec_rate), .help = "How many of its kind may start in a time." },
+	{ "unique", ROWS(spec_unique), .help = "That there is only one of its kind." },
 	{ "retry", ROWS(spec_retry), .help = "After an error or a loss." },
 	{ "recovery", ROWS(spec_recovery), .help = "After the run was marked as corrupted." },
 	{ "checkpoint", ROWS(spec_checkpoints), .help = "Which files are checkpoints and which of them are kept." },

@@ -8,7 +8,7 @@
 
 /* "new" is no state of a job but where its first move starts. */
 static const struct state_row states[] = {
-	{ "waiting", false, "not yet due: its field `reason` says for what it waits, `due_ms` until when" },
+	{ "waiting", false, "not yet due, or held: its field `reason` says for what it waits, `due_ms` until when" },
 	{ "queued", false, "ready: one entry in the ready lane of its class, claimed by the next worker that fits" },
 	{ "running", false, "one attempt of it holds a lease and the current token" },
 	{ "succeeded", true, "the program ended with exit 0" },
@@ -21,11 +21,17 @@ static const struct state_move moves[] = {
 	{ "new", "submit-later", "waiting", "a spec with a delay was accepted" },
 	{ "waiting", "promote", "queued", "it is due" },
 	{ "waiting", "hurry", "queued", "somebody asked for a retry now" },
+	{ "waiting", "hold", "waiting", "somebody holds it: out of the way of time until it is released" },
+	{ "waiting", "wait", "waiting", "released before it is due, or given another due time" },
+	{ "waiting", "release", "queued", "released, and nothing else to wait for" },
 	{ "waiting", "cancel", "cancelled", "cancelled before it ran again" },
 	{ "waiting", "flag", "waiting", "its last attempt was flagged corrupted: it resumes from before the onset" },
 	{ "waiting", "fail", "failed", "its last attempt was flagged corrupted and cannot be recovered" },
 	{ "queued", "claim", "running", "a worker took it: the next attempt begins" },
 	{ "queued", "adopt", "running", "reaped as lost, but the attempt lives and nobody claimed it since" },
+	{ "queued", "hold", "waiting", "somebody holds it: its ready entry goes" },
+	{ "queued", "wait", "waiting", "an update gave it a delay" },
+	{ "queued", "requeue", "queued", "an update moved it to another lane" },
 	{ "queued", "cancel", "cancelled", "cancelled before it ran" },
 	{ "queued", "flag", "queued", "its last attempt was flagged corrupted: it resumes from before the onset" },
 	{ "queued", "fail", "failed", "its last attempt was flagged corrupted and cannot be recovered" },

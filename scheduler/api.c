@@ -19,6 +19,11 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/jobs/{id}/cancel", api_cancel, "cancel a job", true },
 	{ "POST", API "/jobs/{id}/retry", api_retry, "run a job again", true },
 	{ "POST", API "/jobs/{id}/corrupt", api_corrupt, "flag an attempt as corrupted", true },
+	{ "POST", API "/jobs/{id}/hold", api_hold, "keep a job from starting", true },
+	{ "POST", API "/jobs/{id}/release", api_release, "let a held job go on", true },
+	{ "POST", API "/jobs/{id}/update", api_update, "change a job that does not run yet", true },
+	{ "POST", API "/jobs/{id}/remove", api_remove, "take a job that has ended out of Redis", true },
+	{ "POST", API "/each", api_each, "do one of these to every job that a filter finds", true },
 	{ "GET", API "/jobs/{id}/logs", api_logs, "entries of the log", true },
 	{ "GET", API "/jobs/{id}/metrics", api_metrics, "points of the metrics", true },
 	{ "GET", API "/jobs/{id}/checkpoints", api_checkpoints, "checkpoints, newest first", true },
@@ -27,6 +32,9 @@ const struct http_route api_routes[] = {
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
+	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
+	{ "POST", API "/queues/{id}/drain", api_drain, "take no more jobs", true },
+	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
 	{ "GET", API "/submitters", api_submitters, "who may use an inbox", true },
 	{ "POST", API "/submitters", api_add_submitter, "let a submitter use its inbox", true },
 	{ "POST", API "/submitters/{name}/remove", api_remove_submitter, "shut a submitter out", true },
@@ -189,4 +197,18 @@ bool api_flag(const struct http_request *request, const char *name)
 {
 	const char *text = http_request_query(request, name);
 	return text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+}
+
+bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err)
+{
+	const json_t *value = json_object_get(call->body, name);
+	*text = value ? json_string_value(value) : "";
+	return *text || error_set(err, ERR_INPUT, NULL, "%s: expected a text", name);
+}
+
+void api_on_state(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (api_went_well(call, err))
+		api_answer(call, 200, json_pack("{s:s, s:s%}", "id", call->id, "state", text, len));
 }

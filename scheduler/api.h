@@ -68,9 +68,21 @@ bool api_queue_or_default(struct api_call *call, const char *queue, struct error
 
 bool api_flag(const struct http_request *request, const char *name);
 
+/* A submit whose body is a spec a line: goes on with the call and ends it. */
+void api_bulk(struct api_call *call, const struct http_request *request);
+
+/* A text of the body: absent is "". */
+bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err);
+
+/* jobs_text_fn: answers {"id","state"} with the text as the state. */
+void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
+
 /* ---- the handlers, a file a group of routes ---- */
 http_handler_fn api_livez, api_readyz, api_version, api_doctor;                      /* api_health.c */
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt;                      /* api_change.c */
+http_handler_fn api_hold, api_release, api_update, api_remove;                       /* api_control.c */
+http_handler_fn api_pause, api_drain, api_resume;                                    /* api_control.c */
+http_handler_fn api_each;                                                            /* api_each.c */
 http_handler_fn api_list;                                                            /* api_list.c */
 http_handler_fn api_show, api_checkpoints;                                           /* api_show.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow;                       /* api_streams.c */

@@ -39,13 +39,18 @@ static void api_on_submitted(void *arg, const char *text, size_t len, const stru
 }
 
 /* A form or plain text is what a web page could send without asking first. */
+static bool api_is_type(const char *type, const char *wanted)
+{
+	size_t len = type ? strcspn(type, "; ") : 0;
+	return len == strlen(wanted) && strncasecmp(type, wanted, len) == 0;
+}
+
 static bool api_is_spec_type(const char *type)
 {
 	static const char *const types[] = { "application/json", "application/yaml", "application/x-yaml",
 					     "text/yaml" };
-	size_t len = type ? strcspn(type, "; ") : 0;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (len == strlen(types[i]) && strncasecmp(type, types[i], len) == 0)
+		if (api_is_type(type, types[i]))
 			return true;
 	return false;
 }
@@ -83,7 +88,9 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 	struct api_call *call = api_call_new(arg, request, reply);
 	if (!call)
 		return;
-	if (api_submit_read(call, request, &err))
+	if (api_is_type(http_request_header(request, "Content-Type"), "application/x-ndjson"))
+		api_bulk(call, request);
+	else if (api_submit_read(call, request, &err))
 		api_submit_spec(call);
 	else
 		api_refuse(call, &err);
@@ -91,26 +98,11 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 
 /* ---- cancel, retry, corrupt ---- */
 
-static void api_on_state(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct api_call *call = arg;
-	if (api_went_well(call, err))
-		api_answer(call, 200, json_pack("{s:s, s:s%}", "id", call->id, "state", text, len));
-}
-
 static void api_on_retried(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
 	if (api_went_well(call, err))
 		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
-}
-
-/* A text of the body: absent is "". */
-static bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err)
-{
-	const json_t *value = json_object_get(call->body, name);
-	*text = value ? json_string_value(value) : "";
-	return *text || error_set(err, ERR_INPUT, NULL, "%s: expected a text", name);
 }
 
 /* A count of the body: absent is otherwise. */

@@ -52,14 +52,42 @@ static int64_t explain_max_attempts(const json_t *show)
 	return fields_int(json_object_get(spec, "retry"), "max_attempts", EXPLAIN_MAX_ATTEMPTS);
 }
 
+/* "waits for a slot of user-7: 2 of 2 are taken (gpu-3, gpu-4)" */
+static void explain_slot(const json_t *show, struct buf *why)
+{
+	const json_t *job = json_object_get(show, "job"), *holders = json_object_get(show, "holders");
+	size_t i;
+	json_t *id;
+	buf_printf(why, "waits for a slot of %s, which has %" PRId64, fields_text(job, "slot"),
+		   fields_int(job, "slot_max", 0));
+	json_array_foreach(holders, i, id) buf_printf(why, "%s%s", i ? ", " : ": taken by ", json_string_value(id));
+}
+
+static void explain_held(const json_t *job, struct buf *why)
+{
+	const char *reason = fields_text(job, "held_reason");
+	buf_str(why, "held");
+	explain_who(why, fields_text(job, "held_by"), fields_int(job, "held_ms", 0));
+	if (*reason)
+		buf_printf(why, ": %s", reason);
+}
+
 static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
 {
 	(void)workers;
 	const json_t *job = json_object_get(show, "job");
 	int64_t left = fields_int(job, "due_ms", 0) - fields_int(show, "now_ms", 0);
 	const char *reason = fields_text(job, "reason");
-	bool is_retry = strcmp(reason, "retry") == 0;
-	if (!is_retry && strcmp(reason, "delay") != 0) {
+	bool is_retry = strcmp(reason, "retry") == 0, is_limit = strcmp(reason, "limit") == 0;
+	if (strcmp(reason, "held") == 0) {
+		explain_held(job, why);
+		return;
+	}
+	if (is_limit && !fields_int(job, "due_ms", 0)) {
+		explain_slot(show, why);
+		return;
+	}
+	if (!is_retry && !is_limit && strcmp(reason, "delay") != 0) {
 		buf_printf(why, "waits: %s", *reason ? reason : "for its time");
 		return;
 	}
@@ -70,6 +98,8 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	} else {
 		buf_str(why, "now");
 	}
+	if (is_limit)
+		buf_str(why, ", as its rate limit allows");
 	if (!is_retry)
 		return;
 	buf_str(why, " (");
@@ -146,6 +176,16 @@ static void explain_cancelled(const json_t *show, const json_t *workers, struct 
 	buf_str(why, fields_int(job, "attempt", 0) > 0 ? "stopped on request" : "cancelled before it began");
 	if (*reason && strcmp(reason, "cancelled") != 0)
 		buf_printf(why, ": %s", reason);
+}
+
+void explain_who(struct buf *into, const char *who, int64_t since_ms)
+{
+	char since[32];
+	if (*who)
+		buf_printf(into, " by %s", who);
+	clock_rfc3339(since_ms, since, sizeof since);
+	if (since_ms > 0) /* 2026-11-22T09:15:00.000Z */
+		buf_printf(into, " since %.10s %.5s UTC", since, since + 11);
 }
 
 void explain_job(const json_t *show, const json_t *workers, struct buf *why)

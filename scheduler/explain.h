@@ -11,14 +11,18 @@
 #define STOKER_SCHEDULER_EXPLAIN_H
 
 #include <jansson.h>
+#include <stdint.h>
 #include "lib/buf.h"
 
-/* show: `job` and `now_ms`, and as far as they are known `id`, `requirement`, `ahead`, `spec`.
+/* show: `job` and `now_ms`, and as far as they are known `id`, `requirement`, `ahead`, `spec`, `paused`.
  * workers: array as of jobs_workers; NULL: not known, then only the job itself speaks. */
 void explain_job(const json_t *show, const json_t *workers, struct buf *why);
 
 /* How an attempt ended: "exit 1", "killed by SIGKILL (signal 9)", with its error if that says more. */
 void explain_end(const json_t *job, struct buf *into);
+
+/* " by ada since 2026-11-22 09:15 UTC", as far as it is known. */
+void explain_who(struct buf *into, const char *who, int64_t since_ms);
 
 /* Why no worker takes a queued job (explain_queued.c). */
 void explain_queued(const json_t *show, const json_t *workers, struct buf *why);

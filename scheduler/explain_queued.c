@@ -207,20 +207,43 @@ static void explain_line(int64_t ahead, const struct explain_crew *crew, struct 
 		buf_printf(why, "all %zu workers%s are full", crew->fitting, that_fit);
 }
 
+static void explain_paused(const json_t *show, const json_t *paused, struct buf *why)
+{
+	const char *id = fields_text(show, "id"), *reason = fields_text(paused, "reason");
+	const char *hyphen = strrchr(id, '-');
+	buf_printf(why, "queue %.*s is paused", hyphen ? (int)(hyphen - id) : 0, id);
+	explain_who(why, fields_text(paused, "by"), fields_int(paused, "since_ms", 0));
+	if (*reason)
+		buf_printf(why, ": %s", reason);
+}
+
 void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 {
 	const json_t *job = json_object_get(show, "job");
 	const json_t *requirement = json_object_get(show, "requirement");
+	const json_t *paused = json_object_get(show, "paused");
 	int64_t now_ms = fields_int(show, "now_ms", 0);
 	struct explain_need need =
 		json_is_object(requirement) ? explain_amounts(requirement) : explain_class(fields_text(job, "class"));
 	struct explain_crew crew = { 0 };
 	size_t i;
 	const json_t *worker;
+	int64_t running = fields_int(show, "running", 0), max_running = fields_int(show, "max_running", 0);
+	if (json_is_object(paused) && !fields_is(paused, "state", "draining")) {
+		explain_paused(show, paused, why);
+		return;
+	}
+	if (max_running > 0 && running >= max_running) {
+		buf_printf(why, "%" PRId64 " jobs run, which is what the queue allows at once (max_running)", running);
+		return;
+	}
 	if (!workers)
 		return;
 	json_array_foreach(workers, i, worker) explain_count_worker(&crew, worker, &need, now_ms);
-	if (crew.total == 0)
+	const char *reserved = fields_text(show, "reserved");
+	if (*reserved)
+		buf_printf(why, "%s takes no more small jobs, so that it fits there", reserved);
+	else if (crew.total == 0)
 		explain_nobody(show, &crew, now_ms, why);
 	else if (crew.fitting == 0)
 		explain_misfit(show, &need, &crew, why);

@@ -1,6 +1,9 @@
 scheduler_SOURCES := \
 	scheduler/api.c \
+	scheduler/api_bulk.c \
 	scheduler/api_change.c \
+	scheduler/api_control.c \
+	scheduler/api_each.c \
 	scheduler/api_gather.c \
 	scheduler/api_health.c \
 	scheduler/api_list.c \

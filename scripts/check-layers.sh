@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The layers of docs/architecture.md: lib ← queue ← {scheduler, worker, cli}. Each includes only what
-# stands before it, only queue/ knows hiredis, and only queue/keys.c spells the names of keys.
-# The clients of examples/ are no part of stoker.
+# stands before it, only queue/ knows hiredis, and only queue/keys.c spells the names of keys. The clients of
+# examples/ and the load of the benchmark are apps like any other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bad=0
@@ -31,7 +31,7 @@ for layer in lib queue scheduler worker cli; do
 done
 
 complain 'only queue/ talks to Redis:' \
-	< <(git ls-files '*.[ch]' | grep -vE '^(queue|tests|examples)/' | xargs -r grep -nE '#include [<"]hiredis')
+	< <(git ls-files '*.[ch]' | grep -vE '^(queue|tests|examples|scripts/bench)/' | xargs -r grep -nE '#include [<"]hiredis')
 complain 'names of keys are made in queue/keys.c:' \
 	< <(git ls-files '*.c' | grep -vE '^(queue/keys\.c|tests/|examples/)' | xargs -r grep -nE '"[^"]*\{%s\}')
 complain 'no threads: one event loop, and helper processes for what blocks:' \

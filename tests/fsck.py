@@ -60,6 +60,7 @@ class Queue:
         for n, job in self.jobs.items():
             self.check_job(n, job, entries)
         self.check_indexes()
+        self.check_slots()
         self.check_counts(entries)
         self.check_inboxes()
         self.check_deliveries()
@@ -70,10 +71,11 @@ class Queue:
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
-                    "events": "stream", "workers": "zset", "submitters": "set", "webhooks": "hash",
-                    "webhooks:jobs": "set", "deliveries": "zset"}
+                    "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
+                    "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
+                 "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
@@ -114,6 +116,27 @@ class Queue:
                 self.say("lanes has %s, which has no stream", lane)
         return entries
 
+    def check_slots(self):
+        """A slot is held by what is queued or running; who waits in the line waits for nothing else."""
+        held = {(key[6:], n) for key, index in self.data.items() if key.startswith("slots:") for n, _ in index}
+        lined = {(key[8:], n) for key, index in self.data.items() if key.startswith("limited:") for n, _ in index}
+        wants = {n: job["slot"] for n, job in self.jobs.items() if "slot" in job}
+        active = {(slot, n) for n, slot in wants.items() if self.jobs[n]["state"] in ("queued", "running")}
+        waits = {(slot, n) for n, slot in wants.items() if self.jobs[n]["state"] == "waiting"
+                 and self.jobs[n].get("reason") == "limit" and "due_ms" not in self.jobs[n]}
+        for what, found, wanted in (("holds a slot", held, active), ("is in the line", lined, waits)):
+            for slot, n in found ^ wanted:
+                self.say("job %s %s %s of %s", n, what, "wrongly" if (slot, n) in found else "not, but should,", slot)
+        for slot in {slot for slot, _ in lined}:
+            holders = sum(1 for s, _ in held if s == slot)
+            first = min((score, n) for n, score in self.data["limited:" + slot])[1]
+            if holders < int(self.jobs.get(first, {}).get("slot_max", 0)):
+                self.say("job %s waits though %s has a free slot", first, slot)
+        for n, job in self.jobs.items():
+            name = "unique:" + job.get("unique", "")
+            if job["state"] not in FINAL and "unique" in job and name not in self.types:
+                self.say("job %s has lost its key %s", n, job["unique"])
+
     def check_job(self, n, job, entries):
         state = job.get("state")
         if state not in STATES:
@@ -140,8 +163,25 @@ class Queue:
             self.say("%s job %s has no ended_ms", state, n)
         if state == "waiting" and "reason" not in job:
             self.say("waiting job %s has no reason", n)
+        self.check_held(n, job)
         if "spec:" + n not in self.types:
             self.say("job %s has no spec", n)
+
+    def check_held(self, n, job):
+        """A held job is in no ready stream (check_job sees to that for all that wait), and nothing makes it due."""
+        held = sorted(field for field in job if field.startswith("held_"))
+        if job.get("reason") != "held":
+            if held:
+                self.say("job %s is not held and has the fields %s", n, held)
+            return
+        if job["state"] != "waiting":
+            self.say("%s job %s has the reason held", job["state"], n)
+        if "held_ms" not in job:
+            self.say("held job %s does not say since when", n)
+        if {"due_ms", "lane", "entry"} & job.keys():
+            self.say("held job %s has a due time or a lane", n)
+        if self.index("waiting").get(n) != float("inf"):
+            self.say("held job %s is due at %s", n, self.index("waiting").get(n))
 
     def check_delivery(self, n, job, consumer):
         if job["state"] == "queued" and consumer is not None:
@@ -166,6 +206,10 @@ class Queue:
         active = sum(job.get("state") not in FINAL for job in self.jobs.values())
         if int(self.meta.get("active", 0)) != active:
             self.say("meta says %s active jobs, there are %d", self.meta.get("active"), active)
+        if self.meta.get("paused", "paused") not in ("paused", "draining"):
+            self.say("meta says paused = %s", self.meta["paused"])
+        if ("paused" in self.meta) != ("paused_ms" in self.meta):
+            self.say("meta says half of a pause: %s", self.meta)
         newest = max([int(n) for n in self.jobs] or [0])
         if int(self.meta.get("next", 0)) < newest:
             self.say("meta says the newest job is %s, it is %d", self.meta.get("next"), newest)

@@ -164,14 +164,17 @@ static void claims_answered(void *arg, const struct claim *all, size_t count, co
 static void claims_ask(struct claims *claims)
 {
 	struct grant left = slots_free(claims->o.slots);
-	char text[256];
+	const struct grant *total = &claims->o.slots->total;
+	char text[320];
 	CLEANUP(buf) struct buf b;
 	buf_init(&b, 64 * 1024);
 	if (claims_rest(claims) || !claims_turn_take(claims))
 		return;
 	str_format(text, sizeof text,
-		   "{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 ",\"labels\":", left.cpus,
-		   slots_gpu_count(left.gpus), left.memory_bytes);
+		   "{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 ",\"total\":{\"cpus\":%" PRId64
+		   ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 "},\"labels\":",
+		   left.cpus, slots_gpu_count(left.gpus), left.memory_bytes, total->cpus, slots_gpu_count(total->gpus),
+		   total->memory_bytes);
 	buf_str(&b, text);
 	buf_str(&b, claims->o.labels_json);
 	buf_byte(&b, '}');

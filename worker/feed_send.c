@@ -60,11 +60,11 @@ void feed_send_log(struct jobs *jobs, const struct attempt_ref *ref, const struc
 	size_t count = 0;
 	int64_t line = batch->first;
 	CLEANUP(buf) struct buf text;
+	buf_init(&text, FEED_TEXT_MAX);
 	if (batch->is_skipped) {
 		feed_send_gap(jobs, ref, batch, fn, arg);
 		return;
 	}
-	buf_init(&text, FEED_TEXT_MAX);
 	for (const char *p = batch->text, *end = p + batch->len;
 	     p < end;) { /* at most FEED_ENTRIES_MAX, see feed_walk */
 		const char *newline = memchr(p, '\n', (size_t)(end - p));

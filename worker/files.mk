@@ -2,6 +2,7 @@ worker_SOURCES := \
 	worker/backend.c \
 	worker/backend_command.c \
 	worker/backend_tinygrad.c \
+	worker/blank.c \
 	worker/capacity.c \
 	worker/checkpoint_restore.c \
 	worker/checkpoints.c \

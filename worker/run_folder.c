@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/buf.h"
+#include "worker/blank.h"
 #include "worker/run_record.h"
 
 enum { RUN_JSON_MAX = 2 * SPEC_MAX_BYTES + 64 * 1024 };
@@ -31,7 +32,8 @@ bool run_folders_make(const char *state_dir, struct error *err)
 	CLEANUP(free_p) char *runs = run_path(state_dir, "runs");
 	CLEANUP(free_p) char *finished = run_path(state_dir, "finished");
 	CLEANUP(free_p) char *cache = run_path(state_dir, "cache");
-	return run_mkdir(runs, err) && run_mkdir(finished, err) && run_mkdir(cache, err);
+	CLEANUP(free_p) char *blank = run_path(state_dir, "blank");
+	return run_mkdir(runs, err) && run_mkdir(finished, err) && run_mkdir(cache, err) && run_mkdir(blank, err);
 }
 
 /* Whole or not at all: written beside it and renamed. Not synced: after a crash of the machine no run of it lives. */
@@ -78,51 +80,33 @@ enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *er
 	return held ? RUN_LOCK_HELD : RUN_LOCK_FAILED;
 }
 
-/* Everything but the record. */
-static bool run_folder_begin(const char *path, int *lock_fd, struct error *err)
+/* Everything but the record, under a name that is no run's. */
+static bool run_folder_begin(const char *state_dir, const char *name, char **folder, int *lock_fd, struct error *err)
 {
 	static const char *const inside[] = { "work", "checkpoints", "output" };
-	if (!run_mkdir(path, err))
+	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
+	run_folder_remove(path); /* that of an earlier worker */
+	if (!blank_take(state_dir, path) && !run_mkdir(path, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
 		CLEANUP(free_p) char *sub = run_path(path, inside[i]);
 		if (!run_mkdir(sub, err))
 			return false;
 	}
+	CLEANUP(free_p) char *json = run_path(path, "run.json");
+	CLEANUP(close_fd) int fd = open(json, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* making it is what costs */
+	if (fd < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot make %s", json);
 	enum run_lock lock = run_folder_lock(path, lock_fd, err);
 	if (lock == RUN_LOCK_HELD)
-		return error_set(err, ERR_CONFLICT, NULL, "the run %s is already here", strrchr(path, '/') + 1);
-	return lock == RUN_LOCK_TAKEN;
-}
-
-bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
-		     struct error *err)
-{
-	char name[128];
-	run_record_folder(record, name, sizeof name);
-	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
-	CLEANUP(close_fd) int fd = -1;
-	CLEANUP(free_p) char *text = run_record_print(record);
-	if (!run_folder_begin(path, &fd, err) || !run_write(path, "run.json", text, strlen(text), err))
-		return false;
+		return error_set(err, ERR_CONFLICT, NULL, "somebody uses %s", path);
 	*folder = STEAL(path);
-	*lock_fd = fd;
-	fd = -1;
-	return true;
+	return lock == RUN_LOCK_TAKEN;
 }
 
 bool run_folder_make_spare(const char *state_dir, char **folder, int *lock_fd, struct error *err)
 {
-	CLEANUP(free_p) char *path = mem_printf("%s/runs/.spare", state_dir);
-	run_folder_remove(path); /* that of an earlier worker */
-	CLEANUP(free_p) char *json = run_path(path, "run.json");
-	if (!run_folder_begin(path, lock_fd, err))
-		return false;
-	CLEANUP(close_fd) int fd = open(json, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* making it is what costs */
-	if (fd < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot make %s", json);
-	*folder = STEAL(path);
-	return true;
+	return run_folder_begin(state_dir, ".spare", folder, lock_fd, err);
 }
 
 bool run_folder_name_spare(const char *spare, const struct run_record *record, char **folder, struct error *err)
@@ -133,11 +117,27 @@ bool run_folder_name_spare(const char *spare, const struct run_record *record, c
 	CLEANUP(free_p) char *json = run_path(spare, "run.json"); /* nobody looks before the folder has its name */
 	CLEANUP(free_p) char *text = run_record_print(record);
 	CLEANUP(close_fd) int fd = open(json, O_WRONLY | O_CLOEXEC);
+	if (!text)
+		return error_set(err, ERR_INPUT, NULL, "the claim of %s is not UTF-8", record->id);
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", json);
 	if (rename(spare, path) < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot move %s to %s", spare, path);
+		return error_errno(err, errno == EEXIST || errno == ENOTEMPTY ? ERR_CONFLICT : ERR_SYSTEM, NULL,
+				   "cannot move %s to %s", spare, path);
 	*folder = STEAL(path);
+	return true;
+}
+
+bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
+		     struct error *err)
+{
+	CLEANUP(free_p) char *begun = NULL;
+	CLEANUP(close_fd) int fd = -1;
+	if (!run_folder_begin(state_dir, ".new", &begun, &fd, err) ||
+	    !run_folder_name_spare(begun, record, folder, err))
+		return false;
+	*lock_fd = fd;
+	fd = -1;
 	return true;
 }
 
@@ -166,11 +166,12 @@ void run_folder_remove(const char *path)
 
 void run_folder_trim(const char *folder)
 {
-	static const char *const unneeded[] = { "work", "checkpoints", "restore" };
-	for (size_t i = 0; i < ARRAY_LEN(unneeded); i++) {
-		CLEANUP(free_p) char *path = run_path(folder, unneeded[i]);
-		run_folder_remove(path);
-	}
+	CLEANUP(free_p) char *work = run_path(folder, "work");
+	CLEANUP(free_p) char *checkpoints = run_path(folder, "checkpoints");
+	CLEANUP(free_p) char *restore = run_path(folder, "restore");
+	blank_empty(work);
+	blank_empty(checkpoints);
+	run_folder_remove(restore);
 }
 
 bool run_folder_retire(const char *folder, char **now_at, struct error *err)
@@ -215,9 +216,9 @@ void run_folders_prune(const char *state_dir, int64_t keep)
 	if (count)
 		qsort(all, count, sizeof *all, run_compare_age);
 	for (size_t i = 0; i < count; i++) {
-		if ((int64_t)i >= keep)
+		if ((int64_t)i >= keep && !blank_make(state_dir, all[i].path))
 			run_folder_remove(all[i].path);
-		else
+		else if ((int64_t)i < keep)
 			run_folder_trim(all[i].path);
 		free(all[i].path);
 	}

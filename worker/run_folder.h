@@ -12,7 +12,7 @@
  *
  * A run that has reported its end moves to <state>/finished/ in one rename: a folder
  * in runs/ whose lock is free is a run that died without a word. Names with a dot in
- * front are no runs: .spare waits for one.
+ * front are no runs yet: .spare waits for one, .new is being made.
  */
 #ifndef STOKER_WORKER_RUN_FOLDER_H
 #define STOKER_WORKER_RUN_FOLDER_H
@@ -56,11 +56,11 @@ void run_record_folder(const struct run_record *record, char *into, size_t size)
 /* <folder>/<name>, to be freed. */
 char *run_path(const char *folder, const char *name);
 
-/* Makes runs/, finished/ and cache/ (what backends keep from run to run). */
+/* Makes runs/, finished/, blank/ (worker/blank.h) and cache/ (what backends keep from run to run). */
 bool run_folders_make(const char *state_dir, struct error *err) MUST_CHECK;
 
-/* Makes the folder with everything a runner needs, run.json last, and takes its lock. A folder that was begun
- * and has no run.json is no run. The caller owns *folder and *lock_fd. */
+/* Makes the folder with everything a runner needs, takes its lock, and gives it its name last: it is there whole or
+ * not at all. The caller owns *folder and *lock_fd. */
 bool run_folder_make(const char *state_dir, const struct run_record *record, char **folder, int *lock_fd,
 		     struct error *err) MUST_CHECK;
 /* The same ahead of time: runs/.spare, made anew, with everything but the record. */
@@ -76,11 +76,11 @@ enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *er
 
 /* The end: to finished/; *now_at, to be freed, is where it is then (NULL: not wanted). */
 bool run_folder_retire(const char *folder, char **now_at, struct error *err);
-/* Removes what nobody needs of an ended run: work, checkpoints, restore. As slow as it is, as the next two. */
+/* Removes what nobody needs of an ended run, in work/, checkpoints/ and restore/. As slow as it is, as the next two. */
 void run_folder_trim(const char *folder);
 /* Removes a folder and what is in it; what cannot be removed is left. */
 void run_folder_remove(const char *path);
-/* Removes the oldest folders in finished/ beyond keep, and trims the others. */
+/* Trims the folders in finished/; the oldest beyond keep are emptied for the next runs, or removed. */
 void run_folders_prune(const char *state_dir, int64_t keep);
 
 struct run_pid {

@@ -165,6 +165,10 @@ static bool runner_await(struct runner *r, struct error *err)
 {
 	char text[PATH_MAX];
 	ssize_t got;
+	/* From now on the folder may get its name: nothing is made in it by the old one any more. */
+	if (send(r->task->call_fd, "r", 1, MSG_NOSIGNAL) < 0)
+		return errno == EPIPE ||
+		       error_errno(err, ERR_SYSTEM, NULL, "a spare runner cannot say that it is ready");
 	do
 		got = recv(r->task->call_fd, text, sizeof text - 1, 0);
 	while (got < 0 && errno == EINTR);

@@ -52,8 +52,9 @@ struct runner {
 
 	/* the lease; times by CLOCK_BOOTTIME */
 	struct jobs *jobs;
-	struct redis *control_channel; /* hints only */
-	int64_t lease_ends;            /* counted from the sending of the last acknowledged renewal */
+	struct redis *control_channel; /* hints only; NULL until listen_at */
+	int64_t listen_at;
+	int64_t lease_ends; /* counted from the sending of the last acknowledged renewal */
 	int64_t renew_at;
 	int64_t renew_sent;
 	bool is_renewing, renew_again;

@@ -10,6 +10,7 @@ enum {
 	LEASE_MARGIN_LEAST_MS = 200, /* to kill before the lease ends: the time that killing may take */
 	LEASE_PATIENCE_LEAST_MS = 500,
 	LEASE_PATIENCE_MOST_MS = 10000,
+	LEASE_LISTEN_MS = 250, /* hints are for runs that last: a shorter one makes no connection for them */
 };
 
 static int64_t lease_margin(const struct runner *r)
@@ -97,15 +98,60 @@ void runner_renew(struct runner *r)
 	jobs_renew(r->jobs, &r->record->ref, &renewal, lease_renewed, r);
 }
 
+/* {"stop":42}: somebody asked something of our job: the renewal's answer says what. */
+static void lease_on_hint(void *arg, const char *channel, const char *text, size_t len)
+{
+	struct runner *r = arg;
+	(void)channel;
+	json_auto_t *hint = json_loadb(text, len, 0, NULL);
+	const json_t *n = json_object_get(hint, "stop");
+	int64_t number = json_is_integer(n)  ? json_integer_value(n)
+			 : json_is_string(n) ? strtoll(json_string_value(n), NULL, 10)
+					     : -1;
+	if (number == r->record->ref.n && r->state != RUN_OVER)
+		runner_renew(r);
+}
+
+/* What was asked before we listened was not heard. */
+static void lease_on_subscribed(void *arg, const char *channel)
+{
+	struct runner *r = arg;
+	(void)channel;
+	if (r->state < RUN_SHIPPING)
+		runner_renew(r);
+}
+
+/* Hints that something was asked: a connection of their own. Without one the next renewal says it. */
+static int64_t lease_listen(struct runner *r, int64_t now)
+{
+	char channel[160];
+	struct error err;
+	if (r->control_channel || r->state >= RUN_SHIPPING)
+		return INT64_MAX;
+	if (now < r->listen_at)
+		return r->listen_at;
+	r->control_channel = jobs_subscriber(r->base, r->task->settings->jobs, &err);
+	if (!r->control_channel) {
+		log_failure(LOG_WARN, "a runner hears no hints", &err);
+		r->listen_at = INT64_MAX;
+		return INT64_MAX;
+	}
+	redis_on_message(r->control_channel, lease_on_hint, r);
+	redis_on_subscribed(r->control_channel, lease_on_subscribed, r);
+	jobs_control_channel(r->jobs, r->record->ref.queue, channel, sizeof channel);
+	redis_subscribe(r->control_channel, channel);
+	return INT64_MAX;
+}
+
 int64_t runner_lease_tick(struct runner *r, int64_t now)
 {
-	int64_t next = INT64_MAX;
 	if (r->state == RUN_OVER || r->stop == STOP_STALE)
-		return next;
+		return INT64_MAX;
+	int64_t next = lease_listen(r, now);
 	if (!r->is_renewing && r->is_connected) {
 		if (now >= r->renew_at)
 			runner_renew(r);
-		else
+		else if (r->renew_at < next)
 			next = r->renew_at;
 	}
 	if (lease_binds(r) && r->was_started && !r->is_reaped) {
@@ -140,20 +186,6 @@ static void lease_on_state(void *arg, bool connected, const struct error *err)
 	runner_wake(r);
 }
 
-/* {"stop":42}: somebody asked something of our job: the renewal's answer says what. */
-static void lease_on_hint(void *arg, const char *channel, const char *text, size_t len)
-{
-	struct runner *r = arg;
-	(void)channel;
-	json_auto_t *hint = json_loadb(text, len, 0, NULL);
-	const json_t *n = json_object_get(hint, "stop");
-	int64_t number = json_is_integer(n)  ? json_integer_value(n)
-			 : json_is_string(n) ? strtoll(json_string_value(n), NULL, 10)
-					     : -1;
-	if (number == r->record->ref.n && r->state != RUN_OVER)
-		runner_renew(r);
-}
-
 /* How long Redis may be silent before the connection is given up: a dead one must be noticed, and another one
  * made, while the lease still holds. */
 static int64_t lease_patience(const struct runner *r)
@@ -166,17 +198,13 @@ static int64_t lease_patience(const struct runner *r)
 
 bool runner_connect(struct runner *r, struct error *err)
 {
-	char channel[160];
 	struct jobs_options options = *r->task->settings->jobs;
 	options.redis.deadline_ms = lease_patience(r);
 	r->jobs = jobs_new(r->base, &options, err);
-	r->control_channel = r->jobs ? jobs_subscriber(r->base, r->task->settings->jobs, err) : NULL;
-	if (!r->control_channel)
+	if (!r->jobs)
 		return false;
+	r->listen_at = clock_boot_ms() + LEASE_LISTEN_MS;
 	jobs_on_state(r->jobs, lease_on_state, r);
-	redis_on_message(r->control_channel, lease_on_hint, r);
-	jobs_control_channel(r->jobs, r->record->ref.queue, channel, sizeof channel);
-	redis_subscribe(r->control_channel, channel);
 	struct feed_options log_options = { .base = r->base,
 					    .spool = &r->log,
 					    .max_backlog = RUNNER_BACKLOG_BYTES,

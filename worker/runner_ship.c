@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "worker/runner_internal.h"
 
-enum { SHIP_RETRY_MS = 500, SHIP_REFUSALS_MAX = 6 };
+enum { SHIP_RETRY_MS = 500, SHIP_REFUSALS_MAX = 6, SHIP_SAY_MS = 100 };
 
 static void ship_forget(struct runner *r)
 {
@@ -145,7 +145,8 @@ void runner_ship_last(struct runner *r)
 	runner_flush(r);
 	feed_drain(r->log_feed);
 	feed_drain(r->point_feed);
-	runner_renew(r); /* the phase */
+	if (r->renew_at > clock_boot_ms() + SHIP_SAY_MS)
+		r->renew_at = clock_boot_ms() + SHIP_SAY_MS; /* the phase, unless it is over by then */
 	runner_check_shipped(r);
 }
 

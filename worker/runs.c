@@ -264,7 +264,7 @@ static void runs_quiet(evutil_socket_t fd, short what, void *arg)
 
 static struct spare *runs_take_spare(struct runs *runs)
 {
-	return runs->spare && !spare_is_gone(runs->spare) ? STEAL(runs->spare) : NULL;
+	return runs->spare && !spare_is_gone(runs->spare) && spare_is_ready(runs->spare) ? STEAL(runs->spare) : NULL;
 }
 
 bool runs_scan(struct runs *runs, struct error *err)

@@ -11,6 +11,7 @@ struct spare {
 	char *folder; /* NULL: it was called */
 	pid_t pid;
 	int call_fd;
+	bool is_ready;
 	struct child_watch *watch; /* NULL: it has ended, or was called */
 };
 
@@ -86,6 +87,13 @@ void spare_free(struct spare *spare)
 bool spare_is_gone(const struct spare *spare)
 {
 	return !spare->watch;
+}
+
+bool spare_is_ready(struct spare *spare)
+{
+	char word;
+	spare->is_ready = spare->is_ready || recv(spare->call_fd, &word, 1, MSG_DONTWAIT) > 0;
+	return spare->is_ready;
 }
 
 bool spare_call(struct spare *spare, const struct run_record *record, char **folder, pid_t *pid, struct error *err)

@@ -24,6 +24,9 @@ void spare_free(struct spare *spare);
 /* It has died while it waited: of no use. */
 bool spare_is_gone(const struct spare *spare);
 
+/* It has made all that it makes in its folder: before that it must not be called. */
+bool spare_is_ready(struct spare *spare);
+
 /* Gives it a run. *folder: the run's, to be freed, also when the call fails after the folder got its name (else NULL).
  * *pid: our child, not reaped yet: it is watched by the caller from then on. */
 bool spare_call(struct spare *spare, const struct run_record *record, char **folder, pid_t *pid,

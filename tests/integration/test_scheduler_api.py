@@ -159,8 +159,16 @@ def test_what_is_too_large_is_refused(scheduler):
     spec = json.dumps({"command": ["true"], "name": "a" * 300000})
     answer = scheduler.local("POST", "/api/v1/jobs", spec)
     assert answer.status == 400 and "262144" in answer.json()["detail"]
-    assert scheduler.local("POST", "/api/v1/jobs", "a" * (1024 * 1024 + 1)).status == 413
+    assert scheduler.local("POST", "/api/v1/jobs", "a" * (8 * 1024 * 1024 + 1)).status == 413
     assert scheduler.tcp("GET", "/livez").status == 200
+
+
+def test_a_full_queue_says_when_to_come_again(scheduler):
+    scheduler.submit()
+    scheduler.redis_client().hset("stoker:{default}:meta", "max_jobs", 1)
+    answer = scheduler.local("POST", "/api/v1/jobs", {"command": ["true"]})
+    assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["kind"] == "full" and "max_jobs" in answer.json()["detail"]
 
 
 def test_requests_that_contradict_themselves(scheduler):

@@ -4,14 +4,14 @@ import socket
 import time
 from collections import Counter
 
-from harness import BUILD, Process, wait_until
+from harness import BUILD, Process, events_each, wait_until
 from scheduler_harness import TOKEN, Follower, Runner, Scheduler
 
 
 def queued_events(client, queue="default"):
     """How often each job was promoted."""
     entries = client.xrange(f"stoker:{{{queue}}}:events")
-    return Counter(fields["job"] for _, fields in entries if fields["event"] == "job.queued")
+    return Counter(fields["job"] for fields in events_each(entries) if fields["event"] == "job.queued")
 
 
 def test_due_jobs_are_promoted_in_time(scheduler):

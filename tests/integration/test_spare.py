@@ -1,15 +1,21 @@
 """The runner that waits for its job: it is used, it never outlives its worker, and nothing depends on it."""
 import os
 import signal
+import threading
+from pathlib import Path
 
 from harness import wait_until
 from worker_harness import is_alive, pids
 
 
 def spare_pid(cluster, i=0):
+    """Of a spare that has made everything in its folder, and sleeps until it is called."""
+    folder = cluster.state_dir(i) / "runs/.spare"
     try:
-        return int((cluster.state_dir(i) / "runs/.spare/pid").read_text().split()[0])
-    except (FileNotFoundError, IndexError):
+        pid = int((folder / "pid").read_text().split()[0])
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return pid if (folder / "metrics.jsonl").exists() and state == "S" else None
+    except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
 
 
@@ -65,6 +71,15 @@ def test_one_that_dies_as_it_is_called_is_a_lost_attempt(cluster):
     os.kill(spare, signal.SIGKILL)
     assert cluster.wait_final(job)["state"] == "succeeded"
     assert cluster.job(job)["attempt"] == "2"
+
+
+def test_a_spare_that_is_not_ready_is_not_called(cluster):
+    """Jobs come at every moment of its making: none is lost to a folder that got its name too early."""
+    for i in range(60):
+        job = cluster.submit({"command": ["true"]})
+        wait_until(lambda: cluster.job(job)["state"] == "succeeded", what=f"{job} has ended", every=0.001)
+        assert cluster.job(job)["attempt"] == "1", cluster.show(job)
+        threading.Event().wait(0.015 + i % 30 / 2000)  # a spare is begun 20 ms after the last start
 
 
 def test_many_at_once_need_no_spare(cluster):

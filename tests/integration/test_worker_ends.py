@@ -21,7 +21,7 @@ def test_a_program_runs_to_its_end(cluster, tmp_path):
     assert (kept / "output/x").read_text() == f"{job}\n"
     assert [line.split(" ", 2)[1:] for line in (kept / "spool.log").read_text().splitlines()
             if line.split(" ", 2)[1] in "oe"] == [["o", "one"], ["e", "two"], ["o", "three"]]
-    wait_until(lambda: not (kept / "work").exists(), what="what nobody needs is removed")
+    wait_until(lambda: not any((kept / "work").iterdir()), what="what nobody needs is removed")
     assert cluster.runs() == []
 
 

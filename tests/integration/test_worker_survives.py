@@ -216,6 +216,31 @@ exec sleep 600
     assert log_lines(cluster.log_text(job), 1) == ["up"] + [str(i) for i in range(1, 501)]
 
 
+def test_output_that_redis_cannot_follow_is_skipped_and_told(cluster, tmp_path):
+    """More waits in the spool than is kept for a slow Redis: the older half becomes one gap."""
+    job = cluster.submit(job_of(f"""
+echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done
+yes {'x' * 999} | head -n 80000; touch {tmp_path}/written; while [ ! -e {tmp_path}/end ]; do sleep 0.02; done
+""", lease="1m"))
+    wait_lines(cluster, job, 1, 1)
+    spool = run_folder(cluster, job) / "spool.log"
+    live = cluster.redis.client().pubsub(ignore_subscribe_messages=True)
+    live.subscribe(f"stoker:{{default}}:log:{job.split('-')[1]}")
+    live.get_message(timeout=5)
+    cluster.redis.process.signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    wait_until(lambda: (tmp_path / "written").exists() and spool.stat().st_size > 80000 * 1000, 60,
+               "the spool has it all")
+    cluster.redis.process.signal(signal.SIGCONT)
+    told = wait_until(lambda: (lambda one: one and "gap" in one["data"] and json.loads(one["data"]))(
+        live.get_message(timeout=1)), what="the gap is told")
+    live.close()
+    assert "redis was slower" in told["gap"] and int(told["lines"]) > 1000
+    (tmp_path / "end").touch()
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done["log_next"]) == ("succeeded", "1", "80002")
+
+
 def test_a_full_redis_still_hears_of_the_end(cluster, tmp_path):
     job = cluster.submit(job_of(f"echo up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo bye"))
     wait_lines(cluster, job, 1, 1)

@@ -25,6 +25,8 @@ CALLS = {
                "finish": ["FENCE", "error", "{}"]},
     "scheduler": {"create": ["i1"], "submit": ['{"command":"x"}', "k"], "bulk": ["", '{"command":"x"}', ""],
                   "cancel": [1], "corrupt": [1, 1], "retry": [1, 1], "promote": [], "reap": [], "prune": [],
+                  "hold": [2], "release": [2], "update": [2, '{"priority":9}'], "remove": [2], "pause": ["pause"],
+                  "each": ["cancel", "", "", "", 1, 2], "limit": [1, 2, 1000], "share": ["ada", 2],
                   "submitter": ["add", "x"], "inbox": [], "webhook_add": ["http://x.org", "", "x" * 16],
                   "webhook_remove": ["h1"], "webhook_secret": ["x" * 16], "webhook_test": ["h1"], "webhook_gather": [],
                   "webhook_take": [1, 1000], "webhook_done": ["x", 1, "ok"], "webhook_resend": ["all"]},
@@ -32,7 +34,7 @@ CALLS = {
                "webhook_dead": [], "webhook_delivery": ["1-1-1-h1"]},
 }
 
-MAY_FIND_NOTHING = ("retry", "reject", "webhook_remove", "webhook_test", "webhook_delivery")
+MAY_FIND_NOTHING = ("retry", "remove", "reject", "webhook_remove", "webhook_test", "webhook_delivery")
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,14 @@ OPERATIONS = {
     "log": (lambda q, c: q.log(*c.fence, "1", "1", "stdout", "1", "x"), set()),
     "metric": (lambda q, c: q.metric(*c.fence, 1, '{"loss":1}'), set()),
     "prune": (lambda q, c: q.prune(), set()),
+    "hold": (lambda q, c: q.hold(1), {"hold"}),
+    "hold and release": (lambda q, c: [q.hold(1), q.release(1)], {"hold", "release", "wait"}),
+    "release": (lambda q, c: q.release(1), set()),
+    "update the priority": (lambda q, c: q.update(1, '{"priority":9}'), {"requeue"}),
+    "update the delay": (lambda q, c: q.update(1, '{"delay":"1h"}'), {"wait"}),
+    "take the delay away": (lambda q, c: q.update(1, '{"delay":0}'), {"hurry"}),
+    "remove": (lambda q, c: q.remove(1), set()),
+    "pause and claim": (lambda q, c: [q.pause("pause"), q.take("w2"), q.pause("resume")], set()),
     **{"finish " + cause: (lambda q, c, cause=cause: q.end(c, cause), {event, "adopt"}) for cause, event in {
         "succeeded": "succeed", "error": "retry", "timeout": "retry", "stalled": "retry", "permanent": "fail",
         "lost": "lose", "preempted": "preempt", "corrupted": "recover", "cancelled": "preempt"}.items()},
@@ -77,6 +85,9 @@ def test_only_the_moves_of_the_table(q, state, operation):
         assert q.state(1) == state
         return
     after = q.state(1)
+    if operation == "remove":
+        assert state in FINAL and after is None
+        return
     via = {state} | {to for frm, event, to in MOVES if frm == state and event in allowed}
     reachable = via | {to for frm, event, to in MOVES if frm in via and event in allowed}
     assert after in reachable
@@ -103,8 +114,11 @@ def test_every_move_happens(q):
     see("new", "submit-later")
     for state, event, operation in [
             ("waiting", "promote", "promote when due"), ("waiting", "hurry", "retry"), ("waiting", "cancel", "cancel"),
+            ("waiting", "hold", "hold"), ("waiting", "wait", "update the delay"),
             ("waiting", "flag", "corrupt"), ("waiting", "fail", "corrupt beyond recovery"),
             ("queued", "claim", "claim"), ("queued", "adopt", "adopt"), ("queued", "cancel", "cancel"),
+            ("queued", "hold", "hold"), ("queued", "wait", "update the delay"),
+            ("queued", "requeue", "update the priority"),
             ("queued", "flag", "corrupt"), ("queued", "fail", "corrupt beyond recovery"),
             ("running", "succeed", "finish succeeded"), ("running", "retry", "finish error"),
             ("running", "recover", "finish corrupted"), ("running", "lose", "reap when expired"),
@@ -113,4 +127,8 @@ def test_every_move_happens(q):
         claim = fresh(state)
         OPERATIONS[operation][0](q, claim)
         see(state, event)
+    fresh("queued")
+    q.hold(1)
+    q.release(1)
+    see("waiting", "release")
     assert seen == MOVES

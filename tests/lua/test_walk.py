@@ -14,9 +14,13 @@ STEPS = int(os.environ.get("WALK_STEPS", "600"))
 SEEDS = [int(s) for s in os.environ.get("WALK_SEED", "").split()] or [random.SystemRandom().randrange(10**6), 1, 2]
 FINAL = ("succeeded", "failed", "cancelled")
 CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "timeout", "stalled", "cancelled"]
-OPTIONS = [{}, {"priority": 9}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
+OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
            {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
            {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
+           {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
+           {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
+           {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
+           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}},
            {"webhook": {"url": "http://y.org/"}}, {"webhook": {"url": "http://z.org/", "on": ["*"]}}]
 
 
@@ -25,6 +29,7 @@ class Walk:
         self.q, self.random = queue, random.Random(seed)
         self.claims, self.ended, self.tokens, self.calls, self.final = [], {}, {}, [], {}
         self.seqs, self.lines = {}, {}
+        self.paused = "resume"
 
     def pick(self, items):
         return self.random.choice(items)
@@ -50,11 +55,12 @@ class Walk:
         before = self.counts()
         answer = self.send(function, args)
         self.check_answer(function, args, answer, before)
-        if self.random.random() < 0.2 and function not in ("submit", "inbox", "promote", "reap", "prune"):
+        if self.random.random() < 0.2 and function not in ("submit", "inbox", "promote", "reap", "prune", "each"):
             events = self.q.redis.xlen(self.q.key("events"))
             again = self.send(function, args)
             self.calls.append(("again", function))
-            if function in ("finish", "checkpoint", "cancel", "corrupt", "claim"):
+            if function in ("finish", "checkpoint", "cancel", "corrupt", "claim", "pause", "hold", "release",
+                            "remove"):
                 assert again == answer, "sent again: the same answer"
                 assert self.q.redis.xlen(self.q.key("events")) == events, "sent again: nothing happens"
 
@@ -70,6 +76,7 @@ class Walk:
 
     def check_answer(self, function, args, answer, before):
         if function == "claim" and isinstance(answer, list):
+            assert not answer or self.paused != "pause", "nothing is claimed on a paused queue"
             for claim in answer:
                 claim = type("Claim", (dict,), {})(zip(claim[::2], claim[1::2]))
                 claim.fence = (claim["n"], claim["uid"], claim["token"])
@@ -206,6 +213,45 @@ def reap(walk):
     return "reap", ()
 
 
+@action(2)
+def pause(walk):
+    walk.paused = walk.pick(["pause", "drain", "resume", "resume", "resume", "resume"])
+    return "pause", (walk.paused, "ada", walk.pick(["", "why"]))
+
+
+@action(1)
+def hold(walk):
+    return "hold", (walk.any_number(), "ada", walk.pick(["", "why"]))
+
+
+@action(4)
+def release(walk):
+    return "release", (walk.any_number(),)
+
+
+CHANGES = [{"priority": 9}, {"priority": 1}, {"delay": "1h"}, {"delay": 0}, {"resources": {"cpus": 2}},
+           {"timeout": "1h"}, {"priority": 10}, {"command": "x"}, {"lease": "2s"},
+           {"retry": {"max_attempts": 5}, "name": "another"}]
+
+
+@action(2)
+def update(walk):
+    return "update", (walk.any_number(), json.dumps(walk.pick(CHANGES)), "ada")
+
+
+@action(1)
+def remove(walk):
+    return "remove", (walk.any_number(),)
+
+
+@action(2)
+def each(walk):
+    name = walk.pick(["cancel", "retry", "hold", "release", "update", "remove"])
+    extra = json.dumps(walk.pick(CHANGES)) if name == "update" else "all of them"
+    numbers = [walk.any_number() for _ in range(4)]
+    return "each", (name, walk.pick(["", "queued", "waiting,failed"]), "ada", extra, *numbers)
+
+
 @action(1)
 def submitter(walk):
     return "submitter", (walk.pick(["add", "add", "remove"]), walk.pick(["a", "b"]))
@@ -265,8 +311,9 @@ def prune(walk):
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, submitter, inbox, webhook_add, webhook_remove,
-                                   webhook_gather, webhook_take, webhook_done, webhook_resend, prune)}
+                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each,
+                                   submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
+                                   webhook_done, webhook_resend, prune)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -9,6 +9,7 @@ unit_SUPPORT := \
 unit_TESTS := \
 	test_address \
 	test_backend_tinygrad \
+	test_blank \
 	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \

@@ -39,7 +39,18 @@ static const struct {
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','cause':'corrupted',"
 		      "'signal':'15','error':'bad data'"),
 	  NULL, "retries in 42 s (corrupted: bad data)" },
-	{ NOW_AND_JOB("'state':'waiting','reason':'held'"), NULL, "waits: held" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'dependency'"), NULL, "waits: dependency" },
+	{ "{'now_ms':100000,'holders':['gpu-3','gpu-4'],'job':{'state':'waiting','reason':'limit','slot':'user-7',"
+	  "'slot_max':'2'}}",
+	  NULL, "waits for a slot of user-7, which has 2: taken by gpu-3, gpu-4" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'limit','due_ms':'142000'"), NULL,
+	  "starts in 42 s, as its rate limit allows" },
+	/* queued: not now */
+	{ QUEUED("'ahead':0,'running':8,'max_running':8"), "[]",
+	  "8 jobs run, which is what the queue allows at once (max_running)" },
+	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
+	{ QUEUED("'ahead':0,'reserved':'node-2'"), "[" WORKER("node-2", 4, 2, 3, 0) "]",
+	  "node-2 takes no more small jobs, so that it fits there" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",
@@ -104,6 +115,18 @@ static const struct {
 	{ NOW_AND_JOB("'state':'cancelled','attempt':'2','stop_reason':'wrong data'"), NULL,
 	  "stopped on request: wrong data" },
 	{ NOW_AND_JOB("'state':'cancelled','attempt':'2','error':'cancelled'"), NULL, "stopped on request" },
+	/* somebody steers */
+	{ NOW_AND_JOB(
+		  "'state':'waiting','reason':'held','held_ms':'1795340700000','held_by':'ada','held_reason':'disk'"),
+	  NULL, "held by ada since 2026-11-22 09:45 UTC: disk" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'held','held_ms':'1795340700000'"), NULL,
+	  "held since 2026-11-22 09:45 UTC" },
+	{ QUEUED("'paused':{'state':'paused','by':'ada','since_ms':'1795340700000','reason':'new disks'}"), "[]",
+	  "queue gpu is paused by ada since 2026-11-22 09:45 UTC: new disks" },
+	{ QUEUED("'paused':{'state':'paused','since_ms':'1795340700000'}"), NULL,
+	  "queue gpu is paused since 2026-11-22 09:45 UTC" },
+	{ QUEUED("'paused':{'state':'draining','by':'ada','since_ms':'1795340700000'}"), "[]",
+	  "no worker serves queue gpu" },
 	/* nothing known */
 	{ "{}", NULL, "" },
 };

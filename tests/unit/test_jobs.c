@@ -52,6 +52,83 @@ static void test_apps(void **state)
 	assert_int_not_equal(f->err.kind, ERR_INTERNAL);
 }
 
+static void test_steering(void **state)
+{
+	struct fixture *f = *state;
+	submit(f);
+	jobs_hold(f->jobs, "gpu", 1, "cli:ada", "not today", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "waiting");
+	jobs_update(f->jobs, "gpu", 1, "{\"priority\":9}", "cli:ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "waiting");
+	jobs_update(f->jobs, "gpu", 1, "{\"priority\":99}", NULL, on_text, f);
+	BAD(f, ERR_INPUT);
+	jobs_release(f->jobs, "gpu", 1, NULL, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "queued");
+	jobs_remove(f->jobs, "gpu", 1, NULL, on_text, f);
+	BAD(f, ERR_CONFLICT);
+	jobs_cancel(f->jobs, "gpu", 1, NULL, NULL, on_text, f);
+	GOOD(f);
+	jobs_remove(f->jobs, "gpu", 1, NULL, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "removed");
+	jobs_hold(f->jobs, "gpu", 7, NULL, NULL, on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	jobs_pause(f->jobs, "gpu", "drain", "cli:ada", "moving", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "draining");
+	jobs_submit(f->jobs, "gpu", SPEC, NULL, NULL, on_text, f);
+	BAD(f, ERR_CONFLICT);
+	jobs_pause(f->jobs, "gpu", "stop", NULL, NULL, on_text, f);
+	BAD(f, ERR_INPUT);
+	jobs_pause(f->jobs, "gpu", "resume", NULL, NULL, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "open");
+}
+
+struct answered { /* what an on_each was told */
+	bool is_over;
+	size_t count;
+	struct error err;
+	struct jobs_each_answer answers[4];
+};
+
+static void on_each(void *arg, const struct jobs_each_answer *answers, size_t count, const struct error *err)
+{
+	struct answered *a = arg;
+	a->is_over = true;
+	a->count = count;
+	a->err = err ? *err : (struct error){ 0 };
+	for (size_t i = 0; i < count && i < ARRAY_LEN(a->answers); i++)
+		a->answers[i] = answers[i];
+}
+
+static void test_each(void **state)
+{
+	struct fixture *f = *state;
+	struct answered a = { 0 };
+	const struct jobs_each_one all[] = { { 1, -1 }, { 2, 5 }, { 99, -1 } };
+	struct jobs_each each = { .queue = "gpu", .action = "hold", .all = all, .count = ARRAY_LEN(all) };
+	submit(f);
+	submit(f);
+	jobs_each(f->jobs, &each, on_each, &a);
+	UNTIL(&f->loop, a.is_over);
+	assert_int_equal(a.count, 3);
+	assert_int_equal(a.answers[0].outcome, EACH_DONE);
+	assert_int_equal(a.answers[1].outcome, EACH_SKIPPED);
+	assert_int_equal(a.answers[2].outcome, EACH_REFUSED);
+	assert_int_equal(a.answers[2].err.kind, ERR_NOT_FOUND);
+	assert_non_null(strstr(a.answers[2].err.message, "no job gpu-99"));
+	a.is_over = false;
+	each.action = "burn";
+	jobs_each(f->jobs, &each, on_each, &a);
+	UNTIL(&f->loop, a.is_over);
+	assert_int_equal(a.count, 0);
+	assert_int_equal(a.err.kind, ERR_INPUT);
+}
+
 static void test_names(void **state)
 {
 	struct fixture *f = *state;
@@ -260,8 +337,10 @@ static void test_torn_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_apps),    TEST(test_names), TEST(test_queues),          TEST(test_server_info),
-		TEST(test_workers), TEST(test_ticks), TEST(test_other_libraries), TEST(test_torn_down),
+		TEST(test_apps),      TEST(test_steering), TEST(test_each),
+		TEST(test_names),     TEST(test_queues),   TEST(test_server_info),
+		TEST(test_workers),   TEST(test_ticks),    TEST(test_other_libraries),
+		TEST(test_torn_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,8 +215,10 @@ static void test_run_folder(void **state)
 	assert_true(folder_has(top, "finished/gpu-42-123/run.json"));
 	assert_true(folder_has(top, "finished/gpu-42-123/output"));
 	assert_true(folder_has(top, "finished/gpu-42-123/work"));
+	folder_text(top, "finished/gpu-42-123/work/left", "x");
 	run_folder_trim(finished);
-	assert_false(folder_has(top, "finished/gpu-42-123/work"));
+	assert_true(folder_has(top, "finished/gpu-42-123/work"));
+	assert_false(folder_has(top, "finished/gpu-42-123/work/left"));
 	run_folders_prune(top, 1);
 	assert_true(folder_has(top, "finished/gpu-42-123"));
 	run_folders_prune(top, 0);

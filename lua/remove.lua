@@ -1,0 +1,34 @@
+-- stoker_remove <n> [actor]: a job that has ended goes from Redis, with its spec, log, metrics, history and the records
+-- of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
+do
+    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+
+    local function check(q, j)
+        expect_type(q, 'set', 'webhooks:jobs')
+        if not job_is_final(j) then
+            fail('CONFLICT', 'job %s is %s: only a job that has ended can be removed | stoker cancel %s',
+                 job_id(q, j.n), j.f.state, job_id(q, j.n))
+        end
+        return j
+    end
+
+    local function act(q, j, o)
+        local keys = {}
+        for i = 1, #KEYS do
+            keys[i] = key_of(q, KEYS[i] .. j.n)
+        end
+        event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
+        call('ZREM', final_key(q, j.f.state), j.n)
+        call('UNLINK', unpack(keys))
+        call('SREM', key_of(q, 'webhooks:jobs'), j.n)
+        return 'removed'
+    end
+
+    action_add('remove', {check = check, act = act, gone = 'removed', final = {'succeeded', 'failed', 'cancelled'}})
+
+    register('remove', function(keys, args)
+        no_more_arguments(args, 2)
+        local q = queue_open(keys)
+        return action_once(q, 'remove', want_job_number(args[1]), {actor = want_actor(args[2])})
+    end, 'allow-oom')
+end
