@@ -8,7 +8,7 @@
 -- Entry, job, answer and the end of the entry are one call: a scheduler that dies does it or does not, and of two that
 -- come at once the second finds the entry gone. What an app does to its streams can hurt only itself: they are bounded
 -- in entries and bytes before anything of them is read, and an inbox is deleted when it is empty, which also frees one
--- that an entry of the largest id had closed.
+-- that an entry of the largest id had closed. But not within the second of its last entry: ids would come twice.
 do
     local NAME = '^[A-Za-z0-9][A-Za-z0-9_-]*$'
     local SUBMITTERS_MAX = 1000
@@ -95,6 +95,15 @@ do
         return length, math.floor(TURN_BYTES / math.max(bytes / math.max(length, 1), 1)) + 1
     end
 
+    -- An empty inbox goes, unless the ids of a new one could be those of the old.
+    local function sweep(q, name)
+        local info = redis.pcall('XINFO', 'STREAM', key_of(q, 'inbox:' .. name))
+        local last_ms = not info.err and tonumber(pairs_table(info)['last-generated-id']:match('^%d+'))
+        if last_ms and math.abs(last_ms - q.now) > 1000 then
+            call('DEL', key_of(q, 'inbox:' .. name))
+        end
+    end
+
     -- The fields of an entry: its spec and key, or what is wrong with it.
     local function fields_of(fields)
         local found = {}
@@ -140,7 +149,7 @@ do
         return #ids
     end
 
-    -- The next in turn whose inbox is there.
+    -- The next in turn whose inbox holds anything.
     local function next_in_turn(q)
         if expect_type(q, 'set', 'submitters') == 0 then
             return nil
@@ -154,8 +163,10 @@ do
         end
         local last, count, first, behind = call('HGET', q.meta_key, 'inbox_last') or '', 0, nil, nil
         for i = 1, #names do
-            local name = names[i]
-            if call('TYPE', keys[i]).ok == 'stream' then
+            local name, length = names[i], redis.pcall('XLEN', keys[i])
+            if length == 0 and call('EXISTS', keys[i]) == 1 then
+                sweep(q, name)
+            elseif type(length) == 'number' and length > 0 then
                 count = count + 1
                 first = first and bytes_less(first, name) and first or name
                 if bytes_less(last, name) then
@@ -180,7 +191,7 @@ do
         local length, fit = bound(q, name)
         local taken = length > 0 and take(q, name, call('XRANGE', key, '-', '+', 'COUNT', math.min(limit, fit))) or 0
         if taken == length then
-            call('DEL', key) -- its ids begin again
+            sweep(q, name)
         end
         return {taken, (has_others or taken < length) and 0 or -1}
     end

@@ -12,6 +12,7 @@
 local webhook_watch
 do
     local HOOKS_MAX = 20
+    local BUSY_MS = 100 -- while events come in, they are read as often: the stream keeps 10,000
     local ENDS = {['job.succeeded'] = 'succeeded', ['job.failed'] = 'failed', ['job.cancelled'] = 'cancelled'}
     local ON_ENDS = {'job.succeeded', 'job.failed', 'job.cancelled'}
     local FROM_EVENT = {'cause', 'reason', 'actor', 'worker', 'checkpoint', 'step', 'error'}
@@ -271,13 +272,13 @@ do
         return math.max(first, expected)
     end
 
-    -- Reads on; whether there is more.
+    -- Reads on; whether there is more, and whether there was anything.
     local function read_on(q, cursor, limit, hooks, has_own)
         local id, skip, index = cursor:match('^(%d+%-%d+)/(%d+)/(%d+)$')
         id, skip, index = id or '0-0', tonumber(skip or 0), tonumber(index or 0)
         local entries = call('XRANGE', key_of(q, 'events'), (skip > 0 and '' or '(') .. id, '+', 'COUNT', limit)
         if not entries[1] then
-            return false
+            return false, false
         end
         local made, number, stopped = 0, missed(q, index, skip > 0) - 1, nil
         for i = 1, #entries do
@@ -291,10 +292,10 @@ do
             end
             call('HSET', q.meta_key, 'webhook_cursor', event.id .. '/' .. (stopped or 0) .. '/' .. integer_text(number))
             if stopped or made >= limit then
-                return true
+                return true, true
             end
         end
-        return #entries == limit
+        return #entries == limit, true
     end
 
     local function gather(keys, args)
@@ -302,19 +303,23 @@ do
         local q = queue_open(keys)
         local limit = want_integer(optional(args[1]) or '100', 'limit', 1, MAX_JOBS_A_CALL)
         local cursor = call('HGET', q.meta_key, 'webhook_cursor')
-        local is_more = false
+        local is_more, is_busy = false, false
         if cursor then
             delivery_types(q)
             local own = expect_type(q, 'set', 'webhooks:jobs')
             if expect_type(q, 'hash', 'webhooks') == 0 and own == 0 then
                 call('HDEL', q.meta_key, 'webhook_cursor')
             else
-                is_more = read_on(q, cursor, limit, hooks_of(q), own > 0)
+                is_more, is_busy = read_on(q, cursor, limit, hooks_of(q), own > 0)
             end
             event_flush(q)
         end
         local first = call('ZRANGE', key_of(q, 'deliveries'), 0, 0, 'WITHSCORES')
-        return {is_more and 1 or 0, first[2] and math.max(tonumber(first[2]) - q.now, 0) or -1}
+        local next_ms = first[2] and math.max(tonumber(first[2]) - q.now, 0) or -1
+        if is_busy and (next_ms < 0 or next_ms > BUSY_MS) then
+            next_ms = BUSY_MS
+        end
+        return {is_more and 1 or 0, next_ms}
     end
 
     local function test(keys, args)

@@ -29,6 +29,7 @@ unit_TESTS := \
 	test_http_response \
 	test_metric_lines \
 	test_jobs \
+	test_jobs_edges \
 	test_jobs_run \
 	test_names \
 	test_output \
