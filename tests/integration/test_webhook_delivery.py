@@ -1,14 +1,16 @@
 """Webhooks from real schedulers to a real receiver: at least once, normally once, never none; nobody is held up."""
 import json
 import re
+import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 import fsck
-from harness import BUILD, wait_until
+from harness import BUILD, ROOT, Process, wait_until
 from receiver import Receiver
 from scheduler_harness import Scheduler
 
@@ -291,6 +293,30 @@ def test_the_command(scheduler, receivers, tmp_path):
     assert cli(scheduler, "webhooks", "secret", "--secret-file", str(file)).stdout == ""
     assert cli(scheduler, "webhooks", "rm", "h2").returncode == 0
     assert [w["id"] for w in scheduler.api("GET", "/webhooks")["webhooks"]] == ["h1"]
+
+
+def test_the_example_believes_only_what_is_signed(scheduler, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\n")
+    example = Process([sys.executable, ROOT / "examples/receive_webhooks.py", port, secret], tmp_path / "example.log")
+    try:
+        hurry(scheduler, tries=20, backoff=100)
+        url = f"http://127.0.0.1:{port}/"
+        cli(scheduler, "webhooks", "add", url, "--on", "job.cancelled", "--secret-file", str(secret))
+        job = scheduler.submit()
+        scheduler.api("POST", f"/jobs/{job}/cancel")
+        wait_until(lambda: example.text() == f"job.cancelled {job} cancelled\n", what="it is told")
+        cli(scheduler, "webhooks", "add", url, "--on", "job.submitted")  # with a secret that it does not know
+        scheduler.submit()
+        client = scheduler.redis_client()
+        wait_until(lambda: "it answered 401" in [client.hget(k, "error") for k in client.keys("*:delivery:*")],
+                   what="it is refused")
+        assert "job.submitted" not in example.text()
+    finally:
+        example.stop()
 
 
 WRONG_WORDS = [
