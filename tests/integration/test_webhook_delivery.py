@@ -84,6 +84,7 @@ def test_a_job_brings_its_own(scheduler, receivers):
     scheduler.api("POST", f"/jobs/{job}/cancel")
     (got,) = receiver.wait(1)
     assert got["signed"] and got["body"]["event"] == "job.cancelled" and got["body"]["job"] == job
+    assert re.search(rf"tells +{re.escape(receiver.url)} of its end\n", cli(scheduler, "show", job).stdout)
 
 
 def test_refusals_of_the_receiver_are_tried_again(scheduler, receivers):
