@@ -16,6 +16,9 @@ bool client_find(struct cli *cli, struct error *err) MUST_CHECK;
 /* The answer is to be released with json_decref. path as in http_client.h. */
 bool client_get(struct cli *cli, const char *path, json_t **answer, struct error *err) MUST_CHECK;
 
+/* The same, but the answer is a text. */
+bool client_get_text(struct cli *cli, const char *path, struct buf *into, struct error *err) MUST_CHECK;
+
 /* body NULL: none. */
 bool client_post(struct cli *cli, const char *path, const json_t *body, json_t **answer, struct error *err) MUST_CHECK;
 
@@ -43,6 +46,8 @@ bool client_stream(struct cli *cli, struct client_stream *stream, struct error *
 /* Whether a stream that ended so is worth waiting for: a scheduler that was there may come back, one that
  * was not there at the first try is a mistake to be told. */
 bool client_is_worth_waiting(const struct error *err, bool is_first_try);
+
+bool client_delete(struct cli *cli, const char *path, json_t **answer, struct error *err) MUST_CHECK;
 
 /* "/api/v1/jobs/<id><tail>"; false when id is none. To be freed. */
 char *client_job_path(const char *id, const char *tail, struct error *err) MUST_CHECK;

@@ -2,12 +2,15 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/queue_limits.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "lib/fields.h"
 
 struct queues_options {
 	const char *reason;
+	const char *rate;
+	const char *max_running;
 };
 
 static bool queues_create(struct cli *cli, const char *name, struct error *err)
@@ -41,7 +44,7 @@ static void queues_paused(const json_t *paused, int64_t now_ms, char *into, size
 static bool queues_list(struct cli *cli, struct error *err)
 {
 	static const char *const titles[] = { "QUEUE",  "WAITING",   "QUEUED",  "RUNNING", "SUCCEEDED",
-					      "FAILED", "CANCELLED", "WORKERS", "" };
+					      "FAILED", "CANCELLED", "WORKERS", "LIMITS",  "" };
 	static const char *const fields[] = { "waiting", "queued",    "running", "succeeded",
 					      "failed",  "cancelled", "workers" };
 	json_auto_t *answer = NULL;
@@ -59,13 +62,15 @@ static bool queues_list(struct cli *cli, struct error *err)
 	json_t *queue;
 	json_array_foreach(json_object_get(answer, "queues"), i, queue)
 	{
-		char paused[1024];
+		char paused[1024], limits[128];
 		table_add(&table, fields_text(queue, "queue"));
 		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
 			char number[24];
 			str_format(number, sizeof number, "%lld", (long long)fields_int(queue, fields[k], 0));
 			table_add(&table, number);
 		}
+		queue_limits_text(queue, limits, sizeof limits);
+		table_add(&table, limits);
 		queues_paused(json_object_get(queue, "paused"), fields_int(queue, "now_ms", 0), paused, sizeof paused);
 		table_add(&table, paused);
 	}
@@ -76,14 +81,10 @@ static bool queues_list(struct cli *cli, struct error *err)
 
 static bool queues_verb(struct cli *cli, const char *verb, const char *name, const char *reason, struct error *err)
 {
-	CLEANUP(buf) struct buf path;
+	CLEANUP(free_p) char *path = queue_limits_path(name, verb, err);
 	json_auto_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
 	json_auto_t *answer = NULL;
-	buf_init(&path, 4096);
-	if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
-		return error_set(err, ERR_INPUT, NULL, "a queue's name is [a-z0-9][a-z0-9-]{0,62}");
-	buf_printf(&path, "/api/v1/queues/%s/%s", name, verb);
-	if (!client_post(cli, buf_text(&path), body, &answer, err))
+	if (!path || !client_post(cli, path, body, &answer, err))
 		return false;
 	if (cli->common.json)
 		cli_print_json(answer);
@@ -103,25 +104,37 @@ static bool queues_run(struct cli *cli, const void *options, const struct arg_li
 		return queues_list(cli, err);
 	if (words->count == 2 && strcmp(words->items[0], "create") == 0)
 		return queues_create(cli, words->items[1], err);
-	return error_set(err, ERR_INPUT, "stoker queues pause gpu",
-			 "expected `queues`, or `queues` with create, pause, drain or resume and a NAME");
+	if (words->count == 2 && strcmp(words->items[0], "limit") == 0)
+		return queue_limits_set(cli, words->items[1], o->max_running, o->rate, err);
+	if (words->count == 4 && strcmp(words->items[0], "share") == 0)
+		return queue_limits_share(cli, words->items[1], words->items[2], words->items[3], err);
+	return error_set(
+		err, ERR_INPUT, "stoker queues pause gpu",
+		"expected `queues`, or `queues` with create, pause, drain, resume or limit and a NAME, or with "
+		"share, a NAME, a tenant and a weight");
 }
 
 static const struct arg_row queues_rows[] = {
 	{ "reason", 'm', ARG_TEXT, offsetof(struct queues_options, reason), "TEXT",
 	  "of a pause or drain: shown as long as it lasts", 0 },
+	{ "max-running", 'r', ARG_TEXT, offsetof(struct queues_options, max_running), "N",
+	  "limit: so many of its jobs run at once; 0: any number", 0 },
+	{ "rate", 't', ARG_TEXT, offsetof(struct queues_options, rate), "N/TIME",
+	  "limit: so many of its jobs are let go in a time, 100/1m; 0: any number", 0 },
 };
 
 const struct command cmd_queues = {
 	.name = "queues",
-	.usage = "[create NAME | pause NAME | drain NAME | resume NAME] [--reason TEXT]",
+	.usage = "[create NAME | pause NAME | drain NAME | resume NAME | limit NAME | share NAME TENANT WEIGHT]",
 	.summary = "lists the queues, makes one, closes or opens one",
 	.text = "A paused queue takes jobs and starts none. A draining one takes no new jobs, and what is there runs "
 		"to its "
 		"end.\n"
-		"What runs is touched by neither; resume ends both.",
+		"What runs is touched by neither; resume ends both. share gives a tenant (tenant in the spec) WEIGHT "
+		"times\n"
+		"what a tenant of weight 1 gets while both have jobs waiting.",
 	.options = CLI_ROWS(queues_rows),
 	.options_size = sizeof(struct queues_options),
-	.words_max = 2,
+	.words_max = 4,
 	.run = queues_run,
 };

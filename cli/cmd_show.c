@@ -8,8 +8,11 @@
 #include "cli/watch.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+#include "lib/json.h"
+#include "lib/utf8.h"
 
-#define SHOW_HISTORY 5 /* of the newest entries */
+#define SHOW_RESULT_BYTES 200
+#define SHOW_HISTORY      5 /* of the newest entries */
 
 struct show_options {
 	bool watch;
@@ -64,6 +67,19 @@ static void show_times(const json_t *job, int64_t now_ms, struct buf *into)
 	show_line(into, "attempt", line);
 }
 
+/* "schedule nightly, due 2026-11-25 03:00:00 UTC": by the clock that all machines agree on. */
+static void show_schedule(const json_t *job, struct buf *into)
+{
+	const char *name = fields_text(job, "schedule");
+	char due[32];
+	char line[128];
+	if (!*name)
+		return;
+	text_utc(fields_int(job, "scheduled_ms", 0), due, sizeof due);
+	str_format(line, sizeof line, "schedule %s, due %s", name, due);
+	show_line(into, "fired by", line);
+}
+
 /* "200 of 2000, loss 2.71": how many there are is known of the shipped trainer. */
 static void show_progress(const json_t *shown, const json_t *job, struct buf *into)
 {
@@ -83,7 +99,22 @@ static void show_progress(const json_t *shown, const json_t *job, struct buf *in
 		text_number(loss, text, sizeof text);
 		buf_printf(&line, ", loss %s", text);
 	}
+	if (job_left(job, text, sizeof text))
+		buf_printf(&line, ", %s", text);
 	show_line(into, "step", buf_text(&line));
+}
+
+/* As much of it as fits on a line; stoker result has all of it. */
+static void show_result(const json_t *shown, struct buf *into)
+{
+	const json_t *result = json_object_get(shown, "result");
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 256 * 1024);
+	if (!result || !json_canonical(result, &text))
+		return;
+	size_t cut = utf8_cut(buf_text(&text), text.len, SHOW_RESULT_BYTES);
+	CLEANUP(free_p) char *line = mem_printf("%.*s%s", (int)cut, buf_text(&text), cut < text.len ? " …" : "");
+	show_line(into, "result", line);
 }
 
 static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *into)
@@ -195,7 +226,9 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	int64_t now_ms = fields_int(shown, "now_ms", clock_wall_ms());
 	show_header(cli, shown, job, &frame->text);
 	show_times(job, now_ms, &frame->text);
+	show_schedule(job, &frame->text);
 	show_progress(shown, job, &frame->text);
+	show_result(shown, &frame->text);
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);

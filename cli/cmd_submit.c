@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/interrupt.h"
+#include "cli/schedule.h"
 #include "cli/spec_file.h"
 #include "cli/submit_bulk.h"
 #include "cli/submit_view.h"
@@ -66,14 +67,30 @@ static bool submit_send(struct cli *cli, const struct submit_options *o, const c
 	}
 }
 
+/* A spec with that section is a recurring job: there is none yet to follow or to wait for. */
+static bool submit_schedule(struct cli *cli, const struct submit_options *o, const char *text, struct error *err)
+{
+	if (o->follow || o->wait || o->key)
+		return error_set(err, ERR_INPUT, "stoker schedules shows what becomes of it",
+				 "--%s is for one job; this spec has a schedule",
+				 o->follow ? "follow"
+				 : o->wait ? "wait"
+					   : "key");
+	return schedule_send(cli, o->queue, text, err);
+}
+
 static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, json_t **spec, char **id,
 		       struct error *err)
 {
 	CLEANUP(free_p) char *text = NULL;
 	json_auto_t *answer = NULL;
-	if (!spec_file_load(path, &o->sets, &text, err) || !submit_send(cli, o, text, &answer, err))
+	if (!spec_file_load(path, &o->sets, &text, err))
 		return false;
 	*spec = json_loads(text, 0, NULL);
+	if (json_is_object(json_object_get(*spec, "schedule")))
+		return submit_schedule(cli, o, text, err);
+	if (!submit_send(cli, o, text, &answer, err))
+		return false;
 	*id = mem_strdup(fields_text(answer, "id"));
 	if (cli->common.json)
 		cli_print_json_line(answer);
@@ -142,6 +159,8 @@ static bool submit_file(struct cli *cli, const struct submit_options *o, const c
 		return submit_many(cli, o, path, ids, err);
 	if (!submit_one(cli, o, path, &spec, &id, err))
 		return false;
+	if (!id)
+		return true; /* a schedule */
 	submit_add_id(ids, id);
 	return !o->follow || submit_view_follow(cli, id, spec, err);
 }
@@ -186,6 +205,7 @@ const struct command cmd_submit = {
 		"lists are\n"
 		"what they look like. Relative paths in train.text and train.data that exist beside the file are made "
 		"absolute.\n"
+		"A spec with the section schedule makes a recurring job instead (stoker schedules).\n"
 		"--follow shows the steps of a training job (backend tinygrad), and of any other job what it prints.\n"
 		"With --follow and --wait the exit code is the job's: 0, 10 failed, 11 cancelled.",
 	.options = CLI_ROWS(submit_rows),

@@ -79,6 +79,16 @@ static const struct event_row event_rows[] = {
 	{ "queue.resumed", "queue resumed", "", false, false },
 	{ "worker.up", "worker up", "", false, false },
 	{ "worker.gone", "worker gone", "", false, false },
+	{ "worker.drained", "worker draining", "", false, false },
+	{ "worker.resumed", "worker resumed", "", false, false },
+	{ "schedule.created", "created", "", false, false },
+	{ "schedule.changed", "changed", "", false, false },
+	{ "schedule.deleted", "deleted", "", false, false },
+	{ "schedule.paused", "paused", "", false, false },
+	{ "schedule.resumed", "resumed", "", false, false },
+	{ "schedule.skipped", "left out", "", false, false },
+	{ "schedule.missed", "missed while no scheduler ran", "", false, false },
+	{ "schedule.refused", "cannot be followed", "", false, false },
 	{ "retention.dropped", "finished jobs dropped", "", false, false },
 };
 
@@ -130,6 +140,9 @@ void entry_event(const json_t *event, struct buf *into)
 	bool is_next = strcmp(row.name, "job.queued") == 0; /* the attempt that was is told already */
 	if (attempt > 0 && !is_next)
 		buf_printf(into, "attempt %lld ", (long long)attempt);
+	if (strncmp(row.name, "schedule.", 9) == 0)
+		event_part(event, "schedule", "schedule ", into);
+	buf_str(into, strncmp(row.name, "schedule.", 9) == 0 ? " " : "");
 	buf_str(into, row.words);
 	if (attempt > 0 && is_next)
 		buf_printf(into, " for attempt %lld", (long long)attempt + 1);

@@ -4,6 +4,7 @@ cli_SOURCES := \
 	cli/client.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
+	cli/cmd_completion.c \
 	cli/cmd_config.c \
 	cli/cmd_corrupt.c \
 	cli/cmd_doctor.c \
@@ -14,8 +15,10 @@ cli_SOURCES := \
 	cli/cmd_ls.c \
 	cli/cmd_metrics.c \
 	cli/cmd_queues.c \
+	cli/cmd_result.c \
 	cli/cmd_retry.c \
 	cli/cmd_rm.c \
+	cli/cmd_schedules.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
 	cli/cmd_submitters.c \
@@ -32,7 +35,9 @@ cli_SOURCES := \
 	cli/log_print.c \
 	cli/programs.c \
 	cli/progress.c \
+	cli/queue_limits.c \
 	cli/series.c \
+	cli/schedule.c \
 	cli/select.c \
 	cli/set.c \
 	cli/spark.c \

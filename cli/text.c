@@ -64,6 +64,15 @@ void text_number(double value, char *into, size_t size)
 		str_format(into, size, "%.4g", value);
 }
 
+void text_utc(int64_t wall_ms, char *into, size_t size)
+{
+	time_t then = (time_t)(wall_ms / 1000);
+	struct tm parts;
+	gmtime_r(&then, &parts);
+	if (!strftime(into, size, "%Y-%m-%d %H:%M:%S UTC", &parts) && size)
+		into[0] = '\0';
+}
+
 void text_clock(int64_t wall_ms, int64_t now_ms, char *into, size_t size)
 {
 	time_t then = (time_t)(wall_ms / 1000);

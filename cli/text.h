@@ -22,6 +22,9 @@ void text_number(double value, char *into, size_t size);
 /* "14:03:59" today, "Nov 21 14:03" otherwise, by the local time zone. */
 void text_clock(int64_t wall_ms, int64_t now_ms, char *into, size_t size);
 
+/* "2026-11-25 03:00:00 UTC" */
+void text_utc(int64_t wall_ms, char *into, size_t size);
+
 /* Columns that UTF-8 text takes on a terminal. */
 size_t text_width(const char *text);
 /* Appends text with control characters (a terminal would obey them) replaced, newlines as spaces. */

@@ -141,6 +141,8 @@ static const char *http_method_name(enum evhttp_cmd_type type)
 {
 	if (type == EVHTTP_REQ_GET || type == EVHTTP_REQ_HEAD)
 		return "GET";
+	if (type == EVHTTP_REQ_DELETE)
+		return "DELETE";
 	return type == EVHTTP_REQ_POST ? "POST" : "other";
 }
 

@@ -44,7 +44,7 @@ const char *http_request_header(const struct http_request *r, const char *name);
 typedef void http_handler_fn(void *arg, const struct http_request *request, struct http_reply *reply);
 
 struct http_route {
-	const char *method;  /* "GET" (serves HEAD, too) or "POST" */
+	const char *method;  /* "GET" (serves HEAD, too), "POST" or "DELETE" */
 	const char *pattern; /* "/api/v1/jobs/{id}" */
 	http_handler_fn *handler;
 	const char *summary; /* one line for the docs */

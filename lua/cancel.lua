@@ -1,4 +1,6 @@
 -- stoker_cancel <n> [actor] [reason]: at once when it does not run; else its runner is asked.
+
+local expect_can_cancel, job_cancel
 do
     local function cancel_running(q, j, o)
         if j.f.stop == 'cancel' then
@@ -22,19 +24,25 @@ do
         event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', o.actor, 'reason', o.reason)
     end
 
-    local function check(q, j)
+    -- What it writes besides the types of expect_queue_types.
+    function expect_can_cancel(q, j)
         expect_type(q, 'list', 'history:' .. j.n)
         limits.expect(q, j)
         if j.f.lane then
             expect_type(q, 'stream', 'ready:' .. j.f.lane)
         end
+    end
+
+    local function check(q, j)
+        expect_can_cancel(q, j)
         if job_is_final(j) and j.f.state ~= 'cancelled' then
             fail('CONFLICT', 'job %s %s already', job_id(q, j.n), job_state_words(j))
         end
         return j
     end
 
-    local function act(q, j, o)
+    -- options: actor, reason.
+    function job_cancel(q, j, o)
         if j.f.state == 'running' then
             cancel_running(q, j, o)
         elseif not job_is_final(j) then
@@ -44,7 +52,7 @@ do
         return j.f.state
     end
 
-    action_add('cancel', {check = check, act = act, final = {'cancelled'}})
+    action_add('cancel', {check = check, act = job_cancel, final = {'cancelled'}})
 
     local function cancel(keys, args)
         no_more_arguments(args, 3)

@@ -55,6 +55,9 @@ do
         if j.f.log_next or j.f.metric_next then -- a runner was there already, but did not live to renew
             append(answer, 'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1')
         end
+        if j.f.scheduled_ms then
+            append(answer, 'scheduled_ms', j.f.scheduled_ms)
+        end
         if summary then
             append(answer, 'resume', j.f.resume, 'checkpoint', summary)
         end
@@ -89,12 +92,13 @@ do
     end
 
     local function begin_attempt(q, j, worker)
+        lane_forget_elsewhere(q, j)
         job_move(j, 'claim')
         job_set(j, 'attempt', job_number(j, 'attempt') + 1)
         job_set(j, 'token', math.max(job_number(j, 'token') + 1, q.now))
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
-        job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
+        job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished', 'pace')
         if j.f.unique_until then
             unique.leave(q, j)
             job_clear(j, 'unique', 'unique_until')
@@ -122,14 +126,15 @@ do
     local function job_of_entry(q, lane, id, n)
         local key = key_of(q, 'job:' .. (n or ''))
         local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token', 'unique_until', 'tenant')
+                                        'checkpoint', 'token', 'unique_until', 'tenant', 'scheduled_ms')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
         elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] then
             return job_find(q, n)
         end
-        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7]}}
+        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7],
+                            scheduled_ms = known[12] or nil}}
     end
 
     -- Claims up to `count` of one lane. Answers whether work is left there.
@@ -158,7 +163,8 @@ do
     -- One walk: what is free, what was taken. `left` gets the classes where work is left, `misfit` those that did not
     -- fit from the start.
     local function walk_new(worker, free, most)
-        return {worker = worker, free = free, most = most, claims = {}, left = {}, misfit = {}, removed = 0,
+        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {},
+                misfit = {}, removed = 0,
                 all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
     end
 
@@ -184,6 +190,10 @@ do
     -- Takes up to `most` from a lane. Answers how many, and whether work is left there.
     local function walk_lane(q, w, lane, most)
         local class = lane:match('^[^:]+')
+        if lane:sub(-#w.not_here) == w.not_here then
+            w.misfit[class] = true -- others are to be rung for
+            return 0, true
+        end
         local requirement = class_get(q, class)
         local room = requirement and class_fits(requirement, w.free, math.min(most, w.most - #w.claims)) or 0
         if room > 0 then

@@ -5,6 +5,7 @@ lua_SOURCES := \
 	lua/class.lua \
 	lua/lane.lua \
 	lua/nearest.lua \
+	lua/spec_url.lua \
 	lua/spec_walk.lua \
 	lua/spec_text.lua \
 	lua/spec.lua \
@@ -38,10 +39,13 @@ lua_SOURCES := \
 	lua/update.lua \
 	lua/remove.lua \
 	lua/each.lua \
+	lua/schedule.lua \
+	lua/fire.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
 	lua/stats.lua \
-	lua/limits.lua
+	lua/limits.lua \
+	lua/schedules.lua

@@ -97,7 +97,7 @@ do
             return {}
         end
         local delivered = pairs_table(group[1])['last-delivered-id']
-        return call('XREVRANGE', key, newest, '(' .. delivered, 'COUNT', limit + 1)
+        return call('XREVRANGE', key, newest, '(' .. delivered, 'COUNT', limit + 2) -- that of the cursor, and one more
     end
 
     -- What is queued, from the ready streams. The cursor is "<entry id>@<lane>" of the last one of the page before.

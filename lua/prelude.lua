@@ -388,6 +388,13 @@ local function queue_flush(q)
             call(write.command, key_of(q, write.key), unpack(list))
         end
     end
+    for n, until_ms in pairs(rawget(batch, 'away') or {}) do -- until when it waits for another worker; false: no longer
+        if until_ms then
+            call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
+        else
+            redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
+        end
+    end
     for state, list in pairs(rawget(batch, 'final') or {}) do
         call('ZADD', final_key(q, state), unpack(list))
     end

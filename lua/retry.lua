@@ -33,6 +33,8 @@ do
         submit_reserve(q, 1)
         local j = submit_job(q, checked.text, checked.new, actor, 0)
         job_set(j, 'retry_of', old.n)
+        job_set(j, 'schedule', old.f.schedule)
+        job_set(j, 'scheduled_ms', old.f.scheduled_ms) -- it is for the same day as the old one
         lend_checkpoints(q, old, j, checked.policy.keep_last)
         job_set(old, 'retried_as', j.n)
         event_say(q, j, 'job.submitted', 'state', j.f.state, 'actor', actor, 'reason',

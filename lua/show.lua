@@ -59,6 +59,8 @@ do
         local q = queue_open(keys)
         local j = job_load(q, want_job_number(args[1]))
         local paused = queue_paused_json(q)
+        local result = j.f.result_bytes and call('GET', key_of(q, 'result:' .. j.n))
+        local until_ms = j.f.elsewhere_ms and call('ZSCORE', key_of(q, 'elsewhere'), j.n)
         return table.concat({
             '{"id":', cjson.encode(job_id(q, j.n)),
             ',"job":', json_of_table(j.f),
@@ -72,6 +74,8 @@ do
             ',"max_running":', integer_text(q.meta.max_running),
             ',"running":', call('ZCARD', key_of(q, 'leases')),
             paused and ',"paused":' .. paused or '',
+            until_ms and ',"elsewhere_until_ms":' .. until_ms or '',
+            result and ',"result":' .. result or '',
             ',"now_ms":', integer_text(q.now), '}',
         })
     end

@@ -60,31 +60,15 @@ do
 
     -- ---------------------------------------------------------------- values
 
-    -- http or https, a host, and no name or password in front of it.
-    local function spec_is_url(text)
-        local authority = not text:find('[\\#]') and text:match('^https?://([^/?]*)')
-        if not authority then
-            return false
-        end
-        local host, port = authority:match('^(%[[%x:.]+%])(.*)$')
-        if not host then
-            host, port = authority:match('^([%w._-]+)(.*)$')
-        end
-        if not host or port == '' then
-            return host ~= nil
-        end
-        local number = tonumber(port:match('^:(%d%d?%d?%d?%d?)$'))
-        return number ~= nil and number > 0 and number < 65536
-    end
-
     local function spec_is_text(rule, value)
         if type(value) ~= 'string' then
-            return false
+            return type(value) == 'number' and rule.whole_max ~= nil and value == math.floor(value) and value >= 1 and
+                value <= rule.whole_max
         elseif value == rule.word then
             return true
+        elseif rule.words then
+            return rule.words[value] == true
         elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
-            return false
-        elseif rule.choices and not rule.choices[value] then
             return false
         elseif rule.url and not spec_is_url(value) then
             return false
@@ -290,7 +274,7 @@ do
             SPEC_DEFAULTS[row.path] = row.default
             section.row_of[row.key] = row
             row.decode = (spec_decoders[row.type] or spec_decoder_of_number)(row)
-            if row.when or row.required or row.at_least then
+            if row.when or row.required or row.at_least or row.needs then
                 section.linked[#section.linked + 1] = row
             end
         end
@@ -357,15 +341,35 @@ do
         end
     end
 
+    -- Of two keys exactly one is given.
+    local function spec_is_one_of(section, object)
+        local keys = section.one_of
+        return not keys or (spec_given(object, keys[1]) == nil) ~= (spec_given(object, keys[2]) == nil)
+    end
+
+    local function spec_check_one_of(section, object)
+        if not spec_is_one_of(section, object) then
+            local keys = section.one_of
+            fail('INVALID', '%s: expected %s or %s, got %s', section.name, keys[1], keys[2],
+                 spec_given(object, keys[1]) == nil and 'neither' or 'both')
+        end
+    end
+
     -- What depends on other values.
     local function spec_walk_together(tree, section, values)
         local object = spec_section_of(tree, section)
         if section.name ~= '' then
             spec_check_presence(section.name, section, object ~= nil, values)
         end
+        if object then
+            spec_check_one_of(section, object)
+        end
         for _, row in ipairs(object and section.linked or {}) do
             local given = spec_given(object, row.key)
             spec_check_presence(row.path, row, given ~= nil, values)
+            if row.needs and given ~= nil and spec_given(object, row.needs) == nil then
+                fail('INVALID', '%s: only with %s', row.path, row.needs)
+            end
             local least = row.at_least and values[row.at_least]
             if least and values[row.path] < least then
                 if given ~= nil then
@@ -433,7 +437,8 @@ do
     local function spec_row_is_wrong(row, object, values)
         local is_given = object[row.key] ~= nil and object[row.key] ~= cjson.null
         local least = row.at_least and values[row.at_least]
-        if spec_is_misplaced(row, is_given, values) then
+        if spec_is_misplaced(row, is_given, values) or
+            (row.needs and is_given and spec_given(object, row.needs) == nil) then
             return true
         elseif least and values[row.path] < least then
             values[row.path] = least
@@ -466,6 +471,9 @@ do
         given[#given + 1] = top
         for i = 1, #given do
             local linked, object = given[i].linked, given[i] == top and tree or tree[given[i].name]
+            if given[i].one_of and not spec_is_one_of(given[i], object) then
+                return nil
+            end
             for k = 1, #linked do
                 if spec_row_is_wrong(linked[k], object, values) then
                     return nil

@@ -4,7 +4,7 @@
 local submit_check, submit_reserve, submit_job, submit_each
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
-    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:'}
 
     -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
     local function lane_for(q, class, priority, tenant)
@@ -76,6 +76,9 @@ do
         end
         if values.tenant then
             append(record, 'tenant', values.tenant)
+        end
+        if values['retry.elsewhere'] > 0 then
+            append(record, 'elsewhere_ms', values['retry.elsewhere'])
         end
         if values['concurrency.key'] then
             append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
@@ -154,6 +157,10 @@ do
         local values = spec_read(spec_text)
         if values.queue and values.queue ~= q.name then
             fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
+        end
+        if values['schedule.name'] then
+            fail('INVALID', 'schedule: this is a recurring job, not one to submit | FCALL stoker_schedule, POST ' ..
+                 '/api/v1/schedules or stoker submit takes it')
         end
         local checked = submit_check(q, values)
         checked.text, checked.key, checked.key_name, checked.hash = spec_text, key, name, hash

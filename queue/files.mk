@@ -6,11 +6,13 @@ queue_SOURCES = \
 	queue/jobs_each.c \
 	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
+	queue/jobs_schedules.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
 	queue/jobs_webhooks.c \
 	queue/jobs_worker.c \
+	queue/jobs_workers.c \
 	queue/keys.c \
 	queue/redis.c \
 	queue/redis_calls.c \
@@ -22,6 +24,7 @@ queue_SOURCES = \
 	queue/redis_pubsub.c \
 	queue/redis_tls.c \
 	queue/redis_url.c \
+	queue/schedule.c \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c \

@@ -82,6 +82,14 @@ void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limi
 void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* JSON array of every worker of the queue: the hash fields plus "id" and "seen_ms". */
 void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* An operator asks a worker of the queue to claim no more, or to go on: JSON {"worker","state"}. ERR_NOT_FOUND: it
+ * does not serve this queue. */
+void jobs_worker_drain(struct jobs *jobs, const char *queue, const char *worker, const char *reason, const char *actor,
+		       jobs_text_fn *fn, void *arg);
+void jobs_worker_resume(struct jobs *jobs, const char *queue, const char *worker, const char *actor, jobs_text_fn *fn,
+			void *arg);
+/* The result of a job, JSON as its program wrote it. ERR_NOT_FOUND: there is none. */
+void jobs_result(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
 /* JSON array of queue names, sorted. */
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
@@ -91,6 +99,9 @@ struct queue_limits {
 	int64_t rate_per_ms;
 };
 void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
+		jobs_text_fn *fn, void *arg);
+/* weight: a decimal number. text is "ok". */
+void jobs_share(struct jobs *jobs, const char *queue, const char *tenant, const char *weight, const char *actor,
 		jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
@@ -227,8 +238,55 @@ void jobs_webhook_gather(struct jobs *jobs, const char *queue, jobs_tick_fn *fn,
 /* done: how many go again; next_ms: how many dead are left. id "all": 100 of them. */
 void jobs_webhook_resend(struct jobs *jobs, const char *queue, const char *id, jobs_tick_fn *fn, void *arg);
 
+/* ---- schedules: jobs that recur ---- */
+/* The spec has the section `schedule`; text: "created", "changed" or "unchanged". */
+void jobs_schedule(struct jobs *jobs, const char *queue, const char *spec_json, const char *actor, jobs_text_fn *fn,
+		   void *arg);
+void jobs_unschedule(struct jobs *jobs, const char *queue, const char *name, const char *actor, jobs_text_fn *fn,
+		     void *arg);
+void jobs_schedule_pause(struct jobs *jobs, const char *queue, const char *name, bool is_pause, const char *actor,
+			 jobs_text_fn *fn, void *arg);
+/* JSON: {"queue","schedules":[{fields}],"now_ms"}; {"queue","schedule":{fields},"spec":{…},"now_ms"}. */
+void jobs_schedules(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+void jobs_schedule_show(struct jobs *jobs, const char *queue, const char *name, jobs_text_fn *fn, void *arg);
+
+struct schedule_due { /* one that something is to be done about: queue/schedule.h decides what */
+	const char *name;
+	const char *revision;
+	const char *cron;
+	int64_t every_ms;
+	const char *zone;
+	const char *missed;
+	int64_t anchor_ms, from_ms, next_ms;
+};
+/* At most JOBS_DUE of them, behind the first offset ones. now_ms: of Redis; next_ms: until the first that is not due
+ * yet, -1: there is none. */
+enum { JOBS_DUE = 100 };
+typedef void jobs_due_fn(void *arg, int64_t now_ms, int64_t next_ms, const struct schedule_due *due, size_t count,
+			 const struct error *err);
+void jobs_due(struct jobs *jobs, const char *queue, int offset, jobs_due_fn *fn, void *arg);
+
+struct schedule_firing {
+	const char *name;
+	const char *revision;
+	int64_t expected_ms; /* the next due time as jobs_due told it */
+	int64_t due_ms;      /* 0: fire for none */
+	int64_t next_ms;
+};
+/* what: planned, fired (id is the job), skipped, missed; stale: somebody else was faster; early: by Redis' clock. */
+typedef void jobs_fired_fn(void *arg, const char *what, const char *id, int64_t next_ms, const struct error *err);
+void jobs_fire(struct jobs *jobs, const char *queue, const struct schedule_firing *firing, jobs_fired_fn *fn,
+	       void *arg);
+void jobs_schedule_refuse(struct jobs *jobs, const char *queue, const char *name, const char *revision,
+			  const char *error, jobs_text_fn *fn, void *arg);
+
 /* ---- workers ---- */
-typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);
+struct worker_answer {
+	int64_t last_request; /* number of its last claim */
+	bool drain;           /* an operator wants it to claim no more */
+	int64_t resumed_ms;   /* when an operator last asked it to go on; 0: never */
+};
+typedef void jobs_worker_fn(void *arg, const struct worker_answer *answer, const struct error *err);
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
 		 void *arg);
 
@@ -246,6 +304,7 @@ struct claim {
 	size_t spec_len;
 	const char *resume;     /* checkpoint id; NULL: cold start */
 	const char *checkpoint; /* its summary JSON; NULL likewise */
+	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
 };
 struct claim_request {
 	const char *queue;
@@ -274,6 +333,8 @@ typedef void jobs_verdict_fn(void *arg, enum verdict verdict, const char *reason
 struct renewal {
 	const char *phase;   /* NULL: unchanged */
 	int64_t step;        /* -1: unknown */
+	int64_t total;       /* steps in all; 0: unknown */
+	double pace_ms;      /* of a step; NaN: unknown */
 	const char *resumed; /* checkpoint id or "cold", once; else NULL */
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,

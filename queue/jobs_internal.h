@@ -5,6 +5,7 @@
  *	jobs_bulk.c      many submits in one call
  *	jobs_text.c      calls whose answer is one text
  *	jobs_each.c      one action on many jobs
+ *	jobs_schedules.c recurring jobs
  *	jobs_server.c    answers gathered from plain commands
  *	jobs_streams.c   logs, metrics and events as JSON
  *	jobs_webhooks.c  webhooks and their deliveries
@@ -84,8 +85,9 @@ void jobs_bad_shape(const struct jobs_call *call, struct error *err);
 /* A JSON string of bytes that may not be UTF-8 (foreign clients write, too). */
 json_t *jobs_json_text(const char *text, size_t len);
 
-/* A call that is answered with one text, and one with [done, next]: a jobs_tick_fn is told. */
+/* A call whose answer is one text, or a number as text; its arguments follow. */
 struct jobs_call *jobs_text_call(struct jobs *jobs, const char *name, const char *queue, jobs_text_fn *fn, void *arg);
+/* One that is answered with [done, next]: a jobs_tick_fn is told. */
 void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err);
 
 /* Calls the user's jobs_text_fn. */

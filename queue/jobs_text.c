@@ -130,6 +130,16 @@ void jobs_pause(struct jobs *jobs, const char *queue, const char *verb, const ch
 	jobs_send(call);
 }
 
+void jobs_share(struct jobs *jobs, const char *queue, const char *tenant, const char *weight, const char *actor,
+		jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_share", queue, fn, arg);
+	jobs_arg(call, tenant);
+	jobs_arg(call, weight);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
 void jobs_show(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_show", queue, fn, arg);

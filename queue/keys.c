@@ -118,6 +118,11 @@ struct key key_log(const char *prefix, const char *queue, int64_t n)
 	return key_of(prefix, queue, "log:%lld", (long long)n);
 }
 
+struct key key_result(const char *prefix, const char *queue, int64_t n)
+{
+	return key_of(prefix, queue, "result:%lld", (long long)n);
+}
+
 struct key key_metrics(const char *prefix, const char *queue, int64_t n)
 {
 	return key_of(prefix, queue, "metrics:%lld", (long long)n);

@@ -38,6 +38,7 @@ struct key key_reply(const char *prefix, const char *queue, const char *submitte
 
 /* Streams; the channel that mirrors one live has the same name. */
 struct key key_log(const char *prefix, const char *queue, int64_t n);
+struct key key_result(const char *prefix, const char *queue, int64_t n);
 struct key key_metrics(const char *prefix, const char *queue, int64_t n);
 struct key key_events(const char *prefix, const char *queue);
 

@@ -110,6 +110,8 @@ static const char *spec_text_of(const json_t *value)
 
 static bool spec_takes_text(const struct spec_grammar *grammar, const json_t *value)
 {
+	if (json_is_number(value))
+		return spec_grammar_takes_number(grammar, json_number_value(value));
 	return json_is_string(value) &&
 	       spec_grammar_takes(grammar, json_string_value(value), json_string_length(value));
 }
@@ -337,6 +339,30 @@ static bool spec_check_presence(const struct spec_walk *w, const char *path, con
 	return spec_fail(w, path, NULL, "required");
 }
 
+/* A key that stands in the section's object and is not null. */
+static bool spec_is_given(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	return value && !json_is_null(value);
+}
+
+static bool spec_check_one_of(const struct spec_walk *w, const struct spec_section *section, const json_t *object)
+{
+	const char *const *keys = section->one_of;
+	if (!keys[0] || spec_is_given(object, keys[0]) != spec_is_given(object, keys[1]))
+		return true;
+	return spec_fail(w, section->name, NULL, "expected %s or %s, got %s", keys[0], keys[1],
+			 spec_is_given(object, keys[0]) ? "both" : "neither");
+}
+
+static bool spec_check_needs(const struct spec_walk *w, const char *path, const struct spec_row *row,
+			     const json_t *object)
+{
+	if (!row->needs || !spec_is_given(object, row->key) || spec_is_given(object, row->needs))
+		return true;
+	return spec_fail(w, path, NULL, "only with %s", row->needs);
+}
+
 static bool spec_check_at_least(const struct spec_walk *w, const char *path, const struct spec_row *row,
 				const json_t *given)
 {
@@ -360,13 +386,15 @@ static bool spec_check_together(const struct spec_walk *w, const struct spec_sec
 		return false;
 	if (!is_given)
 		return true;
+	if (!spec_check_one_of(w, section, object))
+		return false;
 	for (size_t i = 0; i < section->count; i++) {
 		const struct spec_row *row = &section->rows[i];
 		const json_t *given = spec_given(w->root, section, row);
 		char path[SPEC_PATH_MAX];
 		spec_row_path(section, row, path);
 		if (!spec_check_presence(w, path, &row->when, row->is_required, given) ||
-		    !spec_check_at_least(w, path, row, given))
+		    !spec_check_needs(w, path, row, object) || !spec_check_at_least(w, path, row, given))
 			return false;
 	}
 	return true;

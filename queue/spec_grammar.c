@@ -2,6 +2,7 @@
  * What texts of a spec look like. The same rules are applied by lua/spec.lua with
  * Lua's own patterns: this is the part of them that grammars use.
  */
+#include <math.h>
 #include <string.h>
 #include "lib/config.h"
 #include "queue/spec_table.h"
@@ -96,15 +97,20 @@ bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, si
 {
 	if (grammar->word && strlen(grammar->word) == len && memcmp(grammar->word, text, len) == 0)
 		return true;
+	if (grammar->words)
+		return strlen(text) == len && spec_is_choice(grammar->words, text);
 	if (len < grammar->min || len > grammar->max || !spec_pattern_takes(grammar->pattern, text, len))
-		return false;
-	if (grammar->choices && !spec_is_choice(grammar->choices, text))
 		return false;
 	if (grammar->url && !spec_is_url(text))
 		return false;
 	if (grammar->refuse && strncmp(text, grammar->refuse, strlen(grammar->refuse)) == 0)
 		return false;
 	return !grammar->inside || spec_stays_inside(text, len);
+}
+
+bool spec_grammar_takes_number(const struct spec_grammar *grammar, double number)
+{
+	return number == floor(number) && number >= 1 && number <= grammar->whole_max;
 }
 
 bool spec_is_choice(const char *choices, const char *word)

@@ -24,17 +24,22 @@ static void spec_lua_text(const char *name, const char *text)
 	fputs("\",", stdout);
 }
 
-static void spec_lua_choices(const char *choices)
+/* "a|b" as a set. */
+static void spec_lua_words(const char *name, const char *words)
 {
-	fputs(" choices = { [\"", stdout);
-	for (const char *c = choices; *c; c++)
+	printf(" %s = { [\"", name);
+	for (const char *c = words; *c; c++)
 		printf(*c == '|' ? "\"] = true, [\"" : "%c", *c);
 	fputs("\"] = true },", stdout);
 }
 
 static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 {
-	printf(" %s = { min = %zu, max = %zu, pattern = \"^%s$\",", name, g->min, g->max, g->pattern);
+	printf(" %s = { min = %zu, max = %zu, pattern = \"^%s$\",", name, g->min, g->max, g->pattern ? g->pattern : "");
+	if (g->words)
+		spec_lua_words("words", g->words);
+	if (g->whole_max)
+		printf(" whole_max = %d,", g->whole_max);
 	if (g->word)
 		spec_lua_text("word", g->word);
 	if (g->refuse)
@@ -43,8 +48,6 @@ static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 		fputs(" inside = true,", stdout);
 	if (g->url)
 		fputs(" url = true,", stdout);
-	if (g->choices)
-		spec_lua_choices(g->choices);
 	spec_lua_text("expected", g->expected);
 	fputs(" },", stdout);
 }
@@ -85,7 +88,7 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	if (row->max > 0)
 		printf(" min = %.17g, max = %.17g,", row->min, row->max);
 	if (row->choices)
-		spec_lua_choices(row->choices);
+		spec_lua_words("choices", row->choices);
 	if (row->text)
 		spec_lua_grammar("text", row->text);
 	if (row->names)
@@ -93,6 +96,8 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	spec_lua_condition(&row->when, row->is_required);
 	if (row->at_least)
 		spec_lua_text("at_least", row->at_least);
+	if (row->needs)
+		spec_lua_text("needs", row->needs);
 	spec_lua_standard(row);
 	spec_lua_text("expected", buf_text(&expected));
 	fputs(" },\n", stdout);
@@ -133,6 +138,8 @@ void spec_print_lua(void)
 		spec_show_known(s, &known);
 		printf("\t\t{ name = \"%s\",", s->name);
 		spec_lua_condition(&s->when, s->is_required);
+		if (s->one_of[0])
+			printf(" one_of = { \"%s\", \"%s\" },", s->one_of[0], s->one_of[1]);
 		spec_lua_text("known", buf_text(&known));
 		spec_lua_keys(s);
 		fputs(" rows = {\n", stdout);

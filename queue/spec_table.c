@@ -42,19 +42,39 @@ static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = tr
 static const struct spec_grammar spec_file = { "[^%z]*", 1, 4096, .expected = "a path" };
 static const struct spec_grammar spec_checkpoint = { "[0-9]+[-][0-9]+", 3, 40, .word = "latest",
 						     .expected = "latest or a checkpoint id like 2-1" };
+static const struct spec_grammar spec_schedule_name = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 64,
+							.expected = "a name (letters, digits, . _ -, at most 64)" };
+static const struct spec_grammar spec_cron = { "[A-Za-z0-9@*,/ -]+", 1, 256,
+					       .expected = "a cron expression like \"30 2 * * MON-FRI\" or @daily" };
+static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64,
+					       .expected = "a time zone like Europe/Berlin" };
+
+/* A shell says a death by a signal as 128 and its number: so either way of writing it means both. */
+static const struct spec_grammar spec_exit = {
+	NULL,
+	0,
+	0,
+	.words = "SIGHUP|SIGINT|SIGQUIT|SIGILL|SIGTRAP|SIGABRT|SIGBUS|SIGFPE|SIGKILL|SIGUSR1|SIGSEGV|SIGUSR2|SIGPIPE|"
+		 "SIGALRM|SIGTERM|SIGXCPU|SIGXFSZ|SIGSYS",
+	.whole_max = 255,
+	.expected = "an exit code from 1 to 255 or a signal like SIGKILL"
+};
+static const struct spec_grammar spec_found = { "[^%c]*", 1, 200,
+						.expected = "text of 1 to 200 bytes without control characters" };
+
 static const struct spec_grammar spec_url = {
 	"[!-~]+", 1, 2048, .url = true,
 	.expected = "a URL of http or https, without user, password and fragment, at most 2048 characters"
 };
 /* docs/protocol.md says what each means; tests/lua/test_webhooks.py looks for those that are missing here. */
 static const struct spec_grammar spec_event = {
-	"[!-~]+", 1, 64,
-	.choices = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
-		   "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
-		   "job.released|job.updated|job.removed|"
-		   "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
-		   "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
-		   "recovery.exhausted",
+	NULL, 0, 0,
+	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
+		 "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
+		 "job.released|job.updated|job.removed|"
+		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
+		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
+		 "recovery.exhausted",
 	.expected = "the name of an event (job.failed), or job.*, checkpoint.*, recovery.* or *"
 };
 
@@ -140,14 +160,20 @@ static const struct spec_row spec_unique[] = {
 
 #define BACKOFF_ROWS(section)                                                                                          \
 	{ "backoff", SPEC_DURATION, FIELD(section.backoff_ms),                                                         \
-	  "5s",      .max = DAY,    .help = "wait before the first new attempt; doubles with each" },                  \
+	  "5s",      .max = DAY,    .help = "wait before the first new attempt" },                                     \
+		{ "growth",                                                                                            \
+		  SPEC_CHOICE,                                                                                         \
+		  FIELD(section.growth),                                                                               \
+		  "exponential",                                                                                       \
+		  .choices = "constant|linear|exponential",                                                            \
+		  .help = "how the wait grows: not at all, by the first one each time, or doubling" },                 \
 		{ "max_backoff",                                                                                       \
 		  SPEC_DURATION,                                                                                       \
 		  FIELD(section.max_backoff_ms),                                                                       \
 		  "60s",                                                                                               \
 		  .max = DAY,                                                                                          \
 		  .at_least = #section ".backoff",                                                                     \
-		  .help = "where the doubling ends" },                                                                 \
+		  .help = "where the growing ends" },                                                                  \
 	{                                                                                                              \
 		"jitter", SPEC_NUMBER, FIELD(section.jitter), "0.25",                                                  \
 			.max = 1, .help = "part of the wait that is left to chance"                                    \
@@ -159,6 +185,20 @@ static const struct spec_row spec_retry[] = {
 	{ "max_lost", SPEC_INTEGER, FIELD(retry.max_lost), "3", .min = 1, .max = 1000,
 	  .help = "it fails after so many lost attempts in a row without a new checkpoint" },
 	BACKOFF_ROWS(retry),
+	{ "on_exit", SPEC_LIST, FIELD(retry.on_exit), .max = 64, .text = &spec_exit,
+	  .help = "only after one of these ends of the program; a signal is also 128 and its number. What is named "
+		  "here "
+		  "is tried again even if it is 65 or 78. None: after any other" },
+	{ "never_on_exit", SPEC_LIST, FIELD(retry.never_on_exit), .max = 64, .text = &spec_exit,
+	  .help = "not after one of these: it fails at once" },
+	{ "on_output", SPEC_LIST, FIELD(retry.on_output), .max = 32, .text = &spec_found,
+	  .help = "only when one of these stands in one of its last 100 lines (large and small letters alike, `*` is "
+		  "anything within the line), or the end is one of `on_exit`" },
+	{ "never_on_output", SPEC_LIST, FIELD(retry.never_on_output), .max = 32, .text = &spec_found,
+	  .help = "not when one of these stands there: it fails at once" },
+	{ "elsewhere", SPEC_DURATION, FIELD(retry.elsewhere_ms), "0s", .max = DAY,
+	  .help = "not again on the worker where it ended badly, unless no other has taken it for so long; 0s: "
+		  "anywhere" },
 };
 
 static const struct spec_row spec_recovery[] = {
@@ -232,6 +272,24 @@ static const struct spec_row spec_train[] = {
 	  .help = "let tinygrad tune its kernels: each step is up to twice as fast, each start half a minute longer" },
 };
 
+static const struct spec_row spec_schedule[] = {
+	{ "name", SPEC_TEXT, FIELD(schedule.name), .text = &spec_schedule_name, .is_required = true,
+	  .help = "what it is called in its queue; the same name again changes it" },
+	{ "cron", SPEC_TEXT, FIELD(schedule.cron), .text = &spec_cron,
+	  .help = "when it is due: minute, hour, day of the month, month, day of the week; or @hourly, @daily, "
+		  "@weekly, "
+		  "@monthly, @yearly" },
+	{ "every", SPEC_DURATION, FIELD(schedule.every_ms), .min = 1000, .max = 365 * DAY,
+	  .help = "instead: so often, counted from when this was first said" },
+	{ "zone", SPEC_TEXT, FIELD(schedule.zone), .text = &spec_zone, .needs = "cron",
+	  .help = "the time zone of `cron`, by its IANA name; left out: UTC" },
+	{ "overlap", SPEC_CHOICE, FIELD(schedule.overlap), "skip", .choices = "skip|queue|replace",
+	  .help = "when it is due and its last job has not ended: leave this one out, let it wait until that one has "
+		  "ended, or cancel that one and then start" },
+	{ "missed", SPEC_CHOICE, FIELD(schedule.missed), "once", .choices = "skip|once|all",
+	  .help = "due times that passed while no scheduler ran: none of them, the newest, or each (the newest 100)" },
+};
+
 #define ROWS(table) table, ARRAY_LEN(table)
 const struct spec_section spec_sections[] = {
 	{ "", ROWS(spec_top), .help = "What to run, and how it is treated." },
@@ -246,6 +304,9 @@ const struct spec_section spec_sections[] = {
 	{ "webhook", ROWS(spec_webhook), .help = "Who is told over HTTP what becomes of it." },
 	{ "train", ROWS(spec_train), .when = { "backend", "tinygrad" }, .is_required = true,
 	  .help = "The model, its data and its training, for the trainer that stoker ships." },
+	{ "schedule", ROWS(spec_schedule), .one_of = { "cron", "every" },
+	  .help = "Makes it a recurring job ([schedules.md](schedules.md)): not submitted now, but whenever it is "
+		  "due." },
 };
 const size_t spec_section_count = ARRAY_LEN(spec_sections);
 
@@ -319,7 +380,8 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		buf_printf(out, "a size from %s to %s", min, max);
 		break;
 	case SPEC_LIST:
-		buf_printf(out, "a list of at most %.0f texts", row->max);
+		buf_printf(out, "a list of at most %.0f %s", row->max,
+			   row->text->whole_max ? "exit codes and signals" : "texts");
 		break;
 	case SPEC_MAP:
 		buf_printf(out, "an object of at most %.0f names and texts", row->max);

@@ -13,10 +13,12 @@
  *        its rows in table order: the value, then what is in it: list items in
  *        their order, of a map's names and values the smallest name that fails;
  *   3. for each section and then its rows in table order: given though its
- *      condition (when) does not hold, missing though required, below at_least.
+ *      condition (when) does not hold, missing though required; none or both of
+ *      one_of; given without what it needs, below at_least.
  *
  * Sentences: "<path>: expected <expected>, got <value>", "<path>: unknown key; known
- * here: <known>", "<path>: only when <path> is <word>", "<path>: required[ when …]".
+ * here: <known>", "<path>: only when <path> is <word>", "<path>: required[ when …]",
+ * "<path>: expected <key> or <key>, got neither|both", "<path>: only with <key>".
  * <expected> and <known> are made here once and printed for Lua, too.
  *
  * <value> is shown so (spec_show_value): null, true, false; an integer below 10^15 with
@@ -53,10 +55,11 @@ struct spec_grammar {
 	const char *pattern;  /* a Lua pattern of sets only: "[a-z0-9][a-z0-9-]*" (spec_grammar.c) */
 	size_t min, max;      /* length in bytes */
 	const char *word;     /* this text is taken as well; NULL: none */
+	const char *words;    /* only these: "SIGHUP|SIGINT"; the pattern is not looked at. NULL: any */
+	int whole_max;        /* an integer from 1 to this is taken as well; 0: texts only */
 	const char *refuse;   /* not with this beginning; NULL: none */
 	bool inside;          /* a relative path that does not leave its folder */
 	bool url;             /* of http or https (spec_is_url) */
-	const char *choices;  /* "a|b": only these; NULL: any */
 	const char *expected; /* "a queue name of …" */
 };
 
@@ -77,6 +80,7 @@ struct spec_row {
 	struct spec_condition when;       /* else the key must not be given */
 	bool is_required;                 /* when its condition holds */
 	const char *at_least;             /* path of the row that this may not fall below */
+	const char *needs;                /* key of the section without which this must not be given */
 	const char *help;
 };
 
@@ -86,6 +90,7 @@ struct spec_section {
 	size_t count;
 	struct spec_condition when;
 	bool is_required;
+	const char *one_of[2]; /* keys of it: exactly one is given */
 	const char *help;
 };
 
@@ -111,6 +116,7 @@ bool spec_parse_text(enum spec_type type, const char *text, double *value);
 bool spec_parse_steps(const char *text, double *steps);
 
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len);
+bool spec_grammar_takes_number(const struct spec_grammar *grammar, double number);
 /* Does the whole text match? Sets like [a-z_], [^%c], [^%z], each once, or with * or +. */
 bool spec_pattern_takes(const char *pattern, const char *text, size_t len);
 

@@ -24,17 +24,28 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/jobs/{id}/update", api_update, "change a job that does not run yet", true },
 	{ "POST", API "/jobs/{id}/remove", api_remove, "take a job that has ended out of Redis", true },
 	{ "POST", API "/each", api_each, "do one of these to every job that a filter finds", true },
+	{ "GET", API "/jobs/{id}/result", api_result, "what a job that succeeded left as its result", true },
 	{ "GET", API "/jobs/{id}/logs", api_logs, "entries of the log", true },
 	{ "GET", API "/jobs/{id}/metrics", api_metrics, "points of the metrics", true },
 	{ "GET", API "/jobs/{id}/checkpoints", api_checkpoints, "checkpoints, newest first", true },
 	{ "GET", API "/jobs/{id}/follow", api_follow, "a stream of all that happens to a job, to its end", true },
+	{ "POST", API "/schedules", api_schedule, "make or change a recurring job", true },
+	{ "GET", API "/schedules", api_schedules, "list the recurring jobs", true },
+	{ "GET", API "/schedules/{name}", api_show_schedule, "one recurring job and when it is due next", true },
+	{ "DELETE", API "/schedules/{name}", api_unschedule, "delete a recurring job", true },
+	{ "POST", API "/schedules/{name}/pause", api_pause_schedule, "let it fire no more, for now", true },
+	{ "POST", API "/schedules/{name}/resume", api_resume_schedule, "let it fire again", true },
 	{ "GET", API "/events", api_events, "events of a queue", true },
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
+	{ "POST", API "/workers/{id}/drain", api_worker_drain, "have a worker claim no more", true },
+	{ "POST", API "/workers/{id}/resume", api_worker_resume, "have a worker claim again", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
 	{ "POST", API "/queues/{id}/drain", api_drain, "take no more jobs", true },
 	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
+	{ "POST", API "/queues/{id}/limits", api_limit_queue, "how many run at once, and start in a time", true },
+	{ "POST", API "/queues/{id}/shares", api_share, "the weight of a tenant", true },
 	{ "GET", API "/submitters", api_submitters, "who may use an inbox", true },
 	{ "POST", API "/submitters", api_add_submitter, "let a submitter use its inbox", true },
 	{ "POST", API "/submitters/{name}/remove", api_remove_submitter, "shut a submitter out", true },
@@ -172,9 +183,10 @@ bool api_limit(struct api_call *call, const struct http_request *request, int64_
 
 bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err)
 {
+	/* A cursor of what is queued names a lane, and that may name a worker. */
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz:.,_-ABCDEFGHIJKLMNOPQRSTUVWXYZ@!";
 	const char *text = http_request_query(request, name);
-	if (text && (!str_copy(call->after, sizeof call->after, text) ||
-		     strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz:.,_-") != strlen(text)))
+	if (text && (!str_copy(call->after, sizeof call->after, text) || strspn(text, letters) != strlen(text)))
 		return error_set(err, ERR_INPUT, "give back what the last answer said", "%s: this is no id of an entry",
 				 name);
 	return true;

@@ -27,9 +27,11 @@ struct api_call {
 	json_t *body;
 	json_t *show;
 	char *spec;
-	char key[129]; /* idempotency key, or the state that is listed */
-	char after[64];
+	char key[129];   /* idempotency key, the state that is listed, a worker, or what became of a schedule */
+	char name[65];   /* of a schedule */
+	char after[256]; /* a lane may name a worker */
 	int64_t limit;
+	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
 };
 
@@ -61,6 +63,12 @@ bool api_limit(struct api_call *call, const struct http_request *request, int64_
 	       struct error *err);
 bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err);
 
+/* The body is a job spec: fills spec, and queue: that of the request, of the spec, or default. */
+bool api_read_spec(struct api_call *call, const struct http_request *request, struct error *err);
+
+/* What is sent to a queue that does not exist yet makes it, and send is called once more. False: that was not it. */
+bool api_makes_queue(struct api_call *call, const struct error *err, void (*send)(struct api_call *call));
+
 /* Sets the queue, if that is a name for one; NULL and "": all of them. */
 bool api_queue(struct api_call *call, const char *queue, struct error *err);
 /* The same, where none means default. */
@@ -73,20 +81,28 @@ void api_bulk(struct api_call *call, const struct http_request *request);
 
 /* A text of the body: absent is "". */
 bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err);
+/* A count of the body, from 0: absent is otherwise. */
+bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number, struct error *err);
 
 /* jobs_text_fn: answers {"id","state"} with the text as the state. */
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
 
 /* ---- the handlers, a file a group of routes ---- */
-http_handler_fn api_livez, api_readyz, api_version, api_doctor;                      /* api_health.c */
-http_handler_fn api_submit, api_cancel, api_retry, api_corrupt;                      /* api_change.c */
-http_handler_fn api_hold, api_release, api_update, api_remove;                       /* api_control.c */
-http_handler_fn api_pause, api_drain, api_resume;                                    /* api_control.c */
-http_handler_fn api_each;                                                            /* api_each.c */
-http_handler_fn api_list;                                                            /* api_list.c */
-http_handler_fn api_show, api_checkpoints;                                           /* api_show.c */
-http_handler_fn api_logs, api_metrics, api_events, api_follow;                       /* api_streams.c */
-http_handler_fn api_queues, api_create_queue, api_workers;                           /* api_queues.c */
+http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c */
+http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
+http_handler_fn api_hold, api_release, api_update, api_remove;  /* api_control.c */
+http_handler_fn api_pause, api_drain, api_resume;               /* api_control.c */
+http_handler_fn api_limit_queue, api_share;                     /* api_control.c */
+http_handler_fn api_each;                                       /* api_each.c */
+http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules.c */
+http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
+http_handler_fn api_list;                                      /* api_list.c */
+http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
+http_handler_fn api_result;                                    /* api_result.c */
+http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
+http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
+http_handler_fn api_workers;                                   /* api_workers.c */
+http_handler_fn api_worker_drain, api_worker_resume;
 http_handler_fn api_submitters, api_add_submitter, api_remove_submitter;             /* api_submitters.c */
 http_handler_fn api_webhooks, api_add_webhook, api_remove_webhook, api_test_webhook; /* api_webhooks.c */
 http_handler_fn api_webhook_secret, api_deliveries, api_delivery, api_resend;

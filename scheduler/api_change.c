@@ -21,20 +21,23 @@ static void api_on_queue_made(void *arg, const char *text, size_t len, const str
 	(void)len;
 	struct api_call *call = arg;
 	if (api_went_well(call, err))
-		api_submit_spec(call);
+		call->send(call);
+}
+
+bool api_makes_queue(struct api_call *call, const struct error *err, void (*send)(struct api_call *call))
+{
+	if (!err || err->kind != ERR_NOT_FOUND || call->is_second_try)
+		return false;
+	call->is_second_try = true;
+	call->send = send;
+	jobs_create_queue(call->scheduler->jobs, call->queue, call->scheduler->installation, api_on_queue_made, call);
+	return true;
 }
 
 static void api_on_submitted(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
-	/* The first job of a queue makes the queue. */
-	if (err && err->kind == ERR_NOT_FOUND && !call->is_second_try) {
-		call->is_second_try = true;
-		jobs_create_queue(call->scheduler->jobs, call->queue, call->scheduler->installation, api_on_queue_made,
-				  call);
-		return;
-	}
-	if (api_went_well(call, err))
+	if (!api_makes_queue(call, err, api_submit_spec) && api_went_well(call, err))
 		api_answer(call, 201, json_pack("{s:s%}", "id", text, len));
 }
 
@@ -69,17 +72,22 @@ static bool api_submit_queue(struct api_call *call, const struct http_request *r
 	return api_queue(call, asked, err);
 }
 
-static bool api_submit_read(struct api_call *call, const struct http_request *request, struct error *err)
+bool api_read_spec(struct api_call *call, const struct http_request *request, struct error *err)
 {
-	const char *key = http_request_header(request, "Idempotency-Key");
 	if (!api_is_spec_type(http_request_header(request, "Content-Type")))
 		return error_set(err, ERR_INPUT, "send Content-Type: application/json or application/yaml",
 				 "the body's type is not one of a job spec");
+	return spec_normalize(request->body, request->body_len, NULL, &call->spec, err) &&
+	       api_submit_queue(call, request, err);
+}
+
+static bool api_submit_read(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	const char *key = http_request_header(request, "Idempotency-Key");
 	if (key && !str_copy(call->key, sizeof call->key, key))
 		return error_set(err, ERR_INPUT, NULL, "Idempotency-Key: longer than %zu characters",
 				 sizeof call->key - 1);
-	return spec_normalize(request->body, request->body_len, NULL, &call->spec, err) &&
-	       api_submit_queue(call, request, err);
+	return api_read_spec(call, request, err);
 }
 
 void api_submit(void *arg, const struct http_request *request, struct http_reply *reply)
@@ -105,9 +113,7 @@ static void api_on_retried(void *arg, const char *text, size_t len, const struct
 		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
 }
 
-/* A count of the body: absent is otherwise. */
-static bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number,
-			 struct error *err)
+bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number, struct error *err)
 {
 	const json_t *value = json_object_get(call->body, name);
 	*number = value ? json_integer_value(value) : otherwise;

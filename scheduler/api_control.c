@@ -1,4 +1,5 @@
-/* The requests that steer: hold, release, update and remove of one job; pause, drain and resume of a queue. */
+/* The requests that steer: hold, release, update and remove of one job; pause, drain, resume, limits and shares of a
+ * queue. */
 #include <string.h>
 #include "lib/buf.h"
 #include "lib/fields.h"
@@ -105,4 +106,64 @@ void api_drain(void *arg, const struct http_request *request, struct http_reply 
 void api_resume(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	api_queue_verb(arg, request, reply, "resume");
+}
+
+static void api_on_queue_set(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	(void)text;
+	(void)len;
+	if (!api_went_well(call, err))
+		return;
+	json_t *answer = json_incref(call->body);
+	json_object_set_new(answer, "queue", json_string(call->queue));
+	api_answer(call, 200, answer);
+}
+
+/* The call of a queue's route whose body has these keys; NULL: it was refused. */
+static struct api_call *api_queue_call(struct scheduler *s, const struct http_request *request,
+				       struct http_reply *reply, const char *const *keys, size_t key_count)
+{
+	struct error err;
+	struct api_call *call = api_call_new(s, request, reply);
+	if (!call || (api_queue(call, request->segment, &err) && api_body(call, request, keys, key_count, &err)))
+		return call;
+	api_refuse(call, &err);
+	return NULL;
+}
+
+void api_limit_queue(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "max_running", "rate_max", "rate_per_ms" };
+	struct error err;
+	struct queue_limits limits;
+	struct api_call *call = api_queue_call(arg, request, reply, keys, ARRAY_LEN(keys));
+	if (!call)
+		return;
+	if (api_body_int(call, "max_running", -1, &limits.max_running, &err) &&
+	    api_body_int(call, "rate_max", -1, &limits.rate_max, &err) &&
+	    api_body_int(call, "rate_per_ms", -1, &limits.rate_per_ms, &err))
+		jobs_limit(call->scheduler->jobs, call->queue, &limits, call->actor, api_on_queue_set, call);
+	else
+		api_refuse(call, &err);
+}
+
+void api_share(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "tenant", "weight" };
+	struct error err;
+	const char *tenant;
+	char weight[32];
+	struct api_call *call = api_queue_call(arg, request, reply, keys, ARRAY_LEN(keys));
+	if (!call)
+		return;
+	const json_t *number = json_object_get(call->body, "weight");
+	bool ok = api_body_text(call, "tenant", &tenant, &err);
+	if (ok && !json_is_number(number))
+		ok = error_set(&err, ERR_INPUT, "for example {\"tenant\":\"ada\",\"weight\":2}",
+			       "weight: expected a number");
+	if (ok && str_format(weight, sizeof weight, "%.6f", json_number_value(number)))
+		jobs_share(call->scheduler->jobs, call->queue, tenant, weight, call->actor, api_on_queue_set, call);
+	else
+		api_refuse(call, &err);
 }

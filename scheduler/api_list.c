@@ -28,6 +28,7 @@ static void api_list_explain(json_t *job, const json_t *paused, const json_t *wo
 				      "requirement", json_object_get(job, "requirement"), "paused", (json_t *)paused,
 				      "now_ms", (json_int_t)clock_wall_ms());
 	explain_job(show, workers, &why);
+	explain_add_left(job, fields_int(show, "now_ms", 0));
 	json_object_set_new(job, "why", json_stringn(buf_text(&why), why.len));
 }
 

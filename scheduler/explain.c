@@ -46,6 +46,27 @@ void explain_end(const json_t *job, struct buf *into)
 		buf_str(into, *status ? status : "no cause was reported");
 }
 
+/* The step is that of the last report: part of the next one is done since, but never more than one. */
+int64_t explain_left_ms(const json_t *job, int64_t now_ms)
+{
+	double pace;
+	int64_t step = fields_int(job, "step", -1), total = fields_int(job, "total", 0);
+	if (!fields_is(job, "state", "running") || step < 0 || total <= 0 || !fields_number(job, "pace", &pace))
+		return -1;
+	if (step >= total)
+		return 0;
+	double since = (double)(now_ms - fields_int(job, "renewed_ms", now_ms));
+	double left = (double)(total - step) * pace - (since < 0 ? 0 : since < pace ? since : pace);
+	return left < 9e15 ? (int64_t)left : -1;
+}
+
+void explain_add_left(json_t *job, int64_t now_ms)
+{
+	int64_t left_ms = explain_left_ms(job, now_ms);
+	if (left_ms >= 0)
+		json_object_set_new(job, "left_ms", json_integer(left_ms));
+}
+
 static int64_t explain_max_attempts(const json_t *show)
 {
 	json_auto_t *spec = fields_json(show, "spec");
@@ -72,6 +93,15 @@ static void explain_held(const json_t *job, struct buf *why)
 		buf_printf(why, ": %s", reason);
 }
 
+/* Its schedule lets it wait for the job before it. */
+static void explain_overlap(const json_t *show, const json_t *job, struct buf *why)
+{
+	const char *id = fields_text(show, "id");
+	const char *hyphen = strrchr(id, '-');
+	buf_printf(why, "waits for %.*s%" PRId64 " to end: the one before it of schedule %s",
+		   hyphen ? (int)(hyphen - id + 1) : 0, id, fields_int(job, "behind", 0), fields_text(job, "schedule"));
+}
+
 static void explain_waiting(const json_t *show, const json_t *workers, struct buf *why)
 {
 	(void)workers;
@@ -81,6 +111,10 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	bool is_retry = strcmp(reason, "retry") == 0, is_limit = strcmp(reason, "limit") == 0;
 	if (strcmp(reason, "held") == 0) {
 		explain_held(job, why);
+		return;
+	}
+	if (strcmp(reason, "overlap") == 0) {
+		explain_overlap(show, job, why);
 		return;
 	}
 	if (is_limit && !fields_int(job, "due_ms", 0)) {

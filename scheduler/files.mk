@@ -8,8 +8,11 @@ scheduler_SOURCES := \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
+	scheduler/api_result.c \
+	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
+	scheduler/api_workers.c \
 	scheduler/api_submitters.c \
 	scheduler/api_webhooks.c \
 	scheduler/bell.c \
@@ -20,6 +23,7 @@ scheduler_SOURCES := \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
 	scheduler/points.c \
+	scheduler/schedules.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
 	scheduler/ticker.c \

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/fields.h"
+#include "scheduler/schedules.h"
 
 enum {
 	TICKER_MAX_MS = 1000,
@@ -20,7 +21,8 @@ struct ticker {
 	size_t pending;  /* calls of the tick under way */
 	int64_t next_ms; /* the earliest due time that they told of */
 	bool is_first_done;
-	bool has_failed;     /* something in this tick */
+	bool has_failed;     /* something in this tick that every queue needs */
+	bool has_complained; /* anything in this tick */
 	char complaint[512]; /* the failure that was logged: said once, not every second; "" after a good tick */
 };
 
@@ -53,7 +55,7 @@ static void ticker_call_done(struct ticker_call *call)
 	free(call);
 	if (--t->pending > 0)
 		return;
-	if (!t->has_failed)
+	if (!t->has_complained)
 		t->complaint[0] = '\0';
 	if (!t->has_failed && !t->is_first_done) {
 		t->is_first_done = true;
@@ -67,6 +69,7 @@ static void ticker_complain(struct ticker_call *call, const struct error *err)
 {
 	struct ticker *t = call->ticker;
 	t->has_failed = true;
+	t->has_complained = true;
 	if (err->kind == ERR_UNAVAILABLE || err->kind == ERR_UNKNOWN || strcmp(t->complaint, err->message) == 0)
 		return;
 	str_copy(t->complaint, sizeof t->complaint, err->message);
@@ -132,6 +135,22 @@ static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, const str
 	ticker_call_done(call);
 }
 
+/* What one schedule was refused for (the queue is full, say) is tried again, not at once, and keeps nobody waiting
+ * for this scheduler to be ready. */
+static void ticker_on_scheduled(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	(void)done;
+	struct ticker_call *call = arg;
+	bool has_failed = call->ticker->has_failed;
+	if (!err || err->kind != ERR_NOT_FOUND) {
+		ticker_settle(call, 0, err);
+		ticker_due(call->ticker, next_ms);
+	}
+	if (err && err->kind != ERR_UNAVAILABLE && err->kind != ERR_UNKNOWN && err->kind != ERR_TIMEOUT)
+		call->ticker->has_failed = has_failed;
+	ticker_call_done(call);
+}
+
 static void ticker_on_inbox(void *arg, int64_t done, int64_t next_ms, const struct error *err)
 {
 	struct ticker_call *call = arg;
@@ -190,6 +209,7 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		has_default = has_default || strcmp(queue, "default") == 0;
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
 		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
+		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
 		jobs_prune(jobs, queue, ticker_on_pruned, ticker_call_new(t, "prune", queue));
 		jobs_inbox(jobs, queue, ticker_on_inbox, ticker_call_new(t, "inbox", queue));
 		jobs_webhook_gather(jobs, queue, ticker_on_gathered, ticker_call_new(t, "gather", queue));
@@ -210,6 +230,7 @@ static void ticker_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	t->next_ms = TICKER_MAX_MS;
 	t->has_failed = false;
+	t->has_complained = false;
 	jobs_queues(t->options.jobs, ticker_on_queues, ticker_call_new(t, "queues", ""));
 }
 

@@ -1,7 +1,7 @@
 /*
  * The tick: for every queue of stoker:queues, promote what is due, reap what was
- * lost, prune what is finished and past its bound, take what came into inboxes, and make
- * deliveries of events; and make the queues that were
+ * lost, fire the schedules that are due, take what came into inboxes, make deliveries of
+ * events, prune what is finished and past its bound; and make the queues that were
  * asked for by SADD, and `default`.
  *
  * One timer sleeps until the next due time, at most 1 s, since a client may submit

@@ -62,6 +62,7 @@ class Queue:
         self.check_indexes()
         self.check_slots()
         self.check_counts(entries)
+        self.check_schedules()
         self.check_inboxes()
         self.check_deliveries()
         for n in self.jobs:
@@ -72,10 +73,12 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
+                    "schedules": "zset", "elsewhere": "zset",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
+                 "schedule": "hash", "schedule-spec": "string", "result": "string",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
@@ -159,6 +162,15 @@ class Queue:
         for name, wanted in [("leases", "running"), ("waiting", "waiting")] + [("jobs:" + s, s) for s in FINAL]:
             if (n in self.index(name)) != (state == wanted):
                 self.say("%s job %s is %sin %s", state, n, "" if n in self.index(name) else "not ", name)
+        goes_elsewhere = state == "queued" and ":!not@" in job.get("lane", "")
+        if (n in self.index("elsewhere")) != goes_elsewhere:
+            self.say("%s job %s in lane %s is %sin elsewhere", state, n, job.get("lane"),
+                     "" if n in self.index("elsewhere") else "not ")
+        if goes_elsewhere and not job["lane"].endswith(":!not@" + job.get("worker", "")):
+            self.say("job %s of worker %s waits in lane %s", n, job.get("worker"), job["lane"])
+        if ("result:" + n in self.types) != ("result_bytes" in job) or "result_bytes" in job and state != "succeeded":
+            self.say("%s job %s: result_bytes is %s, and its result is %sthere", state, n, job.get("result_bytes"),
+                     "" if "result:" + n in self.types else "not ")
         if state in FINAL and "ended_ms" not in job:
             self.say("%s job %s has no ended_ms", state, n)
         if state == "waiting" and "reason" not in job:
@@ -193,13 +205,13 @@ class Queue:
                 self.say("running job %s has token %s, attempt %s", n, job.get("token"), job["attempt"])
 
     def check_indexes(self):
-        for name in ["leases", "waiting"] + ["jobs:" + s for s in FINAL]:
+        for name in ["leases", "waiting", "elsewhere"] + ["jobs:" + s for s in FINAL]:
             for n in self.index(name):
                 if n not in self.jobs:
                     self.say("%s has %s, which is no job", name, n)
         for short in self.types:
             kind, _, n = short.partition(":")
-            if kind in ("spec", "log", "metrics", "checkpoints", "history") and n not in self.jobs:
+            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result") and n not in self.jobs:
                 self.say("%s belongs to no job", short)
 
     def check_counts(self, entries):
@@ -216,6 +228,35 @@ class Queue:
         for (lane, entry), (n, _) in entries.items():
             if n not in self.jobs:
                 self.say("ready:%s %s names job %s, which is not there", lane, entry, n)
+
+    def check_schedules(self):
+        """Each has its rule, its spec and its place by the next due time; due times and jobs are used once."""
+        index = self.index("schedules")
+        for short in self.types:
+            kind, _, name = short.partition(":")
+            if kind in ("schedule", "schedule-spec") and name not in index:
+                self.say("%s is not in schedules", short)
+        for name, score in index.items():
+            s = self.data.get("schedule:" + name)
+            if not s or "schedule-spec:" + name not in self.types:
+                self.say("schedule %s has no record or no spec", name)
+                continue
+            wanted = float("inf") if "paused_ms" in s or "error" in s else float(s["next_ms"])
+            if score != wanted:
+                self.say("schedule %s stands at %s, its next due time is %s", name, score, wanted)
+            if ("cron" in s) == ("every_ms" in s):
+                self.say("schedule %s has %s", name, sorted(s))
+            if int(s.get("last_job", 0)) > int(self.meta.get("next", 0)):
+                self.say("schedule %s made job %s, which is not there yet", name, s["last_job"])
+            if s.get("last_ms") and int(s["next_ms"]) and int(s["next_ms"]) <= int(s["last_ms"]):
+                self.say("schedule %s is due at %s again", name, s["next_ms"])
+        fired = [(job["schedule"], job["scheduled_ms"]) for job in self.jobs.values()
+                 if "schedule" in job and "retry_of" not in job]
+        for one in {one for one in fired if fired.count(one) > 1}:
+            self.say("schedule %s fired twice for %s", *one)
+        for n, job in self.jobs.items():
+            if job.get("reason") == "overlap" and ("behind" not in job or job["state"] != "waiting"):
+                self.say("%s job %s waits for no job before it", job["state"], n)
 
     def check_inboxes(self):
         """An inbox of a stranger is nobody's fault; what we answer goes to those who were let in."""

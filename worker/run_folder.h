@@ -36,8 +36,9 @@ struct run_record { /* run.json */
 	struct grant grant;
 	char *installation;
 	char *spec_json;
-	char *resume;     /* checkpoint id, or NULL */
-	char *checkpoint; /* its summary, or NULL */
+	char *resume;         /* checkpoint id, or NULL */
+	char *checkpoint;     /* its summary, or NULL */
+	int64_t scheduled_ms; /* the due time that its schedule made the job for; 0: none did */
 };
 void run_record_done(struct run_record *record);
 

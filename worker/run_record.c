@@ -26,6 +26,7 @@ void run_record_from_claim(struct run_record *record, const struct claim *claim,
 		.spec_json = mem_strndup(claim->spec_json, claim->spec_len),
 		.resume = mem_strdup(claim->resume),
 		.checkpoint = mem_strdup(claim->checkpoint),
+		.scheduled_ms = claim->scheduled_ms,
 	};
 	str_copy(record->id, sizeof record->id, claim->id);
 	proc_boot_id(record->boot, sizeof record->boot);
@@ -46,12 +47,12 @@ char *run_record_print(const struct run_record *r)
 	char gpus[SLOTS_GPUS_MAX * 3];
 	slots_gpu_text(r->grant.gpus, gpus, sizeof gpus);
 	json_auto_t *root = json_pack(
-		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*}", "id", r->id,
+		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*, s:I}", "id", r->id,
 		"queue", r->ref.queue, "n", (json_int_t)r->ref.n, "uid", r->ref.uid, "token", r->ref.token, "attempt",
 		(json_int_t)r->attempt, "lease_ms", (json_int_t)r->lease_ms, "claimed_boot_ms",
 		(json_int_t)r->claimed_boot_ms, "boot", r->boot, "cpus", (json_int_t)r->grant.cpus, "memory_bytes",
 		(json_int_t)r->grant.memory_bytes, "gpus", gpus, "installation", r->installation, "spec", r->spec_json,
-		"resume", r->resume, "checkpoint", r->checkpoint);
+		"resume", r->resume, "checkpoint", r->checkpoint, "scheduled_ms", (json_int_t)r->scheduled_ms);
 	return json_dumps(root, JSON_INDENT(2));
 }
 
@@ -73,15 +74,15 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 {
 	json_error_t at;
 	const char *id, *queue, *uid, *token, *boot, *gpus, *installation, *spec, *resume = NULL, *checkpoint = NULL;
-	json_int_t n, attempt, lease, claimed, cpus, memory;
+	json_int_t n, attempt, lease, claimed, cpus, memory, scheduled = 0;
 	json_auto_t *root = json_loadb(text, len, 0, &at);
 	if (!root ||
 	    json_unpack_ex(root, &at, 0,
-			   "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s?:s, s?:s}", "id",
-			   &id, "queue", &queue, "n", &n, "uid", &uid, "token", &token, "attempt", &attempt, "lease_ms",
-			   &lease, "claimed_boot_ms", &claimed, "boot", &boot, "cpus", &cpus, "memory_bytes", &memory,
-			   "gpus", &gpus, "installation", &installation, "spec", &spec, "resume", &resume, "checkpoint",
-			   &checkpoint) < 0)
+			   "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s?:s, s?:s, s?:I}",
+			   "id", &id, "queue", &queue, "n", &n, "uid", &uid, "token", &token, "attempt", &attempt,
+			   "lease_ms", &lease, "claimed_boot_ms", &claimed, "boot", &boot, "cpus", &cpus,
+			   "memory_bytes", &memory, "gpus", &gpus, "installation", &installation, "spec", &spec,
+			   "resume", &resume, "checkpoint", &checkpoint, "scheduled_ms", &scheduled) < 0)
 		return error_set(err, ERR_INPUT, NULL, "not a run record: %s", at.text);
 	*r = (struct run_record){
 		.attempt = attempt,
@@ -92,6 +93,7 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 		.spec_json = mem_strdup(spec),
 		.resume = mem_strdup(resume),
 		.checkpoint = mem_strdup(checkpoint),
+		.scheduled_ms = scheduled,
 	};
 	r->ref.n = n;
 	str_copy(r->id, sizeof r->id, id);

@@ -56,3 +56,37 @@ def test_one_of_its_kind(cluster):
     cluster.wait_final(job)
     again = cluster.submit({"command": ["true"], "unique": {"key": "nightly"}})
     assert cluster.wait_final(again)["state"] == "succeeded"
+
+
+def test_limits_of_a_queue_from_the_command_line(cluster, tmp_path):
+    notes = tmp_path / "notes"
+    cluster.cli("queues", "limit", "default", "--max-running", "2")
+    assert "at most 2 at once" in cluster.cli("queues").stdout
+    jobs = [cluster.submit(noted(notes)) for _ in range(7)]
+    wait_until(lambda: "which is what the queue allows" in cluster.show(jobs[-1])["why"], what="show says why it waits")
+    for job in jobs:
+        assert cluster.wait_final(job)["state"] == "succeeded"
+    assert most_at_once(notes) == 2
+    cluster.cli("queues", "limit", "default", "--max-running", "0", "--rate", "2/1h")
+    assert "at most 2 in 1h" in cluster.cli("queues").stdout
+    states = [cluster.job(cluster.submit({"command": ["true"]}))["state"] for _ in range(3)]
+    assert states[2] == "waiting" and "waiting" not in states[:2]
+    cluster.cli("queues", "share", "default", "ada", "2.5")
+    assert cluster.redis.client().hget("stoker:{default}:shares", "ada") == "2.5"
+
+
+@pytest.mark.parametrize("words, says", [
+    (["limit", "default"], "expected --max-running or --rate"),
+    (["limit", "default", "--max-running", "-1"], "--max-running: expected an integer from 0"),
+    (["limit", "default", "--rate", "x"], "--rate: expected a count"),
+    (["limit", "default", "--rate", "5/0s"], "--rate: expected a count"),
+    (["limit", "Default", "--rate", "5"], "a queue's name is"),
+    (["limit", "nowhere", "--rate", "5"], "no queue nowhere"),
+    (["share", "default", "ada", "much"], "expected a weight"),
+    (["share", "default", "ada", "0"], "weight: expected a number from 0.001 to 1000"),
+    (["share", "default", "a:b", "1"], "tenant: expected a tenant"),
+    (["share", "default", "ada"], "expected `queues`"),
+])
+def test_wrong_limits_are_told(cluster, words, says):
+    done = cluster.cli("queues", *words, check=False)
+    assert done.returncode in (2, 3) and says in done.stderr, done.stderr

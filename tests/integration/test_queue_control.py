@@ -102,7 +102,7 @@ def test_an_idle_worker_of_a_paused_queue_hardly_asks(cluster):
         for _ in range(seconds * 4):
             jobs.append(cluster.submit(QUEUED))
             more.wait(0.25)
-    ours = ("stoker_submit", "stoker_promote", "stoker_reap", "stoker_prune", "SMEMBERS", "ping", "PING")
+    ours = ("stoker_submit", "stoker_promote", "stoker_due", "stoker_reap", "stoker_prune", "SMEMBERS", "ping", "PING")
     worker = [command for _, _, command in monitor.lines if not any(word in command for word in ours)]
     assert worker, "it still says that it is there"
     assert len(worker) < seconds, worker

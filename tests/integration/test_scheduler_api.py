@@ -45,11 +45,11 @@ def test_every_route_answers(scheduler):
 
 
 def test_routes_and_their_documentation_agree(scheduler):
-    rows = re.findall(r"^\| `(GET|POST) ([^`?\[]+)", (ROOT / "docs/http.md").read_text(), re.MULTILINE)
-    served = re.findall(r'\{ "(GET|POST)", (API )?"([^"]+)"', (ROOT / "scheduler/api.c").read_text())
+    rows = re.findall(r"^\| `(GET|POST|DELETE) ([^`?\[]+)", (ROOT / "docs/http.md").read_text(), re.MULTILINE)
+    served = re.findall(r'\{ "(GET|POST|DELETE)", (API )?"([^"]+)"', (ROOT / "scheduler/api.c").read_text())
     assert sorted(rows) == sorted((method, ("/api/v1" if api else "") + path) for method, api, path in served)
     for method, path in rows:
-        answer = scheduler.local("DELETE", path.replace("{id}", "default-1"))
+        answer = scheduler.local("PUT", path.replace("{id}", "default-1").replace("{name}", "nightly"))
         assert answer.status == 405 and method in answer.headers["Allow"].split(", "), path
 
 

@@ -21,6 +21,7 @@ OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"re
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
            {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}},
+           {"retry": {"elsewhere": "1h", "max_lost": 9, "max_attempts": 9}},
            {"webhook": {"url": "http://y.org/"}}, {"webhook": {"url": "http://z.org/", "on": ["*"]}}]
 
 
@@ -28,7 +29,7 @@ class Walk:
     def __init__(self, queue, seed):
         self.q, self.random = queue, random.Random(seed)
         self.claims, self.ended, self.tokens, self.calls, self.final = [], {}, {}, [], {}
-        self.seqs, self.lines = {}, {}
+        self.seqs, self.lines, self.due = {}, {}, 0
         self.paused = "resume"
 
     def pick(self, items):
@@ -60,7 +61,7 @@ class Walk:
             again = self.send(function, args)
             self.calls.append(("again", function))
             if function in ("finish", "checkpoint", "cancel", "corrupt", "claim", "pause", "hold", "release",
-                            "remove"):
+                            "remove") or (function == "fire" and args[3]):
                 assert again == answer, "sent again: the same answer"
                 assert self.q.redis.xlen(self.q.key("events")) == events, "sent again: nothing happens"
 
@@ -80,6 +81,8 @@ class Walk:
             for claim in answer:
                 claim = type("Claim", (dict,), {})(zip(claim[::2], claim[1::2]))
                 claim.fence = (claim["n"], claim["uid"], claim["token"])
+                lane = self.q.job(claim["n"]).get("lane", "")
+                assert not lane.endswith(":!not@" + args[0]), f"{args[0]} claimed from {lane}"
                 assert int(claim["token"]) > self.tokens.get(claim["n"], 0), "tokens rise"
                 assert before.get(claim["n"]) not in FINAL, "no claim of what is final"
                 self.tokens[claim["n"]] = int(claim["token"])
@@ -121,14 +124,16 @@ def claim(walk):
 @action(9)
 def finish(walk):
     claim = walk.any_claim()
-    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)}])
+    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)},
+                        {"result": '{"x":[]}', "step": 5, "total": 9}])
     return claim and ("finish", (*claim.fence, walk.pick(CAUSES), json.dumps(detail)))
 
 
 @action(4)
 def renew(walk):
     claim = walk.any_claim()
-    extra = walk.pick([(), ("phase", "running"), ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
+    extra = walk.pick([(), ("phase", "running"), ("total", "1000", "pace", "2.5"),
+                       ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
     return claim and ("renew", (*claim.fence, *extra))
 
 
@@ -196,6 +201,9 @@ def promote(walk):
     for n in walk.q.redis.zrange(walk.q.key("waiting"), 0, -1):
         if walk.random.random() < 0.5:
             walk.q.redis.zadd(walk.q.key("waiting"), {n: 1})
+    for n in walk.q.redis.zrange(walk.q.key("elsewhere"), 0, -1):
+        if walk.random.random() < 0.2:
+            walk.q.redis.zadd(walk.q.key("elsewhere"), {n: 1})
     return "promote", ()
 
 
@@ -250,6 +258,40 @@ def each(walk):
     extra = json.dumps(walk.pick(CHANGES)) if name == "update" else "all of them"
     numbers = [walk.any_number() for _ in range(4)]
     return "each", (name, walk.pick(["", "queued", "waiting,failed"]), "ada", extra, *numbers)
+
+
+@action(2)
+def schedule(walk):
+    overlap, when = walk.pick(["skip", "queue", "replace"]), walk.pick([{"cron": "* * * * *"}, {"every": 60}])
+    rule = {"name": walk.pick(["a", "b"]), "overlap": overlap, **when}
+    return "schedule", (json.dumps({"command": ["x"], "lease": "1s", "schedule": rule}),)
+
+
+@action(1)
+def unschedule(walk):
+    return "unschedule", (walk.pick(["a", "b"]),)
+
+
+@action(2)
+def schedule_pause(walk):
+    return "schedule_pause", (walk.pick(["a", "b"]), walk.pick(["pause", "resume", "resume"]))
+
+
+@action(1)
+def schedule_refuse(walk):
+    name = walk.pick(["a", "b"])
+    return "schedule_refuse", (name, walk.q.redis.hget(walk.q.key("schedule:" + name), "revision") or "1", "why")
+
+
+@action(6)
+def fire(walk):
+    """As a scheduler would, or as one that looked at it earlier: due times count up by the millisecond."""
+    name = walk.pick(["a", "b"])
+    s = walk.q.redis.hgetall(walk.q.key("schedule:" + name)) or {"revision": "1", "next_ms": "5"}
+    expected = int(s["next_ms"]) - (walk.random.random() < 0.2)
+    due = expected + walk.pick([0, 0, 3]) if expected > 0 and walk.random.random() < 0.9 else 0
+    walk.due = following = max(expected, due, walk.due) + walk.random.randrange(1, 5)
+    return "fire", (name, s["revision"], max(expected, 0), due, following)
 
 
 @action(1)
@@ -311,9 +353,10 @@ def prune(walk):
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each,
+                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
                                    submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
-                                   webhook_done, webhook_resend, prune)}
+                                   webhook_done, webhook_resend,
+                                   schedule, unschedule, schedule_pause, schedule_refuse, fire)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,6 +10,7 @@ unit_TESTS := \
 	test_address \
 	test_backend_tinygrad \
 	test_blank \
+	test_breaker \
 	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \
@@ -31,16 +32,21 @@ unit_TESTS := \
 	test_jobs \
 	test_jobs_edges \
 	test_jobs_run \
+	test_jobs_schedules \
 	test_names \
 	test_output \
 	test_points \
+	test_progress \
 	test_redis \
 	test_redis_faults \
 	test_redis_pubsub \
 	test_redis_tls \
 	test_redis_url \
 	test_restore \
+	test_result \
+	test_retry_rules \
 	test_run \
+	test_schedule \
 	test_spec \
 	test_state \
 	test_store \

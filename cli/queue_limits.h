@@ -1,0 +1,19 @@
+/* stoker queues limit and share. */
+#ifndef STOKER_CLI_QUEUE_LIMITS_H
+#define STOKER_CLI_QUEUE_LIMITS_H
+
+#include "cli/cli.h"
+
+/* rate: "100/1m"; "0" lifts either of them, NULL leaves it as it is. */
+bool queue_limits_set(struct cli *cli, const char *queue, const char *max_running, const char *rate,
+		      struct error *err) MUST_CHECK;
+bool queue_limits_share(struct cli *cli, const char *queue, const char *tenant, const char *weight,
+			struct error *err) MUST_CHECK;
+
+/* "at most 8 at once, 100 in 1m"; "" when there are none. */
+void queue_limits_text(const json_t *queue, char *into, size_t size);
+
+/* "/api/v1/queues/gpu/limits"; NULL when that is no name of a queue. To be freed. */
+char *queue_limits_path(const char *queue, const char *verb, struct error *err);
+
+#endif
