@@ -32,9 +32,7 @@ do
         while kept > q.meta.max_finished and #dropped < limit do
             local state, n = oldest(q)
             call('ZREM', final_key(q, state), n)
-            call('UNLINK', key_of(q, 'job:' .. n), key_of(q, 'spec:' .. n), key_of(q, 'log:' .. n),
-                 key_of(q, 'metrics:' .. n), key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n),
-                 key_of(q, 'result:' .. n))
+            call('UNLINK', unpack(job_keys(q, n, {})))
             kept = kept - 1
             append(dropped, job_id(q, n))
             append(numbers, n)

@@ -4,7 +4,6 @@
 local submit_check, submit_reserve, submit_job, submit_each
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
-    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:'}
 
     -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
     local function lane_for(q, class, priority, tenant)
@@ -55,9 +54,7 @@ do
     function submit_reserve(q, count)
         local keys = {}
         for n = q.meta.next + 1, q.meta.next + count do
-            for i = 1, #OWN_KEYS do
-                keys[#keys + 1] = key_of(q, OWN_KEYS[i] .. integer_text(n))
-            end
+            job_keys(q, integer_text(n), keys)
         end
         call('DEL', unpack(keys))
         call('HINCRBY', q.meta_key, 'next', count)

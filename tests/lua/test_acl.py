@@ -31,10 +31,12 @@ CALLS = {
                   "each": ["cancel", "", "", "", 1, 2], "limit": [1, 2, 1000], "share": ["ada", 2],
                   "schedule": [SCHEDULE], "unschedule": ["s"], "schedule_pause": ["s", "pause"],
                   "schedule_refuse": ["s", 1, "x"], "fire": ["s", 1, 0, 0, 6], "worker_drain": ["w"],
-                  "worker_resume": ["w"], "submitter": ["add", "x"], "inbox": [], "webhook_add": ["http://x.org", "", "x" * 16],
+                  "worker_resume": ["w"], "submitter": ["add", "x"], "inbox": [],
+                  "webhook_add": ["http://x.org", "", "x" * 16],
                   "webhook_remove": ["h1"], "webhook_secret": ["x" * 16], "webhook_test": ["h1"], "webhook_gather": [],
                   "webhook_take": [1, 1000], "webhook_done": ["x", 1, "ok"], "webhook_resend": ["all"]},
-    "viewer": {"schedules": [], "schedule_show": ["s"], "due": [], "show": [1], "list": ["all", 10], "stats": [], "submitters": [], "webhooks": [],
+    "viewer": {"schedules": [], "schedule_show": ["s"], "due": [], "show": [1], "list": ["all", 10], "stats": [],
+               "submitters": [], "webhooks": [],
                "webhook_dead": [], "webhook_delivery": ["1-1-1-h1"]},
 }
 
