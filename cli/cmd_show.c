@@ -162,6 +162,24 @@ static void show_budget(const json_t *job, struct buf *into)
 	show_line(into, "attempts", line);
 }
 
+/* Whom it tells of what, if it brought a webhook along. */
+static void show_webhook(const json_t *shown, struct buf *into)
+{
+	json_auto_t *spec = fields_json(shown, "spec");
+	const json_t *webhook = json_object_get(spec, "webhook"), *on = json_object_get(webhook, "on");
+	size_t i;
+	json_t *name;
+	CLEANUP(buf) struct buf line;
+	if (!webhook)
+		return;
+	buf_init(&line, 16384);
+	buf_printf(&line, "%s of ", fields_text(webhook, "url"));
+	json_array_foreach(on, i, name) buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(name));
+	if (json_array_size(on) == 0)
+		buf_str(&line, "its end");
+	show_line(into, "tells", buf_text(&line));
+}
+
 static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 {
 	json_auto_t *history = fields_json(shown, "history");
@@ -214,6 +232,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
+	show_webhook(shown, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	job_last_lines(shown, &frame->text);
 	show_next(job, o->id, &frame->text);

@@ -21,9 +21,11 @@ cli_SOURCES := \
 	cli/cmd_schedules.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
+	cli/cmd_submitters.c \
 	cli/cmd_up.c \
 	cli/cmd_update.c \
 	cli/cmd_version.c \
+	cli/cmd_webhooks.c \
 	cli/cmd_workers.c \
 	cli/commands.c \
 	cli/entry.c \

@@ -300,7 +300,7 @@ local function key_of(q, name)
 end
 
 -- Answers the length of a key that is going to be written, or fails if a stranger has put another type there.
-local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', string = 'STRLEN'}
+local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', set = 'SCARD', string = 'STRLEN'}
 local function expect_type(q, type_name, name)
     local length = redis.pcall(TYPE_LENGTH[type_name], key_of(q, name))
     if type(length) == 'table' then

@@ -28,15 +28,17 @@ do
     end
 
     local function drop_jobs(q, limit)
-        local kept, dropped = count_final(q), {}
+        local kept, dropped, numbers = count_final(q), {}, {}
         while kept > q.meta.max_finished and #dropped < limit do
             local state, n = oldest(q)
             call('ZREM', final_key(q, state), n)
             call('UNLINK', unpack(job_keys(q, n, {})))
             kept = kept - 1
             append(dropped, job_id(q, n))
+            append(numbers, n)
         end
         if #dropped > 0 then
+            call('SREM', key_of(q, 'webhooks:jobs'), unpack(numbers))
             event_of_queue(q, 'retention.dropped', 'ids', table.concat(dropped, ' '), 'count', #dropped, 'reason',
                            ('more than max_finished (%d) finished jobs'):format(q.meta.max_finished))
         end
@@ -102,6 +104,7 @@ do
         expect_type(q, 'zset', 'workers')
         expect_type(q, 'hash', 'classes')
         expect_type(q, 'zset', 'lanes')
+        expect_type(q, 'set', 'webhooks:jobs')
         count_final(q) -- reads, and so checks, every index before the first write
         local dropped, kept = drop_jobs(q, limit)
         drop_workers(q)

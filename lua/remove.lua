@@ -2,6 +2,7 @@
 -- records of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
 do
     local function check(q, j)
+        expect_type(q, 'set', 'webhooks:jobs')
         if not job_is_final(j) then
             fail('CONFLICT', 'job %s is %s: only a job that has ended can be removed | stoker cancel %s',
                  job_id(q, j.n), j.f.state, job_id(q, j.n))
@@ -13,6 +14,7 @@ do
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
         call('ZREM', final_key(q, j.f.state), j.n)
         call('UNLINK', unpack(job_keys(q, j.n, {})))
+        call('SREM', key_of(q, 'webhooks:jobs'), j.n)
         return 'removed'
     end
 

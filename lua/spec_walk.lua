@@ -70,6 +70,8 @@ do
             return rule.words[value] == true
         elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
             return false
+        elseif rule.url and not spec_is_url(value) then
+            return false
         elseif rule.refuse and value:sub(1, #rule.refuse) == rule.refuse then
             return false
         end

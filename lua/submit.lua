@@ -1,7 +1,7 @@
 -- stoker_submit <spec JSON> [key] [actor]: a new job, or the one that the idempotency key already made.
 -- stoker_bulk <actor or ''> (<spec JSON> <key or ''>)…: the same for up to 100, each answered by itself.
 
-local submit_check, submit_reserve, submit_job
+local submit_check, submit_reserve, submit_job, submit_each
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
 
@@ -28,6 +28,9 @@ do
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
+        if values['webhook.url'] then
+            expect_type(q, 'set', 'webhooks:jobs')
+        end
         local checked = {values = values, class = class, requirement = requirement,
                          lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
         limits.check_new(q, values)
@@ -64,6 +67,9 @@ do
         end
         if values.experiment then
             append(record, 'experiment', values.experiment)
+        end
+        if values['webhook.url'] then
+            webhook_watch(q, n)
         end
         if values.tenant then
             append(record, 'tenant', values.tenant)
@@ -120,8 +126,8 @@ do
         return j
     end
 
-    local function earlier(q, key, hash)
-        local known = call('GET', key_of(q, 'key:' .. key))
+    local function earlier(q, name, key, hash)
+        local known = call('GET', key_of(q, 'key:' .. name))
         if not known then
             return nil
         end
@@ -132,13 +138,15 @@ do
         return job_id(q, n)
     end
 
-    -- What is to be done for one spec: {id} of the job that is there already, or a checked job.
-    local function prepare(q, spec_text, key)
-        local hash
+    -- What is to be done for one spec: {id} of the job that is there already, or a checked job. The keys of a scope
+    -- (a submitter) are its own: a key has no space in it, so that none of another reaches there.
+    local function prepare(q, spec_text, key, scope)
+        local hash, name
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
             hash = redis.sha1hex(spec_text)
-            local id = earlier(q, key, hash)
+            name = scope and scope .. ' ' .. key or key
+            local id = earlier(q, name, key, hash)
             if id then
                 return {id = id}
             end
@@ -152,7 +160,7 @@ do
                  '/api/v1/schedules or stoker submit takes it')
         end
         local checked = submit_check(q, values)
-        checked.text, checked.key, checked.hash = spec_text, key, hash
+        checked.text, checked.key, checked.key_name, checked.hash = spec_text, key, name, hash
         return checked
     end
 
@@ -160,7 +168,7 @@ do
         local values = checked.values
         local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
         if checked.key then
-            call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
+            call('SET', key_of(q, 'key:' .. checked.key_name), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
         local said = q.known.submitted
         said[j.f.state] = said[j.f.state] or event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
@@ -192,8 +200,8 @@ do
     end
 
     -- Checks one spec of many: what is wrong with it is its own answer.
-    local function prepare_apart(q, spec_text, key, first_of)
-        local ok, one = pcall(prepare, q, spec_text, key)
+    local function prepare_apart(q, spec_text, key, scope, first_of)
+        local ok, one = pcall(prepare, q, spec_text, key, scope)
         if not ok and not (type(one) == 'table' and one.fail) then
             error(one)
         elseif not ok then
@@ -211,17 +219,12 @@ do
         return one
     end
 
-    local function bulk(keys, args)
-        local q = queue_open(keys)
-        local actor = want_actor(args[1])
-        if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
-            fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
-        end
-        expect_queue_types(q)
+    -- Submits each <spec> <key> of the list from there on; their answers. What is left to do is queue_flush.
+    function submit_each(q, list, from, actor, scope)
         local checked, answers, first_of, count = {}, {}, {}, 0
-        for i = 2, #args, 2 do
-            local one = prepare_apart(q, args[i], optional(args[i + 1]), first_of)
-            checked[i / 2] = one
+        for i = from, #list, 2 do
+            local one = prepare_apart(q, list[i], optional(list[i + 1]), scope, first_of)
+            checked[#checked + 1] = one
             count = count + ((one.answer or one.first or one.rival) and 0 or 1)
         end
         if count > 0 then
@@ -241,6 +244,17 @@ do
                 answers[at] = {'ok', one.id}
             end
         end
+        return answers
+    end
+
+    local function bulk(keys, args)
+        local q = queue_open(keys)
+        local actor = want_actor(args[1])
+        if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
+            fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
+        end
+        expect_queue_types(q)
+        local answers = submit_each(q, args, 2, actor)
         queue_flush(q)
         return answers
     end

@@ -4,11 +4,13 @@ queue_SOURCES = \
 	queue/jobs.c \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
+	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
 	queue/jobs_schedules.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
+	queue/jobs_webhooks.c \
 	queue/jobs_worker.c \
 	queue/jobs_workers.c \
 	queue/keys.c \

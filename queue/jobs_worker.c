@@ -4,8 +4,8 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* promote and reap: [done, ms until it is due again or -1]. */
-static void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+/* promote, reap and inbox: [done, ms until it is due again or -1]. */
+void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
 	int64_t done = 0, next_ms = -1;

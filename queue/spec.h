@@ -115,6 +115,10 @@ struct spec {
 		char *watch; /* name whose values must be finite; default "loss" */
 	} metrics;
 	struct {
+		char *url; /* NULL: none; the scheduler reads it from the stored spec */
+		struct spec_list on;
+	} webhook;
+	struct {
 		char *name; /* NULL: there is no such section, this is one job */
 		char *cron; /* NULL: every_ms counts */
 		int64_t every_ms;

@@ -46,6 +46,8 @@ static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 		spec_lua_text("refuse", g->refuse);
 	if (g->inside)
 		fputs(" inside = true,", stdout);
+	if (g->url)
+		fputs(" url = true,", stdout);
 	spec_lua_text("expected", g->expected);
 	fputs(" },", stdout);
 }

@@ -62,6 +62,22 @@ static const struct spec_grammar spec_exit = {
 static const struct spec_grammar spec_found = { "[^%c]*", 1, 200,
 						.expected = "text of 1 to 200 bytes without control characters" };
 
+static const struct spec_grammar spec_url = {
+	"[!-~]+", 1, 2048, .url = true,
+	.expected = "a URL of http or https, without user, password and fragment, at most 2048 characters"
+};
+/* docs/protocol.md says what each means; tests/lua/test_webhooks.py looks for those that are missing here. */
+static const struct spec_grammar spec_event = {
+	NULL, 0, 0,
+	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
+		 "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
+		 "job.released|job.updated|job.removed|"
+		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
+		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
+		 "recovery.exhausted",
+	.expected = "the name of an event (job.failed), or job.*, checkpoint.*, recovery.* or *"
+};
+
 /* ---- the keys ---- */
 
 #define WHEN_COMMAND                                                                                                   \
@@ -218,6 +234,13 @@ static const struct spec_row spec_metrics[] = {
 	  .help = "the metric that must stay finite" },
 };
 
+static const struct spec_row spec_webhook[] = {
+	{ "url", SPEC_TEXT, FIELD(webhook.url), .text = &spec_url, .is_required = true,
+	  .help = "who is told; signed with the secret of the queue (`stoker webhooks secret`)" },
+	{ "on", SPEC_LIST, FIELD(webhook.on), .max = 32, .text = &spec_event,
+	  .help = "of what; left out: of the end, `job.succeeded`, `job.failed` and `job.cancelled`" },
+};
+
 #define WHEN_LANGUAGE                                                                                                  \
 	{                                                                                                              \
 		"train.task", "language-model"                                                                         \
@@ -278,6 +301,7 @@ const struct spec_section spec_sections[] = {
 	{ "recovery", ROWS(spec_recovery), .help = "After the run was marked as corrupted." },
 	{ "checkpoint", ROWS(spec_checkpoints), .help = "Which files are checkpoints and which of them are kept." },
 	{ "metrics", ROWS(spec_metrics), .help = "What is read from the output." },
+	{ "webhook", ROWS(spec_webhook), .help = "Who is told over HTTP what becomes of it." },
 	{ "train", ROWS(spec_train), .when = { "backend", "tinygrad" }, .is_required = true,
 	  .help = "The model, its data and its training, for the trainer that stoker ships." },
 	{ "schedule", ROWS(spec_schedule), .one_of = { "cron", "every" },

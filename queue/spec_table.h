@@ -59,6 +59,7 @@ struct spec_grammar {
 	int whole_max;        /* an integer from 1 to this is taken as well; 0: texts only */
 	const char *refuse;   /* not with this beginning; NULL: none */
 	bool inside;          /* a relative path that does not leave its folder */
+	bool url;             /* of http or https (spec_is_url) */
 	const char *expected; /* "a queue name of …" */
 };
 
@@ -118,6 +119,9 @@ bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, si
 bool spec_grammar_takes_number(const struct spec_grammar *grammar, double number);
 /* Does the whole text match? Sets like [a-z_], [^%c], [^%z], each once, or with * or +. */
 bool spec_pattern_takes(const char *pattern, const char *text, size_t len);
+
+/* "https://host:443/path?x": no name and password, no fragment. */
+bool spec_is_url(const char *text);
 
 /* "command" is one of "command|tinygrad". */
 bool spec_is_choice(const char *choices, const char *word);

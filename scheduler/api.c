@@ -46,6 +46,17 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
 	{ "POST", API "/queues/{id}/limits", api_limit_queue, "how many run at once, and start in a time", true },
 	{ "POST", API "/queues/{id}/shares", api_share, "the weight of a tenant", true },
+	{ "GET", API "/submitters", api_submitters, "who may use an inbox", true },
+	{ "POST", API "/submitters", api_add_submitter, "let a submitter use its inbox", true },
+	{ "POST", API "/submitters/{name}/remove", api_remove_submitter, "shut a submitter out", true },
+	{ "GET", API "/webhooks", api_webhooks, "who is told of what", true },
+	{ "POST", API "/webhooks", api_add_webhook, "tell somebody of events", true },
+	{ "POST", API "/webhooks/{id}/remove", api_remove_webhook, "tell them no more", true },
+	{ "POST", API "/webhooks/{id}/test", api_test_webhook, "send a delivery that only says hello", true },
+	{ "POST", API "/webhook-secret", api_webhook_secret, "what signs the webhooks of jobs", true },
+	{ "GET", API "/deliveries", api_deliveries, "deliveries that are given up", true },
+	{ "GET", API "/deliveries/{id}", api_delivery, "one that is not delivered yet", true },
+	{ "POST", API "/deliveries/{id}/resend", api_resend, "send what was given up once more", true },
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
@@ -187,6 +198,11 @@ bool api_queue(struct api_call *call, const char *queue, struct error *err)
 		return error_set(err, ERR_INPUT, "small letters, digits and hyphens, at most 63",
 				 "queue: \"%.80s\" is no name of a queue", queue);
 	return str_copy(call->queue, sizeof call->queue, queue ? queue : "");
+}
+
+bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err)
+{
+	return api_queue(call, queue && *queue ? queue : "default", err);
 }
 
 bool api_flag(const struct http_request *request, const char *name)

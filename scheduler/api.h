@@ -71,6 +71,8 @@ bool api_makes_queue(struct api_call *call, const struct error *err, void (*send
 
 /* Sets the queue, if that is a name for one; NULL and "": all of them. */
 bool api_queue(struct api_call *call, const char *queue, struct error *err);
+/* The same, where none means default. */
+bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err);
 
 bool api_flag(const struct http_request *request, const char *name);
 
@@ -101,5 +103,8 @@ http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c 
 http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
 http_handler_fn api_workers;                                   /* api_workers.c */
 http_handler_fn api_worker_drain, api_worker_resume;
+http_handler_fn api_submitters, api_add_submitter, api_remove_submitter;             /* api_submitters.c */
+http_handler_fn api_webhooks, api_add_webhook, api_remove_webhook, api_test_webhook; /* api_webhooks.c */
+http_handler_fn api_webhook_secret, api_deliveries, api_delivery, api_resend;
 
 #endif

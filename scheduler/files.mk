@@ -13,6 +13,9 @@ scheduler_SOURCES := \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
 	scheduler/api_workers.c \
+	scheduler/api_submitters.c \
+	scheduler/api_webhooks.c \
+	scheduler/bell.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_queued.c \
@@ -23,4 +26,6 @@ scheduler_SOURCES := \
 	scheduler/schedules.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
-	scheduler/ticker.c
+	scheduler/ticker.c \
+	scheduler/webhook_sign.c \
+	scheduler/webhooks.c

@@ -33,6 +33,8 @@ class Queue:
                 wanted[short] = lambda p, name=name: p.hgetall(name)
             elif kind == "zset" and not short.startswith("wake:"):
                 wanted[short] = lambda p, name=name: p.zrange(name, 0, -1, withscores=True)
+            elif kind == "set":
+                wanted[short] = lambda p, name=name: p.smembers(name)
             elif kind == "stream" and short != "events":
                 wanted[short] = lambda p, name=name: p.xrange(name)
             if kind == "stream" and short.startswith("ready:"):
@@ -61,6 +63,8 @@ class Queue:
         self.check_slots()
         self.check_counts(entries)
         self.check_schedules()
+        self.check_inboxes()
+        self.check_deliveries()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
@@ -69,11 +73,13 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
-                    "schedules": "zset", "elsewhere": "zset"}
+                    "schedules": "zset", "elsewhere": "zset",
+                    "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
-                 "schedule": "hash", "schedule-spec": "string", "result": "string"}
+                 "schedule": "hash", "schedule-spec": "string", "result": "string",
+                 "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -251,6 +257,37 @@ class Queue:
         for n, job in self.jobs.items():
             if job.get("reason") == "overlap" and ("behind" not in job or job["state"] != "waiting"):
                 self.say("%s job %s waits for no job before it", job["state"], n)
+
+    def check_inboxes(self):
+        """An inbox of a stranger is nobody's fault; what we answer goes to those who were let in."""
+        for short in self.types:
+            if short.startswith("reply:") and short[6:] not in self.data.get("submitters", ()):
+                self.say("%s belongs to no submitter", short)
+
+    def check_deliveries(self):
+        """Each record is in one place: the lane of its target, whose first decides when, or among the dead."""
+        places, due = {}, self.index("deliveries")
+        for short in [name for name in self.data if name.startswith("deliveries:to:")]:
+            target, lane = short[len("deliveries:to:"):], self.index(short)
+            places.update(dict.fromkeys(lane, target))
+            if due.get(target) != min(lane.values()):
+                self.say("deliveries has %s at %s, its first is due at %s", target, due.get(target),
+                         min(lane.values()))
+        if int(self.meta.get("webhook_waiting", 0)) != len(places):
+            self.say("meta counts %s deliveries, there are %d", self.meta.get("webhook_waiting"), len(places))
+        for target in due:
+            if "deliveries:to:" + target not in self.data:
+                self.say("deliveries has %s, which has no lane", target)
+        dead = self.index("deliveries:dead")
+        records = {name[9:]: record for name, record in self.data.items() if name.startswith("delivery:")}
+        for delivery in set(places) | set(dead) | set(records):
+            target = records.get(delivery, {}).get("target")
+            if (places.get(delivery) == target) == (delivery in dead) or not target:
+                self.say("delivery %s to %s is in the lane of %s, dead at %s", delivery, target, places.get(delivery),
+                         dead.get(delivery))
+        for n in self.data.get("webhooks:jobs", ()):
+            if n not in self.jobs:
+                self.say("webhooks:jobs has %s, which is no job", n)
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

@@ -21,7 +21,8 @@ OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"re
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
            {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}},
-           {"retry": {"elsewhere": "1h", "max_lost": 9, "max_attempts": 9}}]
+           {"retry": {"elsewhere": "1h", "max_lost": 9, "max_attempts": 9}},
+           {"webhook": {"url": "http://y.org/"}}, {"webhook": {"url": "http://z.org/", "on": ["*"]}}]
 
 
 class Walk:
@@ -55,7 +56,7 @@ class Walk:
         before = self.counts()
         answer = self.send(function, args)
         self.check_answer(function, args, answer, before)
-        if self.random.random() < 0.2 and function not in ("submit", "promote", "reap", "prune", "each"):
+        if self.random.random() < 0.2 and function not in ("submit", "inbox", "promote", "reap", "prune", "each"):
             events = self.q.redis.xlen(self.q.key("events"))
             again = self.send(function, args)
             self.calls.append(("again", function))
@@ -294,12 +295,67 @@ def fire(walk):
 
 
 @action(1)
+def submitter(walk):
+    return "submitter", (walk.pick(["add", "add", "remove"]), walk.pick(["a", "b"]))
+
+
+@action(4)
+def inbox(walk):
+    """An app puts something in, sometimes garbage or at the largest id."""
+    q, stream = walk.q, walk.q.key("inbox:" + walk.pick(["a", "b", "c"]))
+    fields = walk.pick([{"spec": '{"command":"x","lease":"1s"}'}, {"spec": '{"command":"x"}', "key": "k"}, {"x": "y"}])
+    try:
+        q.redis.xadd(stream, fields, id=walk.pick(["*"] * 9 + ["18446744073709551615-18446744073709551615"]))
+    except ResponseError:
+        pass
+    return "inbox", (walk.pick([1, 5]),)
+
+
+@action(1)
+def webhook_add(walk):
+    return "webhook_add", ("http://x.org", walk.pick(["", '["*"]', '["job.*"]']), "0123456789abcdef")
+
+
+@action(1)
+def webhook_remove(walk):
+    return "webhook_remove", (walk.pick(["h1", "h2", "h3"]),)
+
+
+@action(5)
+def webhook_gather(walk):
+    return "webhook_gather", (walk.pick([1, 3, 100]),)
+
+
+@action(5)
+def webhook_take(walk):
+    for lane in walk.q.redis.keys(walk.q.key("deliveries:to:*")):  # time passes
+        if walk.random.random() < 0.3:
+            walk.q.redis.zadd(lane, dict.fromkeys(walk.q.redis.zrange(lane, 0, -1), 1))
+            walk.q.redis.zadd(walk.q.key("deliveries"), {lane.rsplit(":", 1)[1]: 1})
+    return "webhook_take", (walk.pick([1, 50]), 1000)
+
+
+@action(8)
+def webhook_done(walk):
+    records = [k.rsplit(":", 1)[1] for k in walk.q.redis.keys(walk.q.key("delivery:*"))]
+    return records and ("webhook_done", (walk.pick(records), walk.pick([1, 2]), walk.pick(["ok", "failed", "refused"]),
+                                         "", "x")) or None
+
+
+@action(1)
+def webhook_resend(walk):
+    return "webhook_resend", ("all",)
+
+
+@action(1)
 def prune(walk):
     return "prune", ()
 
 
 ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
                                    corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
+                                   submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
+                                   webhook_done, webhook_resend,
                                    schedule, unschedule, schedule_pause, schedule_refuse, fire)}
 
 

@@ -7,6 +7,7 @@ unit_SUPPORT := \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
+	test_address \
 	test_backend_tinygrad \
 	test_blank \
 	test_breaker \
@@ -29,6 +30,7 @@ unit_TESTS := \
 	test_http_response \
 	test_metric_lines \
 	test_jobs \
+	test_jobs_edges \
 	test_jobs_run \
 	test_jobs_schedules \
 	test_names \
@@ -51,5 +53,6 @@ unit_TESTS := \
 	test_tarball \
 	test_units \
 	test_watch \
+	test_webhook_sign \
 	test_yaml \
 	test_zone
