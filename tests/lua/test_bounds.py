@@ -4,6 +4,8 @@ import json
 import pytest
 from redis.exceptions import ResponseError
 
+from harness import wait_until
+
 FENCED = {
     "renew": lambda q, c: q.renew(*c.fence, "phase", "running"),
     "checkpoint": lambda q, c: q.commit(c, 2, 2),
@@ -180,6 +182,8 @@ def test_finished_jobs_are_bounded(q):
         q.metric(*claim.fence, 1, '{"loss":1}')
         q.commit(claim, 1, 1)
         q.end(claim, ("succeeded", "permanent")[n % 2])
+        ended = q.now()
+        wait_until(lambda: q.now() > ended, what="a millisecond has passed: the oldest goes first")
     running = q.start()
     assert q.prune(2) == [2, 4]
     assert q.prune() == [1, 3]
