@@ -2,7 +2,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
@@ -12,8 +12,9 @@ static enum paint checkpoints_paint(const char *state)
 	return strcmp(state, "committed") == 0 ? PAINT_GREEN : strcmp(state, "deleting") == 0 ? PAINT_DIM : PAINT_RED;
 }
 
-static void checkpoints_row(struct table *table, const json_t *checkpoint, int64_t now_ms)
+static void checkpoints_row(struct table *table, const json_t *checkpoint)
 {
+	int64_t now_ms = clock_wall_ms();
 	char text[64];
 	double loss;
 	table_add(table, fields_text(checkpoint, "id"));
@@ -25,8 +26,7 @@ static void checkpoints_row(struct table *table, const json_t *checkpoint, int64
 	table_add(table, text);
 	text_size(fields_int(checkpoint, "size", 0), text, sizeof text);
 	table_add(table, text);
-	str_format(text, sizeof text, "%lld", (long long)fields_int(checkpoint, "files", 0));
-	table_add(table, text);
+	table_add_int(table, fields_int(checkpoint, "files", 0));
 	table_add(table, fields_is_true(checkpoint, "optimizer") ? "yes" : "no");
 	text_age(now_ms - fields_int(checkpoint, "time_ms", now_ms), text, sizeof text);
 	table_add(table, text);
@@ -40,31 +40,18 @@ static bool checkpoints_run(struct cli *cli, const void *options, const struct a
 	static const char *const titles[] = { "ID",        "STEP", "LOSS",  "SIZE", "FILES",
 					      "OPTIMIZER", "AGE",  "STATE", "WHERE" };
 	CLEANUP(free_p) char *path = client_job_path(words->items[0], "/checkpoints", err);
-	json_auto_t *answer = NULL;
-	if (!path || !client_get(cli, path, &answer, err))
+	if (!path)
 		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	const json_t *checkpoints = json_object_get(answer, "checkpoints");
-	if (!json_array_size(checkpoints)) {
-		fprintf(stderr,
-			"%s has no checkpoints\n  hint: checkpoint.paths in its spec names the files that are "
-			"checkpoints\n",
-			words->items[0]);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *checkpoint;
-	json_array_foreach(checkpoints, i, checkpoint) checkpoints_row(&table, checkpoint, clock_wall_ms());
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	return true;
+	CLEANUP(buf) struct buf empty;
+	buf_init(&empty, 4096);
+	buf_printf(&empty,
+		   "%s has no checkpoints\n  hint: checkpoint.paths in its spec names the files that are "
+		   "checkpoints\n",
+		   words->items[0]);
+	const struct listing listing = {
+		path, "checkpoints", titles, ARRAY_LEN(titles), checkpoints_row, buf_text(&empty),
+	};
+	return listing_print(cli, &listing, NULL, err);
 }
 
 const struct command cmd_checkpoints = {

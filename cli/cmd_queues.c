@@ -2,8 +2,8 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/listing.h"
 #include "cli/queue_limits.h"
-#include "cli/table.h"
 #include "cli/text.h"
 #include "lib/fields.h"
 
@@ -41,42 +41,28 @@ static void queues_paused(const json_t *paused, int64_t now_ms, char *into, size
 		   *reason ? ": " : "", reason);
 }
 
+static void queues_row(struct table *table, const json_t *queue)
+{
+	static const char *const fields[] = { "waiting", "queued",    "running", "succeeded",
+					      "failed",  "cancelled", "workers" };
+	char paused[1024], limits[128];
+	table_add(table, fields_text(queue, "queue"));
+	for (size_t k = 0; k < ARRAY_LEN(fields); k++)
+		table_add_int(table, fields_int(queue, fields[k], 0));
+	queue_limits_text(queue, limits, sizeof limits);
+	table_add(table, limits);
+	queues_paused(json_object_get(queue, "paused"), fields_int(queue, "now_ms", 0), paused, sizeof paused);
+	table_add(table, paused);
+}
+
 static bool queues_list(struct cli *cli, struct error *err)
 {
 	static const char *const titles[] = { "QUEUE",  "WAITING",   "QUEUED",  "RUNNING", "SUCCEEDED",
 					      "FAILED", "CANCELLED", "WORKERS", "LIMITS",  "" };
-	static const char *const fields[] = { "waiting", "queued",    "running", "succeeded",
-					      "failed",  "cancelled", "workers" };
-	json_auto_t *answer = NULL;
-	if (!client_get(cli, "/api/v1/queues", &answer, err))
-		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *queue;
-	json_array_foreach(json_object_get(answer, "queues"), i, queue)
-	{
-		char paused[1024], limits[128];
-		table_add(&table, fields_text(queue, "queue"));
-		for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
-			char number[24];
-			str_format(number, sizeof number, "%lld", (long long)fields_int(queue, fields[k], 0));
-			table_add(&table, number);
-		}
-		queue_limits_text(queue, limits, sizeof limits);
-		table_add(&table, limits);
-		queues_paused(json_object_get(queue, "paused"), fields_int(queue, "now_ms", 0), paused, sizeof paused);
-		table_add(&table, paused);
-	}
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	return true;
+	const struct listing listing = {
+		"/api/v1/queues", "queues", titles, ARRAY_LEN(titles), queues_row, NULL,
+	};
+	return listing_print(cli, &listing, NULL, err);
 }
 
 static bool queues_verb(struct cli *cli, const char *verb, const char *name, const char *reason, struct error *err)

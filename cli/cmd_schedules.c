@@ -2,9 +2,9 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/listing.h"
 #include "cli/schedule.h"
 #include "cli/spec_file.h"
-#include "lib/clock.h"
 #include "lib/fields.h"
 
 struct schedules_options {
@@ -21,32 +21,15 @@ struct schedules_options {
 static bool schedules_list(struct cli *cli, const struct schedules_options *o, struct error *err)
 {
 	CLEANUP(buf) struct buf path;
-	json_auto_t *answer = NULL;
 	buf_init(&path, 4096);
 	buf_str(&path, "/api/v1/schedules");
 	client_query(&path, "queue", o->queue);
-	if (!client_get(cli, buf_text(&path), &answer, err))
-		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, schedule_titles, ARRAY_LEN(schedule_titles));
-	const json_t *schedules = json_object_get(answer, "schedules");
-	int64_t now_ms = clock_wall_ms();
-	size_t i;
-	json_t *schedule;
-	json_array_foreach(schedules, i, schedule) schedule_row(&table, schedule, now_ms);
-	if (!json_array_size(schedules)) {
-		fprintf(stderr, "no schedules here\n  hint: stoker schedules add NAME FILE --cron \"0 3 * * *\"\n");
-		return true;
-	}
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	return true;
+	const struct listing listing = {
+		buf_text(&path), "schedules",
+		schedule_titles, ARRAY_LEN(schedule_titles),
+		schedule_row,    "no schedules here\n  hint: stoker schedules add NAME FILE --cron \"0 3 * * *\"\n",
+	};
+	return listing_print(cli, &listing, NULL, err);
 }
 
 /* ---- add ---- */

@@ -2,45 +2,31 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "lib/fields.h"
 
 struct submitters_options {
 	const char *queue;
 };
 
+static void submitters_row(struct table *table, const json_t *one)
+{
+	table_add(table, fields_text(one, "name"));
+	table_add_int(table, fields_int(one, "waiting", 0));
+	table_add_int(table, fields_int(one, "replies", 0));
+}
+
 static bool submitters_list(struct cli *cli, const char *queue, struct error *err)
 {
 	static const char *const titles[] = { "SUBMITTER", "WAITING", "ANSWERS" };
 	CLEANUP(buf) struct buf path;
-	json_auto_t *answer = NULL;
 	buf_init(&path, 512);
 	buf_str(&path, "/api/v1/submitters");
 	client_query(&path, "queue", queue);
-	if (!client_get(cli, buf_text(&path), &answer, err))
-		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *one;
-	json_array_foreach(json_object_get(answer, "submitters"), i, one)
-	{
-		char waiting[24], replies[24];
-		str_format(waiting, sizeof waiting, "%lld", (long long)fields_int(one, "waiting", 0));
-		str_format(replies, sizeof replies, "%lld", (long long)fields_int(one, "replies", 0));
-		table_add(&table, fields_text(one, "name"));
-		table_add(&table, waiting);
-		table_add(&table, replies);
-	}
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	return true;
+	const struct listing listing = {
+		buf_text(&path), "submitters", titles, ARRAY_LEN(titles), submitters_row, NULL,
+	};
+	return listing_print(cli, &listing, NULL, err);
 }
 
 static bool submitters_add(struct cli *cli, const char *queue, const char *name, struct error *err)

@@ -4,7 +4,7 @@
 #include <unistd.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "lib/fields.h"
 
 enum { WEBHOOKS_TEST_MS = 15000, WEBHOOKS_TEST_EVERY_MS = 100 };
@@ -46,35 +46,25 @@ static char *webhooks_events(const json_t *webhook)
 	return mem_strdup(buf_text(&text));
 }
 
+static void webhooks_row(struct table *table, const json_t *one)
+{
+	CLEANUP(free_p) char *events = webhooks_events(one);
+	table_add(table, fields_text(one, "id"));
+	table_add(table, fields_text(one, "waiting"));
+	table_add(table, events);
+	table_add(table, fields_text(one, "url"));
+}
+
 static bool webhooks_list(struct cli *cli, const struct webhooks_options *options, const char *word, struct error *err)
 {
 	static const char *const titles[] = { "ID", "WAITING", "ON", "URL" };
 	CLEANUP(free_p) char *path = webhooks_path(options, "webhooks", "", "");
-	json_auto_t *answer = NULL;
+	const struct listing listing = { path, "webhooks", titles, ARRAY_LEN(titles), webhooks_row, NULL };
+	json_auto_t *shown = NULL;
 	(void)word;
-	if (!client_get(cli, path, &answer, err))
+	if (!listing_print(cli, &listing, &shown, err))
 		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *one;
-	json_array_foreach(json_object_get(answer, "webhooks"), i, one)
-	{
-		CLEANUP(free_p) char *events = webhooks_events(one);
-		table_add(&table, fields_text(one, "id"));
-		table_add(&table, fields_text(one, "waiting"));
-		table_add(&table, events);
-		table_add(&table, fields_text(one, "url"));
-	}
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	long long dead = (long long)fields_int(answer, "dead", 0);
+	long long dead = (long long)fields_int(shown, "dead", 0);
 	if (dead)
 		fprintf(stderr, "  hint: %lld deliveries were given up: stoker webhooks dead\n", dead);
 	return true;
@@ -207,30 +197,23 @@ static bool webhooks_test(struct cli *cli, const struct webhooks_options *option
 
 /* ---- what was given up ---- */
 
+static void webhooks_dead_row(struct table *table, const json_t *one)
+{
+	static const char *const fields[] = { "delivery", "tries", "event", "job", "error" };
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		table_add(table, fields_text(one, fields[i]));
+}
+
 static bool webhooks_dead(struct cli *cli, const struct webhooks_options *options, const char *word, struct error *err)
 {
 	static const char *const titles[] = { "DELIVERY", "TRIES", "EVENT", "JOB", "ERROR" };
-	static const char *const fields[] = { "delivery", "tries", "event", "job", "error" };
 	CLEANUP(free_p) char *path = webhooks_path(options, "deliveries", "", "");
-	json_auto_t *answer = NULL;
+	const struct listing listing = { path, "deliveries", titles, ARRAY_LEN(titles), webhooks_dead_row, NULL };
+	json_auto_t *shown = NULL;
 	(void)word;
-	if (!client_get(cli, path, &answer, err))
+	if (!listing_print(cli, &listing, &shown, err))
 		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 4U << 20);
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *one;
-	json_array_foreach(json_object_get(answer, "deliveries"), i, one) for (size_t k = 0; k < ARRAY_LEN(fields); k++)
-		table_add(&table, fields_text(one, fields[k]));
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	if (*fields_text(answer, "cursor"))
+	if (*fields_text(shown, "cursor"))
 		fprintf(stderr, "  hint: these are the newest; --json and the HTTP API's cursor have the rest\n");
 	return true;
 }

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
@@ -23,8 +23,9 @@ static void workers_share(struct table *table, const json_t *used, const json_t 
 	table_add(table, text);
 }
 
-static void workers_row(struct table *table, const json_t *worker, int64_t now_ms)
+static void workers_row(struct table *table, const json_t *worker)
 {
+	int64_t now_ms = clock_wall_ms();
 	char text[64];
 	json_auto_t *capacity = fields_json(worker, "capacity");
 	json_auto_t *used = fields_json(worker, "used");
@@ -81,40 +82,28 @@ static bool workers_tell(struct cli *cli, const struct workers_options *o, const
 	return true;
 }
 
-static bool workers_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+static bool workers_list(struct cli *cli, const char *queue, struct error *err)
 {
-	if (words->count)
-		return workers_tell(cli, options, words, err);
 	static const char *const titles[] = { "WORKER", "STATE", "CPUS",    "GPUS", "MEMORY",
 					      "RUNS",   "SEEN",  "VERSION", "HOST", "WHY" };
-	const struct workers_options *o = options;
 	CLEANUP(buf) struct buf path;
-	CLEANUP(buf) struct buf text;
+	CLEANUP(buf) struct buf empty;
 	buf_init(&path, 4096);
-	buf_init(&text, 4U << 20);
+	buf_init(&empty, 4096);
 	buf_str(&path, "/api/v1/workers");
-	client_query(&path, "queue", o->queue);
-	json_auto_t *answer = NULL;
-	if (!client_get(cli, buf_text(&path), &answer, err))
-		return false;
-	if (cli->common.json) {
-		cli_print_json(answer);
-		return true;
-	}
-	const json_t *workers = json_object_get(answer, "workers");
-	if (!json_array_size(workers)) {
-		fprintf(stderr, "no worker has come yet%s%s\n  hint: stoker-worker --redis-url URL starts one\n",
-			o->queue ? " to queue " : "", o->queue ? o->queue : "");
-		return true;
-	}
-	CLEANUP(table) struct table table;
-	table_init(&table, titles, ARRAY_LEN(titles));
-	size_t i;
-	json_t *worker;
-	json_array_foreach(workers, i, worker) workers_row(&table, worker, clock_wall_ms());
-	table_print(&table, cli->color, &text);
-	cli_print(&text);
-	return true;
+	client_query(&path, "queue", queue);
+	buf_printf(&empty, "no worker has come yet%s%s\n  hint: stoker-worker --redis-url URL starts one\n",
+		   queue ? " to queue " : "", queue ? queue : "");
+	const struct listing listing = {
+		buf_text(&path), "workers", titles, ARRAY_LEN(titles), workers_row, buf_text(&empty),
+	};
+	return listing_print(cli, &listing, NULL, err);
+}
+
+static bool workers_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
+{
+	const struct workers_options *o = options;
+	return words->count ? workers_tell(cli, o, words, err) : workers_list(cli, o->queue, err);
 }
 
 static const struct arg_row workers_rows[] = {

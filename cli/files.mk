@@ -32,6 +32,7 @@ cli_SOURCES := \
 	cli/follow.c \
 	cli/interrupt.c \
 	cli/job.c \
+	cli/listing.c \
 	cli/log_print.c \
 	cli/programs.c \
 	cli/progress.c \

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/text.h"
+#include "lib/clock.h"
 #include "lib/config.h"
 #include "lib/fields.h"
 
@@ -53,8 +54,9 @@ static void schedule_due(int64_t due_ms, int64_t now_ms, char *into, size_t size
 	str_format(into, size, due_ms > now_ms ? "in %s (%s)" : "%s ago (%s)", age, clock);
 }
 
-void schedule_row(struct table *table, const json_t *schedule, int64_t now_ms)
+void schedule_row(struct table *table, const json_t *schedule)
 {
+	int64_t now_ms = clock_wall_ms();
 	CLEANUP(buf) struct buf text;
 	enum paint paint;
 	char time[80] = "";

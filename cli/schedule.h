@@ -19,7 +19,7 @@ char *schedule_path(const char *name, const char *tail, const char *queue);
 void schedule_when(const json_t *schedule, struct buf *into);
 /* A row of `stoker schedules`, whose titles are these. */
 extern const char *const schedule_titles[8];
-void schedule_row(struct table *table, const json_t *schedule, int64_t now_ms);
+void schedule_row(struct table *table, const json_t *schedule);
 /* One of them in sentences: the answer of GET /schedules/{name}. */
 void schedule_explain(const json_t *show, struct buf *into);
 /* A due time a line, as a clock of its zone shows it. */

@@ -40,6 +40,13 @@ void table_add(struct table *table, const char *text)
 	table_paint(table, text, PAINT_NONE);
 }
 
+void table_add_int(struct table *table, int64_t number)
+{
+	char text[24];
+	str_format(text, sizeof text, "%lld", (long long)number);
+	table_add(table, text);
+}
+
 void table_paint(struct table *table, const char *text, enum paint paint)
 {
 	bool last = table->count % table->columns == table->columns - 1;

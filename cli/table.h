@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "lib/buf.h"
 
 enum paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YELLOW, PAINT_CYAN, PAINTS };
@@ -28,6 +29,7 @@ void table_init(struct table *table, const char *const *titles, size_t columns);
 void table_done(struct table *table);
 /* The next cell, row by row; NULL counts as empty. */
 void table_add(struct table *table, const char *text);
+void table_add_int(struct table *table, int64_t number);
 void table_paint(struct table *table, const char *text, enum paint paint);
 void table_print(const struct table *table, bool color, struct buf *into);
 
