@@ -5,14 +5,17 @@
 local EVENTS_KEPT = 10000
 local HISTORY_KEPT = 200
 
--- One JSON object of texts in the order given.
+-- One JSON object of texts in the order given. A text may be long (a log's), and every Lua string that it becomes a
+-- part of costs a pass over it: they are put together once.
 local function json_of_pairs(list)
     local parts, last = {}, 0
     for i = 1, #list, 2 do
-        last = last + 1
-        parts[last] = '"' .. list[i] .. '":' .. cjson.encode(list[i + 1])
+        parts[last + 1], parts[last + 2], parts[last + 3] = last == 0 and '{"' or ',"', list[i], '":'
+        parts[last + 4] = cjson.encode(list[i + 1])
+        last = last + 4
     end
-    return '{' .. table.concat(parts, ',') .. '}'
+    parts[last + 1] = last == 0 and '{}' or '}'
+    return table.concat(parts)
 end
 
 -- The pairs whose value is not nil, as texts, behind those of the list.
@@ -35,7 +38,7 @@ local function stream_add(q, name, id, kept, list)
     else
         call('XADD', key, id, unpack(list))
     end
-    call('PUBLISH', key, '{"id":"' .. id .. '",' .. json_of_pairs(list):sub(2))
+    call('PUBLISH', key, json_of_pairs({'id', id, unpack(list)}))
 end
 
 local function event_of_queue(q, name, ...)

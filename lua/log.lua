@@ -6,7 +6,11 @@ do
     local STREAMS = {stdout = true, stderr = true, stoker = true, gap = true}
 
     local function count_lines(text)
-        return select(2, text:gsub('\n', '')) + 1
+        local lines, at = 1, text:find('\n', 1, true)
+        while at do
+            lines, at = lines + 1, text:find('\n', at + 1, true)
+        end
+        return lines
     end
 
     local function want_entries(args)
@@ -57,7 +61,9 @@ do
     local function trim(key, bytes)
         local entries = call('XLEN', key)
         while bytes > TEXT_KEPT or entries > ENTRIES_KEPT do
-            local oldest = call('XRANGE', key, '-', '+', 'COUNT', 64)
+            -- What must go if all were of one size: each that is read is copied here with its text.
+            local surplus = math.max(entries - ENTRIES_KEPT, math.ceil((bytes - TEXT_KEPT) / bytes * entries), 1)
+            local oldest = call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, 64))
             local ids = {}
             for _, entry in ipairs(oldest) do
                 if bytes <= TEXT_KEPT and entries <= ENTRIES_KEPT then
