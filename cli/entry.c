@@ -58,6 +58,7 @@ static const struct event_row event_rows[] = {
 	{ "job.lost", "lost", "", false, false },
 	{ "job.preempted", "preempted", "", false, false },
 	{ "job.adopted", "adopted", "", false, false },
+	{ "job.unmet", "held", "", false, false },
 	{ "job.cancel_asked", "asked to stop", "", false, false },
 	{ "job.held", "held", "", false, false },
 	{ "job.released", "released", "", false, false },

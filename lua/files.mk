@@ -10,6 +10,7 @@ lua_SOURCES := \
 	lua/spec.lua \
 	lua/move.lua \
 	lua/limit.lua \
+	lua/depend.lua \
 	lua/checkpoints.lua \
 	lua/recovery.lua \
 	lua/share.lua \
@@ -19,6 +20,8 @@ lua_SOURCES := \
 	lua/held.lua \
 	lua/submit.lua \
 	lua/members.lua \
+	lua/graph.lua \
+	lua/stage.lua \
 	lua/worker.lua \
 	lua/claim.lua \
 	lua/renew.lua \
@@ -37,6 +40,7 @@ lua_SOURCES := \
 	lua/each.lua \
 	lua/schedule.lua \
 	lua/fire.lua \
+	lua/post.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \

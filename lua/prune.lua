@@ -29,11 +29,15 @@ do
 
     local function drop_jobs(q, limit)
         local kept, dropped = count_final(q), {}
+        if call('ZCARD', key_of(q, 'releases')) > 0 then
+            return 0, kept -- their children are told first
+        end
         while kept > q.meta.max_finished and #dropped < limit do
             local state, n = oldest(q)
             call('ZREM', final_key(q, state), n)
             call('UNLINK', key_of(q, 'job:' .. n), key_of(q, 'spec:' .. n), key_of(q, 'log:' .. n),
-                 key_of(q, 'metrics:' .. n), key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n))
+                 key_of(q, 'metrics:' .. n), key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n),
+                 key_of(q, 'parents:' .. n), key_of(q, 'children:' .. n))
             kept = kept - 1
             append(dropped, job_id(q, n))
         end

@@ -1,12 +1,15 @@
 -- stoker_remove <n> [actor]: a job that has ended goes from Redis, with its spec, log, metrics, history and the records
 -- of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
 do
-    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
+    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'parents:', 'children:'}
 
     local function check(q, j)
         if not job_is_final(j) then
             fail('CONFLICT', 'job %s is %s: only a job that has ended can be removed | stoker cancel %s',
                  job_id(q, j.n), j.f.state, job_id(q, j.n))
+        end
+        if redis.pcall('ZCARD', key_of(q, 'children:' .. j.n)) ~= 0 then
+            fail('CONFLICT', 'job %s: those that wait for it are being told of its end | try again', job_id(q, j.n))
         end
         return j
     end

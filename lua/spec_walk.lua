@@ -184,6 +184,25 @@ do
             return spec_is_fine_map(row, value) and value or nil
         end
     end
+    -- Jobs, or jobs and the condition of each.
+    local function spec_is_fine_after(row, value)
+        if type(value) ~= 'table' or value[1] ~= nil then
+            return spec_is_fine_list(row, value)
+        end
+        local count = 0
+        for name, condition in pairs(value) do
+            count = count + 1
+            if count > row.max or not spec_is_text(row.text, name) or not row.choices[condition] then
+                return false
+            end
+        end
+        return true
+    end
+    function spec_decoders.after(row)
+        return function(value)
+            return spec_is_fine_after(row, value) and value or nil
+        end
+    end
     function spec_decoders.bool()
         return function(value)
             if type(value) == 'boolean' then
@@ -238,6 +257,23 @@ do
         spec_fail(row.path .. '.' .. bad, row.text.expected, value[bad])
     end
 
+    local function spec_fail_after(row, value)
+        local count = 0
+        for _ in pairs(value) do
+            count = count + 1
+        end
+        if count > row.max then
+            spec_fail(row.path, row.expected, value)
+        end
+        local bad = spec_first_bad(value, function(name, condition)
+            return not spec_is_text(row.text, name) or not row.choices[condition]
+        end)
+        if not spec_is_text(row.text, bad) then
+            spec_fail(row.path, row.text.expected, bad)
+        end
+        spec_fail(row.path .. '.' .. bad, row.expected_choice, value[bad])
+    end
+
     -- Fails, or answers the value in its decoded form.
     local function spec_check_row(row, value)
         local decoded = row.decode(value)
@@ -245,7 +281,9 @@ do
             return decoded
         elseif row.type == 'map' then
             spec_fail_map(row, value)
-        elseif row.type == 'list' or (row.type == 'command' and type(value) ~= 'string') then
+        elseif row.type == 'after' and type(value) == 'table' and value[1] == nil then
+            spec_fail_after(row, value)
+        elseif row.type == 'list' or row.type == 'after' or (row.type == 'command' and type(value) ~= 'string') then
             spec_fail_list(row, value)
         end
         spec_fail(row.path, row.expected, value)
@@ -407,7 +445,7 @@ do
                     return nil
                 end
                 values[row.path] = decoded
-                if row.type == 'map' then
+                if row.type == 'map' or (row.type == 'after' and value[1] == nil) then
                     for _ in pairs(value) do
                         names = names + 1
                     end

@@ -1,9 +1,11 @@
 queue_SOURCES = \
 	$(queue_TABLES) \
 	queue/functions.c \
+	queue/graph.c \
 	queue/jobs.c \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
+	queue/jobs_graph.c \
 	queue/jobs_runner.c \
 	queue/jobs_schedules.c \
 	queue/jobs_server.c \

@@ -75,6 +75,11 @@ static void spec_markdown_row(const struct spec_row *row)
 		fputs("; texts: ", stdout);
 		spec_markdown_cell(row->text->expected);
 	}
+	if (row->type == SPEC_AFTER) {
+		fputs("; jobs: ", stdout);
+		spec_markdown_cell(row->text->expected);
+		fputs("; conditions: succeeded, finished or failed", stdout);
+	}
 	printf(" | %s%s%s | ", row->standard ? "`" : "", row->standard ? row->standard : "", row->standard ? "`" : "");
 	spec_markdown_cell(row->help);
 	fputs(".", stdout);

@@ -49,6 +49,10 @@ static const struct spec_grammar spec_cron = { "[A-Za-z0-9@*,/ -]+", 1, 256,
 static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64,
 					       .expected = "a time zone like Europe/Berlin" };
 
+static const struct spec_grammar spec_job = {
+	"[^%c]*", 1, 80, .expected = "the name of a job of the same submit, or a job id, of 1 to 80 bytes"
+};
+
 /* ---- the keys ---- */
 
 #define WHEN_COMMAND                                                                                                   \
@@ -87,6 +91,13 @@ static const struct spec_row spec_top[] = {
 	  .help = "a runner that is not heard of for so long has lost its job" },
 	{ "on_partition", SPEC_CHOICE, FIELD(on_partition), "continue", .choices = "continue|stop",
 	  .help = "without a connection to Redis: go on training, or stop before the lease ends" },
+	{ "after", SPEC_AFTER, FIELD(after), .max = 100, .choices = "succeeded|finished|failed", .text = &spec_job,
+	  .help = "jobs that must have ended before: names of jobs of the same submit, or ids. In a list each must "
+		  "have "
+		  "succeeded; an object gives a condition for each: `after: {prepare: succeeded, gpu-3: finished}`" },
+	{ "on_unmet", SPEC_CHOICE, FIELD(on_unmet), "cancel", .choices = "cancel|hold",
+	  .help = "when one of them has ended otherwise: it is cancelled, or waits for somebody to retry or cancel "
+		  "it" },
 };
 
 static const struct spec_row spec_resources[] = {
@@ -286,6 +297,12 @@ void spec_show_known(const struct spec_section *section, struct buf *out)
 			buf_printf(out, ", %s", spec_sections[i].name);
 }
 
+void spec_show_choices(const char *choices, struct buf *out)
+{
+	for (const char *c = choices; *c; c++)
+		buf_printf(out, *c == '|' ? " or " : "%c", *c);
+}
+
 static void spec_show_duration(const struct spec_row *row, struct buf *out)
 {
 	char min[CONFIG_VALUE_MAX], max[CONFIG_VALUE_MAX];
@@ -311,8 +328,7 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		buf_str(out, "true or false");
 		break;
 	case SPEC_CHOICE:
-		for (const char *c = row->choices; *c; c++)
-			buf_printf(out, *c == '|' ? " or " : "%c", *c);
+		spec_show_choices(row->choices, out);
 		break;
 	case SPEC_DURATION:
 		spec_show_duration(row, out);
@@ -330,6 +346,9 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		break;
 	case SPEC_COMMAND:
 		buf_printf(out, "a text, or a list of %.0f to %.0f texts", row->min, row->max);
+		break;
+	case SPEC_AFTER:
+		buf_printf(out, "a list of at most %.0f jobs, or an object of them and conditions", row->max);
 		break;
 	case SPEC_EVERY:
 		buf_str(out, "\"N steps\" or ");

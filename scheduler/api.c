@@ -51,6 +51,7 @@ void api_forget(struct api_call *call)
 	json_decref(call->body);
 	json_decref(call->show);
 	free(call->spec);
+	graph_done(&call->graph);
 	free(call);
 }
 

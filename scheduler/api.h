@@ -9,6 +9,7 @@
 #define STOKER_SCHEDULER_API_H
 
 #include <jansson.h>
+#include "queue/graph.h"
 #include "scheduler/scheduler.h"
 
 extern const struct http_route api_routes[];
@@ -33,6 +34,7 @@ struct api_call {
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
+	struct graph graph; /* what is submitted, when it is one; count 0: it is a spec */
 };
 
 /* NULL: the request was refused (Redis is away) and answered. */
@@ -71,6 +73,9 @@ bool api_makes_queue(struct api_call *call, const struct error *err, void (*send
 
 /* Sets the queue, if that is a name for one; NULL and "": all of them. */
 bool api_queue(struct api_call *call, const char *queue, struct error *err);
+
+/* Sends call->graph, then answers (api_graph.c). */
+void api_submit_graph(struct api_call *call);
 
 bool api_flag(const struct http_request *request, const char *name);
 

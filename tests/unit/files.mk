@@ -24,6 +24,7 @@ unit_TESTS := \
 	test_feed \
 	test_formats \
 	test_functions \
+	test_graph \
 	test_http_guard \
 	test_http_response \
 	test_metric_lines \
