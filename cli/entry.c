@@ -74,6 +74,7 @@ static const struct event_row event_rows[] = {
 	{ "recovery.completed", "recovered", "", false, false },
 	{ "recovery.failed", "recovery failed", "", false, false },
 	{ "recovery.exhausted", "recovery given up", "", false, false },
+	{ "batch.done", "batch done", "", false, false },
 	{ "queue.created", "queue created", "", false, false },
 	{ "queue.paused", "queue paused", "", false, false },
 	{ "queue.draining", "queue draining", "", false, false },
@@ -149,6 +150,7 @@ void entry_event(const json_t *event, struct buf *into)
 		event_part(event, "checkpoint", " ", into);
 	if (!row.is_cold)
 		event_part(event, "step", " at step ", into);
+	event_part(event, "batch", " ", into);
 	event_part(event, "count", ", ", into);
 	event_part(event, "worker", " on ", into);
 	buf_str(into, row.after);

@@ -2,6 +2,7 @@ cli_SOURCES := \
 	cli/args.c \
 	cli/cli.c \
 	cli/client.c \
+	cli/cmd_batches.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
 	cli/cmd_config.c \

@@ -3,66 +3,69 @@
 
 local CLASSES_MAX = 256
 
-local MIB = 1048576
+local class_of
+do
+    local MIB = 1048576
 
--- Rounded up to four steps a doubling (16, 20, 24, 28, 32 … MiB): classes stay few, at most a quarter is wasted.
-local function class_round_mib(bytes)
-    local mib = math.ceil(bytes / MIB)
-    local step = 1
-    while step * 8 <= mib do
-        step = step * 2
-    end
-    return math.ceil(mib / step) * step
-end
-
-local function class_labels_json(labels)
-    local names, parts = {}, {}
-    for name in pairs(labels) do
-        names[#names + 1] = name
-    end
-    table.sort(names, bytes_less)
-    for i, name in ipairs(names) do
-        parts[i] = cjson.encode(name) .. ':' .. cjson.encode(labels[name])
-    end
-    return '{' .. table.concat(parts, ',') .. '}'
-end
-
--- The name of the class of these needs, and its requirement as JSON. Most jobs ask for the same few things: what was
--- worked out for needs without labels is kept, as long as that is little.
-local class_known, class_known_count = {}, 0
-local function class_work_out(cpus, gpus, memory_bytes, labels)
-    local name = 'cpu' .. integer_text(cpus)
-    if gpus > 0 then
-        name = name .. '-gpu' .. integer_text(gpus)
-    end
-    local mib = class_round_mib(memory_bytes)
-    if mib > 0 then
-        name = name .. '-mem' .. integer_text(mib) .. 'm'
-    end
-    local labels_json = class_labels_json(labels)
-    if labels_json ~= '{}' then
-        name = name .. '-l' .. redis.sha1hex(labels_json):sub(1, 8)
-    end
-    return name, ('{"cpus":%.0f,"gpus":%.0f,"memory":%.0f,"labels":%s}'):format(cpus, gpus, mib * MIB, labels_json)
-end
-
-local function class_of(cpus, gpus, memory_bytes, labels)
-    if labels and next(labels) then
-        return class_work_out(cpus, gpus, memory_bytes, labels)
-    end
-    local by_gpus = class_known[cpus]
-    local known = by_gpus and by_gpus[gpus] and by_gpus[gpus][memory_bytes]
-    if not known then
-        if class_known_count == 1000 then
-            class_known, class_known_count = {}, 0
+    -- Rounded up to four steps a doubling (16, 20, 24, 28, 32 … MiB): classes stay few, at most a quarter is wasted.
+    local function class_round_mib(bytes)
+        local mib = math.ceil(bytes / MIB)
+        local step = 1
+        while step * 8 <= mib do
+            step = step * 2
         end
-        known = {class_work_out(cpus, gpus, memory_bytes, {})}
-        class_known[cpus] = class_known[cpus] or {}
-        class_known[cpus][gpus] = class_known[cpus][gpus] or {}
-        class_known[cpus][gpus][memory_bytes] = known
-        class_known_count = class_known_count + 1
+        return math.ceil(mib / step) * step
     end
-    return known[1], known[2]
+
+    local function class_labels_json(labels)
+        local names, parts = {}, {}
+        for name in pairs(labels) do
+            names[#names + 1] = name
+        end
+        table.sort(names, bytes_less)
+        for i, name in ipairs(names) do
+            parts[i] = cjson.encode(name) .. ':' .. cjson.encode(labels[name])
+        end
+        return '{' .. table.concat(parts, ',') .. '}'
+    end
+
+    -- The name of the class of these needs, and its requirement as JSON. Most jobs ask for the same few things: what
+    -- was worked out for needs without labels is kept, as long as that is little.
+    local class_known, class_known_count = {}, 0
+    local function class_work_out(cpus, gpus, memory_bytes, labels)
+        local name = 'cpu' .. integer_text(cpus)
+        if gpus > 0 then
+            name = name .. '-gpu' .. integer_text(gpus)
+        end
+        local mib = class_round_mib(memory_bytes)
+        if mib > 0 then
+            name = name .. '-mem' .. integer_text(mib) .. 'm'
+        end
+        local labels_json = class_labels_json(labels)
+        if labels_json ~= '{}' then
+            name = name .. '-l' .. redis.sha1hex(labels_json):sub(1, 8)
+        end
+        return name, ('{"cpus":%.0f,"gpus":%.0f,"memory":%.0f,"labels":%s}'):format(cpus, gpus, mib * MIB, labels_json)
+    end
+
+    function class_of(cpus, gpus, memory_bytes, labels)
+        if labels and next(labels) then
+            return class_work_out(cpus, gpus, memory_bytes, labels)
+        end
+        local by_gpus = class_known[cpus]
+        local known = by_gpus and by_gpus[gpus] and by_gpus[gpus][memory_bytes]
+        if not known then
+            if class_known_count == 1000 then
+                class_known, class_known_count = {}, 0
+            end
+            known = {class_work_out(cpus, gpus, memory_bytes, {})}
+            class_known[cpus] = class_known[cpus] or {}
+            class_known[cpus][gpus] = class_known[cpus][gpus] or {}
+            class_known[cpus][gpus][memory_bytes] = known
+            class_known_count = class_known_count + 1
+        end
+        return known[1], known[2]
+    end
 end
 
 -- The requirement of a class as a table; nil if it is not known.

@@ -45,6 +45,10 @@ function depend.expect_types(q, j)
     if not j.f.links then
         return
     end
+    if j.f.batch then
+        expect_type(q, 'hash', 'batch:' .. j.f.batch)
+        expect_type(q, 'zset', 'fires')
+    end
     expect_type(q, 'zset', 'releases')
     expect_type(q, 'zset', 'children:' .. j.n)
     expect_type(q, 'hash', 'parents:' .. j.n)

@@ -20,6 +20,8 @@ lua_SOURCES := \
 	lua/held.lua \
 	lua/submit.lua \
 	lua/members.lua \
+	lua/batch_parts.lua \
+	lua/batch.lua \
 	lua/graph.lua \
 	lua/stage.lua \
 	lua/worker.lua \
@@ -46,6 +48,7 @@ lua_SOURCES := \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
+	lua/batches.lua \
 	lua/stats.lua \
 	lua/limits.lua \
 	lua/schedules.lua

@@ -1,42 +1,8 @@
--- stoker_graph <{"jobs": [spec, …]}> [key] [actor]: jobs that name each other in `after`, all of them or none.
+-- stoker_graph <{"jobs": [spec, …], "batch": id, "then": spec}> [key] [actor]: jobs that name each other in `after`,
+-- all of them or none. They are one batch.
 -- queue/graph.c says the same sentences.
 do
-    -- The items of the list "jobs" as they were written: what is kept of a spec is its own text. The JSON is valid.
-    local function graph_texts(text)
-        local texts, depth, from, at, is_found = {}, 0, nil, 1, false
-        while true do
-            local place = text:find('["%[%]{},]', at)
-            if not place then
-                return texts, is_found
-            end
-            local c = text:sub(place, place)
-            at = place + 1
-            if c == '"' then
-                local closing = place
-                repeat
-                    closing = text:find('["\\]', closing + 1)
-                    local is_escape = text:sub(closing, closing) == '\\'
-                    closing = is_escape and closing + 1 or closing
-                until not is_escape
-                at = closing + 1
-                if depth == 1 and text:sub(place, closing) == '"jobs"' and text:find('^%s*:%s*%[', at) then
-                    local list = text:find('[', at, true)
-                    texts, is_found, from, depth, at = {}, true, list + 1, 2, list + 1
-                end
-            elseif c == '[' or c == '{' then
-                depth = depth + 1
-            elseif c ~= ',' then
-                depth = depth - 1
-            end
-            if from and ((c == ',' and depth == 2) or (c == ']' and depth == 1)) then
-                local item = text:sub(from, place - 1)
-                if item:find('%S') then
-                    texts[#texts + 1] = item
-                end
-                from = c == ',' and place + 1 or nil
-            end
-        end
-    end
+    local GRAPH_KEYS = {jobs = true, batch = true, ['then'] = true}
 
     -- Runs a check of one job: what is wrong is said with its place.
     local function graph_at(i, check, ...)
@@ -117,22 +83,36 @@ do
 
     local function graph_read(q, text)
         local tree = want_object(text, 'graph', MAX_JOBS_A_CALL * spec_table.max_bytes)
+        local members, is_double = batching.members(text)
         for name in pairs(tree) do
-            if name ~= 'jobs' then
-                fail('INVALID', '%s: unknown key; known here: jobs', quoted(name))
+            if not GRAPH_KEYS[name] then
+                fail('INVALID', '%s: unknown key; known here: jobs, batch, then', quoted(name))
             end
         end
-        local texts, is_found = graph_texts(text)
-        if not is_found or #texts < 1 or #texts > MAX_JOBS_A_CALL then
+        if is_double then
+            fail('INVALID', 'graph: a name stands twice')
+        elseif tree.batch ~= nil then
+            batching.want(tree.batch)
+        end
+        local following = members['then']
+        if following and not following:find('^{') then
+            fail('INVALID', 'then: expected a spec, got %s', quoted(following))
+        end
+        following = batching.want_then(q, following)
+        local texts = (members.jobs or ''):find('^%[') and batching.items(members.jobs) or {}
+        if #texts < 1 or #texts > MAX_JOBS_A_CALL then
             fail('INVALID', 'jobs: expected a list of 1 to %d specs%s', MAX_JOBS_A_CALL,
                  #texts > MAX_JOBS_A_CALL and ' | larger graphs are staged: stoker_stage' or '')
         end
         local jobs = {}
         for i = 1, #texts do
-            jobs[i] = {at = i, text = texts[i]:match('^%s*(.-)%s*$')}
+            jobs[i] = {at = i, text = texts[i]}
             jobs[i].values = graph_at(i, submitting.read, q, jobs[i].text)
+            if jobs[i].values.batch then
+                fail('INVALID', 'jobs[%d]: batch: a graph is one batch: name it beside jobs', i - 1)
+            end
         end
-        return jobs
+        return jobs, tree.batch, following
     end
 
     -- Everything that may be wrong with the graph; what it counts is counted.
@@ -180,12 +160,17 @@ do
                 return graph_ids(q, first, count or 1)
             end
         end
-        local checked = graph_check(q, graph_read(q, text))
+        local jobs, batch, following = graph_read(q, text)
+        local checked = graph_check(q, jobs)
         local first = q.meta.next + 1
+        batch = batch or batching.of_graph(first)
+        batching.expect_types(q, batch)
         submit_reserve(q, #checked)
         for i = 1, #checked do
+            checked[i].batch = batch
             submitting.make(q, checked[i], actor)
         end
+        batching.set(q, batch, batching.size_with(q, batch, #checked), following)
         for i = 1, #checked do
             if checked[i].ended then
                 depend.tell_ended(q, checked[i].n, checked[i].ended)

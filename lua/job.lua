@@ -1,7 +1,7 @@
 -- The record of a job, `job:<n>`: read once, changed in memory, written back with one HSET and one HDEL.
 
 local function job_of_fields(n, fields)
-    return {n = n, f = fields, set = {}, gone = {}}
+    return {n = n, f = fields, set = {}, gone = {}, was = fields.state}
 end
 
 local function job_set(j, field, value)
@@ -48,6 +48,11 @@ local function job_save(q, j)
     call_with('HSET', key, set)
     call_with('HDEL', key, gone)
     j.set, j.gone = {}, {}
+    if j.f.batch and j.was ~= j.f.state then
+        batching.count(q, j.f.batch, j.was, -1)
+        batching.count(q, j.f.batch, j.f.state, 1)
+        j.was = j.f.state
+    end
 end
 
 local function want_job_number(text)

@@ -46,7 +46,8 @@ do
         return state or 'gone'
     end
 
-    -- stoker_tell <n> <parent> <state>: a parent in another queue has ended, or is not there. Answers the child's state.
+    -- stoker_tell <n> <parent> <state>: a parent in another queue has ended, or is not there. Answers the child's
+    -- state.
     local function tell(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)

@@ -17,6 +17,7 @@ do
         end
         expect_type(q, 'zset', 'releases')
         expect_type(q, 'zset', 'outbox')
+        expect_type(q, 'zset', 'fires')
         local moved = 0
         for _, j in ipairs(due) do
             if j.f.state == 'waiting' and (j.f.reason == 'held' or j.f.needs or j.f.unmet) then
@@ -31,6 +32,7 @@ do
             end
         end
         local told, has_more = depend.drain(q, limit)
+        told = told + batching.fire(q)
         queue_flush(q)
         if has_more then
             return {moved + told, 0, post_take(q)}

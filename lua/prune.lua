@@ -34,10 +34,14 @@ do
         end
         while kept > q.meta.max_finished and #dropped < limit do
             local state, n = oldest(q)
+            local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. n), 'batch')
             call('ZREM', final_key(q, state), n)
             call('UNLINK', key_of(q, 'job:' .. n), key_of(q, 'spec:' .. n), key_of(q, 'log:' .. n),
                  key_of(q, 'metrics:' .. n), key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n),
                  key_of(q, 'parents:' .. n), key_of(q, 'children:' .. n))
+            if type(in_batch) == 'string' then
+                batching.drop_job(q, in_batch, n)
+            end
             kept = kept - 1
             append(dropped, job_id(q, n))
         end
@@ -107,10 +111,12 @@ do
         expect_type(q, 'zset', 'workers')
         expect_type(q, 'hash', 'classes')
         expect_type(q, 'zset', 'lanes')
+        expect_type(q, 'zset', 'batches')
         count_final(q) -- reads, and so checks, every index before the first write
         local dropped, kept = drop_jobs(q, limit)
         drop_workers(q)
         drop_classes(q)
+        batching.drop_empty(q)
         event_flush(q)
         return {dropped, kept}
     end

@@ -21,6 +21,9 @@ do
         end
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
         call('ZREM', final_key(q, j.f.state), j.n)
+        if j.f.batch then
+            batching.drop_job(q, j.f.batch, j.n)
+        end
         call('UNLINK', unpack(keys))
         return 'removed'
     end

@@ -26,6 +26,9 @@ do
             fail('CONFLICT', 'unique.key: the retry of another job of this call has the key %s',
                  quoted(new.values['unique.key']))
         end
+        if old.f.batch then
+            batching.expect_types(q, old.f.batch)
+        end
         new.waits = depend.is_open(wanted)
         return {j = old, text = text, policy = spec_policy(q, old.n), new = new, wanted = wanted}
     end
@@ -38,6 +41,9 @@ do
             local values = checked.new.values
             depend.attach(q, j, checked.wanted, {on_unmet = values.on_unmet, delay = 0,
                                                  ['rate.key'] = values['rate.key']})
+        end
+        if old.f.batch then
+            batching.join(q, j.n, old.f.batch, j.f.state, actor)
         end
         job_set(j, 'retry_of', old.n)
         job_set(j, 'schedule', old.f.schedule)

@@ -98,6 +98,8 @@ do
                  '"schedule":{"name":"nightly","cron":"0 3 * * *"}')
         elseif values.after then
             fail('INVALID', 'after: not in a recurring job: its jobs wait for nobody')
+        elseif values.batch then
+            fail('INVALID', 'batch: not in a recurring job')
         elseif values.queue and values.queue ~= q.name then
             fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
         end

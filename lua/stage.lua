@@ -1,6 +1,6 @@
 -- Graphs that are too large for one call. stoker_stage <stage> <count> <at> <spec>… puts up to a hundred jobs in place,
--- parents before their children, without a state, so that nobody sees them; stoker_commit <stage> [key] [actor] makes all
--- of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by itself.
+-- parents before their children, without a state, so that nobody sees them; stoker_commit <stage> [key] [actor] [batch]
+-- [then] makes all of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by itself.
 --
 -- `stage:<id>`: first (number), count, have (how many are staged), kinds (a letter each: r has no parents, c has some),
 -- name:<name> → number, delay:<n>, abroad:<n> → parents that are no jobs of the stage, done (its commit was answered).
@@ -40,10 +40,13 @@ do
         if values.name then
             of_name[values.name] = n
         end
-        for _, key_path in ipairs({'unique.key', 'rate.key'}) do
+        for _, key_path in ipairs({'unique.key', 'rate.key', 'hold'}) do
             if values[key_path] then -- it counts from the submit on, and there is none before the commit
                 fail('INVALID', '%s: not in a graph of more than %d jobs', key_path, MAX_JOBS_A_CALL)
             end
+        end
+        if values.batch then
+            fail('INVALID', 'batch: a graph is one batch: name it beside jobs')
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
@@ -106,12 +109,13 @@ do
             keys[i] = key_of(q, OWN_KEYS[i] .. job.n)
         end
         call('DEL', unpack(keys))
-        local record = {'uid', submitting.uid(q, tonumber(job.n)), 'class', job.class, 'priority', values.priority, 'attempt',
-                        '0', 'lease_ms', values.lease}
+        local record = {'uid', submitting.uid(q, tonumber(job.n)), 'class', job.class, 'priority', values.priority,
+                        'attempt', '0', 'lease_ms', values.lease}
         submitting.more(q, record, values, job.n)
         if job.parents[1] then
-            append(record, 'parents', #job.parents, 'needs', #job.parents, 'links', 'p')
+            append(record, 'parents', #job.parents, 'needs', #job.parents)
         end
+        append(record, 'links', job.parents[1] and 'pb' or 'b')
         if values.on_unmet == 'hold' then
             append(record, 'on_unmet', 'hold')
         end
@@ -141,8 +145,8 @@ do
         local at = want_integer(args[3], 'at', 0, count - 1)
         local given = #args - 3
         if given < 1 or given > MAX_JOBS_A_CALL or at + given > count then
-            fail('INVALID', 'expected 1 to %d specs, and at most %d in all, got %d from %d', MAX_JOBS_A_CALL, count, given,
-                 at)
+            fail('INVALID', 'expected 1 to %d specs, and at most %d in all, got %d from %d', MAX_JOBS_A_CALL, count,
+                 given, at)
         end
         expect_queue_types(q)
         local s = stage_open(q, id, count)
@@ -209,12 +213,12 @@ do
     end
 
     -- One job becomes visible. Without parents it is due now, or after its delay: promote queues it.
-    local function commit_one(q, n, is_root, delay, actor)
+    local function commit_one(q, n, is_root, delay, actor, batch)
         local key = key_of(q, 'job:' .. n)
         local due_ms = (is_root or delay) and integer_text(math.max(q.now + (delay or 0), is_root and
                                                                     limits.rate(q, {}) or 0))
         local record = {'state', STATE_MOVES['new submit-later'], 'reason', is_root and 'delay' or 'dependency',
-                        'submitted_ms', q.now_text}
+                        'submitted_ms', q.now_text, 'batch', batch}
         if due_ms then
             append(record, 'due_ms', due_ms)
         end
@@ -231,14 +235,18 @@ do
         return is_root and due_ms or '+inf'
     end
 
-    local function commit_all(q, s, delays, actor)
-        local chunk, said = {}, nil
+    local function commit_all(q, s, delays, actor, batch)
+        local chunk, members, said = {}, {}, nil
+        batching.make(q, batch, actor)
+        call('PERSIST', key_of(q, 'batch:' .. batch))
         for i = 1, s.count do
             local n = integer_text(s.first + i - 1)
-            append(chunk, commit_one(q, n, s.kinds:sub(i, i) == 'r', delays[n], actor), n)
+            append(chunk, commit_one(q, n, s.kinds:sub(i, i) == 'r', delays[n], actor, batch), n)
+            append(members, n, n)
             if #chunk >= 2 * STAGE_CHUNK or i == s.count then
                 call('ZADD', key_of(q, 'waiting'), unpack(chunk))
-                chunk = {}
+                call('ZADD', key_of(q, 'members:' .. batch), unpack(members))
+                chunk, members = {}, {}
             end
             if i % MAX_JOBS_A_CALL == 1 then
                 said = event_open(q, 'job.submitted', 'state', 'waiting', 'actor', actor)
@@ -246,6 +254,8 @@ do
             event_join(q, said, n, '0')
         end
         q.active = q.active + s.count
+        batching.count(q, batch, 'total', s.count)
+        batching.count(q, batch, 'waiting', s.count)
     end
 
     local function commit_ids(q, s)
@@ -261,8 +271,8 @@ do
         if s.have < s.count then
             fail('CONFLICT', 'stage %s has %d of its %d jobs', s.id, s.have, s.count)
         elseif q.meta.active + s.count > q.meta.max_jobs then
-            fail('FULL', 'queue %s has %d unfinished jobs, with %d more it would pass its bound (max_jobs) | wait, or ' ..
-                 'raise it: HSET %s max_jobs …', q.name, q.meta.active, s.count, q.meta_key)
+            fail('FULL', 'queue %s has %d unfinished jobs, with %d more it would pass its bound (max_jobs) | wait, ' ..
+                 'or raise it: HSET %s max_jobs …', q.name, q.meta.active, s.count, q.meta_key)
         end
         for i = 1, s.count do
             if call('EXISTS', key_of(q, 'job:' .. integer_text(s.first + i - 1))) == 0 then
@@ -272,9 +282,11 @@ do
     end
 
     local function commit(keys, args)
-        no_more_arguments(args, 3)
+        no_more_arguments(args, 5)
         local q = queue_open(keys)
         local id, key, actor = want_stage(args[1]), optional(args[2]), want_actor(args[3])
+        local batch = optional(args[4]) and batching.want(args[4])
+        local following = batching.want_then(q, args[5])
         local hash = key and redis.sha1hex(id)
         expect_queue_types(q)
         if key then
@@ -292,10 +304,13 @@ do
         end
         commit_check(q, s)
         limits.check_new(q, {})
+        batch = batch or batching.of_graph(s.first)
+        batching.expect_types(q, batch)
         local others, delays, told = commit_others(q, s), commit_delays(s), {}
         expect_type(q, 'zset', 'releases')
         expect_type(q, 'zset', 'jobs:cancelled')
-        commit_all(q, s, delays, actor)
+        commit_all(q, s, delays, actor, batch)
+        batching.set(q, batch, batching.size_with(q, batch, s.count), following)
         for _, one in ipairs(others) do
             if not one.parent.n then
                 call('ZADD', key_of(q, 'outbox'), q.now_text, 'ask ' .. one.parent.id .. ' ' .. one.n)
@@ -312,7 +327,8 @@ do
         call('HSET', s.key, 'first', integer_text(s.first), 'count', s.count, 'have', s.count, 'done', '1')
         call('PEXPIRE', s.key, q.meta.key_ttl_ms)
         if key then
-            call('SET', key_of(q, 'key:' .. key), ('%.0f %s %d'):format(s.first, hash, s.count), 'PX', q.meta.key_ttl_ms)
+            call('SET', key_of(q, 'key:' .. key), ('%.0f %s %d'):format(s.first, hash, s.count), 'PX',
+                 q.meta.key_ttl_ms)
         end
         queue_flush(q)
         return commit_ids(q, s)

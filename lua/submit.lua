@@ -170,6 +170,9 @@ do
                  '/api/v1/schedules or stoker submit takes it')
         end
         local wanted = submitting.wanted(q, values)
+        if values.batch then
+            batching.expect_types(q, values.batch)
+        end
         local checked = submit_check(q, values)
         checked.text, checked.key, checked.hash = spec_text, key, hash
         checked.wanted, checked.waits = wanted, wanted ~= nil
@@ -181,6 +184,9 @@ do
         local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
         if checked.wanted then
             checked.n, checked.ended = j.n, depend.attach(q, j, checked.wanted, values)
+        end
+        if checked.values.batch or checked.batch then
+            batching.join(q, j.n, checked.values.batch or checked.batch, j.f.state, actor)
         end
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)

@@ -14,6 +14,7 @@
 struct graph_node {
 	struct spec spec;
 	const char **after; /* names in it, sorted; those of spec */
+	size_t next;        /* of them that the walk has not looked at */
 	enum { GRAPH_NEW, GRAPH_ON_THE_WAY, GRAPH_FINE } mark;
 };
 
@@ -68,6 +69,10 @@ static bool graph_read_job(struct graph_walk *w, size_t i, const json_t *job)
 		return graph_fail_at(w, i, "");
 	}
 	spec_decode(job, &node->spec);
+	if (node->spec.batch) {
+		error_set(w->err, ERR_INPUT, NULL, "batch: a graph is one batch: name it beside jobs");
+		return graph_fail_at(w, i, "batch");
+	}
 	w->graph->specs[i] = buf_take(&text);
 	w->graph->names[i] = mem_strdup(node->spec.name);
 	if (!w->graph->queue)
@@ -153,40 +158,88 @@ static bool graph_fail_circle(struct graph_walk *w, size_t at)
 	return graph_fail(w, "jobs");
 }
 
-/* Parents first: what is done with all it waits for takes its place in the order. */
-static bool graph_visit(struct graph_walk *w, size_t i)
+/* The next parent of the last job on the way that stands in this graph; false: there is none. */
+static bool graph_next_parent(struct graph_walk *w, size_t *parent)
 {
-	struct graph_node *node = &w->nodes[i];
-	node->mark = GRAPH_ON_THE_WAY;
+	struct graph_node *node = &w->nodes[w->way[w->depth - 1]];
+	bool is_there = false;
+	while (!is_there && node->next < node->spec.after.count)
+		*parent = graph_index(w, node->after[node->next++], &is_there);
+	return is_there;
+}
+
+static void graph_enter(struct graph_walk *w, size_t i)
+{
+	w->nodes[i].mark = GRAPH_ON_THE_WAY;
 	w->way[w->depth++] = i;
-	for (size_t k = 0; k < node->spec.after.count; k++) {
-		bool is_there;
-		size_t parent = graph_index(w, node->after[k], &is_there);
-		if (!is_there || w->nodes[parent].mark == GRAPH_FINE)
-			continue;
-		if (w->nodes[parent].mark == GRAPH_ON_THE_WAY)
+}
+
+/* Parents first: what is done with all it waits for takes its place in the order. */
+static bool graph_visit(struct graph_walk *w, size_t first)
+{
+	graph_enter(w, first);
+	while (w->depth) {
+		size_t parent;
+		if (!graph_next_parent(w, &parent)) {
+			size_t i = w->way[--w->depth];
+			w->nodes[i].mark = GRAPH_FINE;
+			w->graph->order[w->placed++] = i;
+		} else if (w->nodes[parent].mark == GRAPH_ON_THE_WAY) {
 			return graph_fail_circle(w, parent);
-		if (!graph_visit(w, parent))
-			return false;
+		} else if (w->nodes[parent].mark == GRAPH_NEW) {
+			graph_enter(w, parent);
+		}
 	}
-	node->mark = GRAPH_FINE;
-	w->depth--;
-	w->graph->order[w->placed++] = i;
 	return true;
 }
 
 /* ---- the whole ---- */
+
+static bool graph_read_batch(const struct graph_walk *w, const json_t *batch)
+{
+	const struct spec_grammar *grammar = spec_row_at("batch", NULL)->text;
+	const char *text = json_string_value(batch);
+	if (!batch)
+		return true;
+	if (text && spec_grammar_takes(grammar, text, json_string_length(batch))) {
+		w->graph->batch = mem_strdup(text);
+		return true;
+	}
+	CLEANUP(free_p) char *shown = text ? mem_strdup(text) : json_dumps(batch, JSON_ENCODE_ANY | JSON_COMPACT);
+	error_set(w->err, ERR_INPUT, NULL, "batch: expected %s, got \"%.60s\"", grammar->expected, shown);
+	return graph_fail(w, "batch");
+}
+
+static bool graph_read_then(const struct graph_walk *w, const json_t *then)
+{
+	char path[SPEC_PATH_MAX] = "", place[SPEC_PATH_MAX + 8];
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, SPEC_MAX_BYTES);
+	if (!then)
+		return true;
+	if (!spec_check(then, path, w->err)) {
+		error_wrap(w->err, "then");
+		str_format(place, sizeof place, "then%s%s", *path ? "." : "", path);
+		return spec_place(w->text, w->len, w->origin, place, w->err);
+	}
+	json_canonical(then, &text);
+	w->graph->then_json = buf_take(&text);
+	return true;
+}
 
 static bool graph_check_form(const struct graph_walk *w, const json_t *root)
 {
 	const json_t *jobs = json_object_get(root, "jobs");
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)root, name, value) if (strcmp(name, "jobs") != 0)
+	json_object_foreach((json_t *)root, name, value) if (strcmp(name, "jobs") != 0 && strcmp(name, "batch") != 0 &&
+							     strcmp(name, "then") != 0)
 	{
-		error_set(w->err, ERR_INPUT, NULL, "\"%.60s\": unknown key; known here: jobs", name);
+		error_set(w->err, ERR_INPUT, NULL, "\"%.60s\": unknown key; known here: jobs, batch, then", name);
 		return graph_fail(w, name);
 	}
+	if (!graph_read_batch(w, json_object_get(root, "batch")) || !graph_read_then(w, json_object_get(root, "then")))
+		return false;
 	if (json_is_array(jobs) && json_array_size(jobs) > 0 && json_array_size(jobs) <= GRAPH_MAX_JOBS)
 		return true;
 	error_set(w->err, ERR_INPUT, NULL, "jobs: expected a list of 1 to %d specs", GRAPH_MAX_JOBS);
@@ -212,8 +265,10 @@ bool graph_read(const char *text, size_t len, const char *origin, struct graph *
 	struct graph_walk w = { text, len, origin, graph, .err = err ? err : &ignored };
 	*graph = (struct graph){ 0 };
 	json_auto_t *root = yaml_decode(text, len, origin, w.err);
-	if (!root || !graph_check_form(&w, root))
+	if (!root || !graph_check_form(&w, root)) {
+		graph_done(graph);
 		return false;
+	}
 	const json_t *jobs = json_object_get(root, "jobs");
 	size_t count = json_array_size(jobs);
 	graph->count = count;
@@ -246,6 +301,8 @@ void graph_done(struct graph *graph)
 	free(graph->names);
 	free(graph->order);
 	free(graph->queue);
+	free(graph->batch);
+	free(graph->then_json);
 	*graph = (struct graph){ 0 };
 }
 
@@ -266,6 +323,11 @@ char *graph_json(const struct graph *graph)
 		buf_str(&text, i ? "," : "");
 		buf_str(&text, graph->specs[i]);
 	}
-	buf_str(&text, "]}");
+	buf_str(&text, "]");
+	if (graph->batch)
+		buf_printf(&text, ",\"batch\":\"%s\"", graph->batch);
+	if (graph->then_json)
+		buf_printf(&text, ",\"then\":%s", graph->then_json);
+	buf_str(&text, "}");
 	return buf_take(&text);
 }

@@ -73,8 +73,24 @@ struct stage_page {
 	size_t count; /* at most GRAPH_A_CALL */
 };
 void jobs_stage(struct jobs *jobs, const char *queue, const struct stage_page *page, jobs_text_fn *fn, void *arg);
-void jobs_commit(struct jobs *jobs, const char *queue, const char *stage, const char *key, const char *actor,
-		 jobs_text_fn *fn, void *arg);
+struct stage_end {
+	const char *stage;
+	const char *key, *batch, *then_json; /* NULL or "": none */
+};
+void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *end, const char *actor, jobs_text_fn *fn,
+		 void *arg);
+/* Makes a batch or changes it: json is {"size","then"}. The answer is its id. */
+void jobs_batch(struct jobs *jobs, const char *queue, const char *batch, const char *json, const char *actor,
+		jobs_text_fn *fn, void *arg);
+void jobs_batches(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn, void *arg);
+struct members_page {
+	const char *batch;
+	const char *state;
+	int limit; /* at most 100 */
+	const char *cursor;
+	const char *metric; /* whose last value is given as "rank"; NULL: none */
+};
+void jobs_members(struct jobs *jobs, const char *queue, const struct members_page *page, jobs_text_fn *fn, void *arg);
 void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
 		 jobs_text_fn *fn, void *arg);
 void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,

@@ -60,12 +60,14 @@ void jobs_stage(struct jobs *jobs, const char *queue, const struct stage_page *p
 	jobs_send(call);
 }
 
-void jobs_commit(struct jobs *jobs, const char *queue, const char *stage, const char *key, const char *actor,
-		 jobs_text_fn *fn, void *arg)
+void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *end, const char *actor, jobs_text_fn *fn,
+		 void *arg)
 {
 	struct jobs_call *call = jobs_call_new(jobs, "stoker_commit", queue, jobs_decode_texts, (jobs_any_fn *)fn, arg);
-	jobs_arg(call, stage);
-	jobs_arg(call, key);
+	jobs_arg(call, end->stage);
+	jobs_arg(call, end->key);
 	jobs_arg(call, actor);
+	jobs_arg(call, end->batch);
+	jobs_arg(call, end->then_json);
 	jobs_send(call);
 }

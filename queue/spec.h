@@ -72,6 +72,7 @@ struct spec {
 	} unique;
 	struct spec_list tags;
 	char *experiment;
+	char *batch;
 	int64_t delay_ms;
 	bool hold;                /* until it is released */
 	int64_t timeout_ms;       /* of an attempt; 0: none */

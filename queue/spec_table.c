@@ -28,6 +28,8 @@ static const struct spec_grammar spec_label = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1,
 						.expected = "a label (letters, digits, . _ -, at most 63)" };
 static const struct spec_grammar spec_tag = { "[A-Za-z0-9][A-Za-z0-9._:/=-]*", 1, 64,
 					      .expected = "a tag (letters, digits, . _ : / = -, at most 64)" };
+static const struct spec_grammar spec_batch = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 64,
+						.expected = "a batch id (letters, digits, . _ -, at most 64)" };
 static const struct spec_grammar spec_metric = {
 	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
 	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
@@ -79,6 +81,8 @@ static const struct spec_row spec_top[] = {
 	  .help = "whose job it is: tenants of a queue share it by what they used of it lately" },
 	{ "tags", SPEC_LIST, FIELD(tags), .max = 32, .text = &spec_tag, .help = "words to find it by" },
 	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
+	{ "batch", SPEC_TEXT, FIELD(batch), .text = &spec_batch,
+	  .help = "the batch that it is counted with, made at first use" },
 	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,
 	  .help = "do not start before this has passed" },
 	{ "hold", SPEC_BOOL, FIELD(hold), "false", .help = "do not start before it is released (`stoker release`)" },

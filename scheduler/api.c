@@ -36,6 +36,8 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/schedules/{name}/resume", api_resume_schedule, "let it fire again", true },
 	{ "GET", API "/events", api_events, "events of a queue", true },
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
+	{ "GET", API "/batches", api_batches, "batches and how far they are", true },
+	{ "POST", API "/batches", api_create_batch, "make a batch before its jobs", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },

@@ -74,6 +74,12 @@ bool api_makes_queue(struct api_call *call, const struct error *err, void (*send
 /* Sets the queue, if that is a name for one; NULL and "": all of them. */
 bool api_queue(struct api_call *call, const char *queue, struct error *err);
 
+/* Adds its `why` to a job of a list; workers may be NULL. */
+void api_list_explain(json_t *job, const json_t *paused, const json_t *workers);
+
+/* Lists the jobs of the batch that the query names (api_batch.c). */
+void api_members(struct api_call *call, const struct http_request *request);
+
 /* Sends call->graph, then answers (api_graph.c). */
 void api_submit_graph(struct api_call *call);
 
@@ -103,5 +109,6 @@ http_handler_fn api_list;                                      /* api_list.c */
 http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
 http_handler_fn api_queues, api_create_queue, api_workers;     /* api_queues.c */
+http_handler_fn api_batches, api_create_batch;                 /* api_batch.c */
 
 #endif

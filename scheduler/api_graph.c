@@ -3,16 +3,32 @@
  * first, and shown by one stoker_commit. A request that was cut off and comes again with its key finds what it had
  * staged.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include "lib/buf.h"
 #include "lib/digest.h"
 #include "lib/fields.h"
+#include "queue/spec.h"
 #include "scheduler/api.h"
 #include "scheduler/ticker.h"
 
 static void api_stage_next(struct api_call *call);
+
+/* The batch of a graph that names none is named after its first number. ids is taken. */
+static void api_graph_answer(struct api_call *call, json_t *ids)
+{
+	char queue[SPEC_QUEUE_MAX + 1], batch[40];
+	int64_t n, first = INT64_MAX;
+	size_t i;
+	json_t *id;
+	json_array_foreach(ids, i, id) if (spec_split_id(json_string_value(id), queue, &n, NULL) && n < first) first =
+		n;
+	str_format(batch, sizeof batch, "graph-%" PRId64, first);
+	api_answer(call, 201,
+		   json_pack("{s:o, s:s}", "ids", ids, "batch", call->graph.batch ? call->graph.batch : batch));
+}
 
 /* ---- one call ---- */
 
@@ -20,7 +36,7 @@ static void api_on_graph(void *arg, const char *text, size_t len, const struct e
 {
 	struct api_call *call = arg;
 	if (!api_makes_queue(call, err, api_submit_graph) && api_went_well(call, err))
-		api_answer(call, 201, json_pack("{s:o}", "ids", fields_parse(text, len)));
+		api_graph_answer(call, fields_parse(text, len));
 }
 
 /* ---- in pages ---- */
@@ -52,7 +68,7 @@ static void api_on_committed(void *arg, const char *text, size_t len, const stru
 	for (size_t i = 0; i < call->graph.count; i++)
 		json_array_set(ids, call->graph.order[i], json_array_get(staged, i));
 	ticker_wake(call->scheduler->ticker); /* it queues those that wait for nobody */
-	api_answer(call, 201, json_pack("{s:o}", "ids", ids));
+	api_graph_answer(call, ids);
 }
 
 /* "jobs[3]: …" counts in the order of the stage: back to that of the request. */
@@ -96,7 +112,9 @@ static void api_stage_next(struct api_call *call)
 	if (page.count)
 		jobs_stage(jobs, call->queue, &page, api_on_staged, call);
 	else
-		jobs_commit(jobs, call->queue, call->after, call->key, call->actor, api_on_committed, call);
+		jobs_commit(jobs, call->queue,
+			    &(struct stage_end){ call->after, call->key, graph->batch, graph->then_json }, call->actor,
+			    api_on_committed, call);
 }
 
 void api_submit_graph(struct api_call *call)

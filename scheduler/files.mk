@@ -1,6 +1,7 @@
 scheduler_SOURCES := \
 	scheduler/api.c \
 	scheduler/api_bulk.c \
+	scheduler/api_batch.c \
 	scheduler/api_change.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \

@@ -67,6 +67,7 @@ class Queue:
         self.check_slots()
         self.check_counts(entries)
         self.check_schedules()
+        self.check_batches()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
@@ -77,11 +78,13 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
-                    "schedules": "zset", "releases": "zset", "outbox": "zset"}
+                    "schedules": "zset", "releases": "zset", "outbox": "zset",
+                    "batches": "zset", "fires": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
-                 "schedule": "hash", "schedule-spec": "string", "parents": "hash", "children": "zset", "stage": "hash"}
+                 "schedule": "hash", "schedule-spec": "string", "parents": "hash", "children": "zset", "stage": "hash",
+                 "batch": "hash", "members": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -289,6 +292,35 @@ class Queue:
             self.say("job %s has children and the links %s", n, job.get("links"))
         if job.get("state") in FINAL and children and n not in self.index("releases"):
             self.say("%s job %s has children that were not told: %s", job["state"], n, sorted(children))
+
+    def check_batches(self):
+        """The counts of a batch are those of its jobs; what was dropped had ended."""
+        of_batch = {}
+        for n, job in self.jobs.items():
+            if ("b" in job.get("links", "")) != ("batch" in job):
+                self.say("job %s of batch %s has the links %s", n, job.get("batch"), job.get("links"))
+            if "batch" in job:
+                of_batch.setdefault(job["batch"], {})[n] = job["state"]
+        for batch, states in of_batch.items():
+            if set(self.index("members:" + batch)) != set(states):
+                self.say("batch %s has the members %s, its jobs are %s", batch, self.index("members:" + batch), states)
+            counts = self.data.get("batch:" + batch, {})
+            for state in STATES:
+                there, said = list(states.values()).count(state), int(counts.get(state, 0))
+                if said != there if state not in FINAL else said < there:
+                    self.say("batch %s counts %d %s jobs, there are %d", batch, said, state, there)
+            if sum(int(counts.get(s, 0)) for s in STATES) != int(counts.get("total", 0)):
+                self.say("batch %s counts %s", batch, counts)
+            if batch not in self.index("batches"):
+                self.say("batch %s is not in batches", batch)
+        for short, batch in self.data.items():
+            if not short.startswith("batch:"):
+                continue
+            ended = sum(int(batch.get(s, 0)) for s in FINAL)
+            total = int(batch.get("total", 0))
+            done = ended == total and total >= int(batch.get("size", 1))
+            if done != ("done_ms" in batch):
+                self.say("%s: %d of %d jobs have ended, done_ms is %s", short, ended, total, batch.get("done_ms"))
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

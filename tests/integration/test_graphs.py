@@ -28,7 +28,8 @@ def marks(folder, name):
 
 
 def job(folder, name, *after, does="", **more):
-    return {"name": name, "command": marks(folder, name).format(does), **({"after": list(after)} if after else {}), **more}
+    spec = {"name": name, "command": marks(folder, name).format(does), **more}
+    return {**spec, "after": list(after)} if after else spec
 
 
 def check_order(folder, jobs):
@@ -114,11 +115,40 @@ def test_a_large_graph_through_the_command(cluster, tmp_path):
         wait_until(lambda: cluster.redis.client().zcard("stoker:{default}:jobs:succeeded") == 300, what="all 300")
 
 
+def test_a_batch_from_its_first_job_to_what_follows(cluster, tmp_path):
+    (tmp_path / "batch.yaml").write_text(yaml.safe_dump({
+        "batch": "sizes", "then": {"name": "report", "command": "echo all done"},
+        "jobs": [{"name": f"w{w}", "command": f"echo step=1 loss={loss} acc={w}"}
+                 for w, loss in ((1, 0.5), (2, 0.1), (3, 0.3))]}))
+    answer = json.loads(cluster.cli("submit", "--json", tmp_path / "batch.yaml").stdout)
+    assert answer["batch"] == "sizes" and len(answer["ids"]) == 3
+
+    def known():
+        return cluster.api("GET", "/api/v1/batches")["batches"][0]
+    wait_until(lambda: known().get("then_job"), what="the job that follows")
+    assert cluster.wait_final(known()["then_job"])["name"] == "report"
+    assert (known()["id"], known()["queue"], known()["succeeded"]) == ("sizes", "default", "3")
+    said = cluster.cli("batches").stdout
+    assert "sizes" in said and f"then {known()['then_job']}" in said
+
+    def ranked(metric):
+        lines = cluster.cli("ls", "--batch", "sizes", "--rank", metric).stdout.splitlines()
+        assert metric.strip("-").upper() in lines[0].upper()
+        return [line.split()[1] for line in lines[1:]]
+    assert ranked("loss") == ["w2", "w3", "w1"] and ranked("-acc") == ["w3", "w2", "w1"]
+    assert len(cluster.cli("ls", "--batch", "sizes", "--state", "succeeded", "-n", "2").stdout.splitlines()) == 3
+    assert "batch         sizes" in cluster.cli("show", answer["ids"][0]).stdout
+    refused = cluster.cli("ls", "--batch", "none", check=False)
+    assert refused.returncode == 3 and "no batch none in queue default" in refused.stderr
+    cluster.api("POST", "/api/v1/batches", {"batch": "later", "size": 2})
+    assert "0 of 2" in cluster.cli("batches").stdout
+
+
 def test_killed_in_the_middle(tmp_path):
     """Twenty layers of ten: worker, scheduler and Redis are killed while it runs. Every job ends once, in order."""
     with Cluster(tmp_path, workers=2, schedulers=2, worker_options=["--cpus", "4"]) as cluster:
-        jobs = [job(tmp_path, f"j{layer}.{i}", *([f"j{layer - 1}.{i}", f"j{layer - 1}.{(i + 1) % 10}"] if layer else []),
-                    does="sleep 0.05;", lease="1s", retry={"max_lost": 100}) for layer in range(20) for i in range(10)]
+        jobs = [job(tmp_path, f"j{layer}.{i}",
+                    *([f"j{layer - 1}.{i}", f"j{layer - 1}.{(i + 1) % 10}"] if layer else []), does="sleep 0.05;", lease="1s", retry={"max_lost": 100}) for layer in range(20) for i in range(10)]
         ids = submit(cluster, *jobs)
         client = cluster.redis.client()
 
@@ -136,7 +166,8 @@ def test_killed_in_the_middle(tmp_path):
             if not cluster.schedulers[1].alive():
                 cluster.start_scheduler(1)
         wait_until(lambda: done() == 200, 120, "all jobs have succeeded", every=0.1)
-        ends = [e["job"] for e in events_each(client.xrange("stoker:{default}:events")) if e["event"] == "job.succeeded"]
+        events = events_each(client.xrange("stoker:{default}:events"))
+        ends = [e["job"] for e in events if e["event"] == "job.succeeded"]
         assert sorted(ends) == sorted(ids), "every job ends exactly once"
         check_order(tmp_path, jobs)
         wait_until(lambda: fsck.check(client) == [], what=f"all invariants hold: {fsck.check(client)}")

@@ -104,7 +104,8 @@ def test_bad_pages_change_nothing(q, jobs, says):
 @pytest.mark.parametrize("args, says", [
     (("a b", 1, 0, "{}"), "^INVALID stage: expected 1 to 64 letters"), (("s", 0, 0, "{}"), "^INVALID count: "),
     (("s", 10001, 0, "{}"), "^INVALID count: expected an integer from 1 to 10000"),
-    (("s", 2, 2, "{}"), "^INVALID at: expected an integer from 0 to 1"), (("s", 2, 0), "^INVALID expected 1 to 100 specs"),
+    (("s", 2, 2, "{}"), "^INVALID at: expected an integer from 0 to 1"),
+    (("s", 2, 0), "^INVALID expected 1 to 100 specs"),
     (("s", 2, 1, "{}"), "^CONFLICT stage s has 0 jobs: number 0 is next"),
     (("s", 1, 0, '{"command":"x"}', '{"command":"x"}'), "^INVALID expected 1 to 100 specs, and at most 1 in all")])
 def test_calls_of_the_wrong_form(q, args, says):

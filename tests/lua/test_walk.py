@@ -17,6 +17,7 @@ CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "
 OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
            {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
            {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
+           {"batch": "b1"}, {"batch": "b2"},
            {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
@@ -121,7 +122,7 @@ def submit_child(walk):
     """After some jobs of before, on some condition; sometimes after one that never was."""
     parents = {"default-" + walk.any_number(): walk.pick(["succeeded", "finished", "failed"])
                for _ in range(walk.pick([1, 1, 2, 3]))}
-    more = {"on_unmet": walk.pick(["cancel", "cancel", "hold"]), **walk.pick([{}, {}, {"delay": "1h"}])}
+    more = {"on_unmet": walk.pick(["cancel", "cancel", "hold"]), **walk.pick([{}, {"batch": "b1"}]), **walk.pick([{}, {}, {"delay": "1h"}])}
     return "submit", (json.dumps({"command": ["x"], "lease": "1s", "after": parents, **more}),)
 
 
@@ -137,6 +138,12 @@ def graph(walk):
         jobs.append({"name": f"j{i}", "command": ["x"], "lease": "1s", "after": after})
     walk.random.shuffle(jobs)
     return "graph", (json.dumps({"jobs": jobs}),)
+
+
+@action(1)
+def batch(walk):
+    following = walk.pick([{}, {"then": {"command": ["x"], "lease": "1s"}}])
+    return "batch", (walk.pick(["b1", "b2"]), json.dumps({"size": walk.pick([1, 2, 5]), **following}))
 
 
 @action(6)
@@ -320,9 +327,10 @@ def prune(walk):
     return "prune", ()
 
 
-ACTIONS = {f.__name__: f for f in (submit, submit_child, graph, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
-                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
-                                   schedule, unschedule, schedule_pause, schedule_refuse, fire)}
+ACTIONS = {f.__name__: f for f in (submit, submit_child, graph, batch, claim, finish, renew, checkpoint, reject, drop,
+                                   log, metric, adopt, cancel, corrupt, retry, promote, reap, pause, hold, release,
+                                   update, remove, each, prune, schedule, unschedule, schedule_pause, schedule_refuse,
+                                   fire)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
