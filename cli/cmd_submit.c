@@ -12,6 +12,7 @@
 #include "cli/schedule.h"
 #include "cli/spec_file.h"
 #include "cli/submit_bulk.h"
+#include "cli/submit_dry.h"
 #include "cli/submit_view.h"
 #include "lib/fields.h"
 
@@ -24,6 +25,7 @@ struct submit_options {
 	bool follow;
 	bool wait;
 	bool is_ndjson;
+	bool dry_run;
 };
 
 struct submit_ids {
@@ -39,6 +41,16 @@ static bool submit_key(char *key, size_t size, struct error *err)
 	for (size_t i = 0; i < sizeof random && 2 * i + 3 <= size; i++)
 		str_format(key + 2 * i, 3, "%02x", random[i]);
 	return true;
+}
+
+/* A part of a sweep is in: the key that goes on must be known. False. */
+static bool submit_name_key(const char *key, struct error *err)
+{
+	static const char mark[] = "with the same key it goes on";
+	char *place = strstr(err->hint, mark);
+	if (place)
+		str_format(place, sizeof err->hint - (size_t)(place - err->hint), "--key %s goes on", key);
+	return false;
 }
 
 /* Sends the same key again when the answer was lost: the same job comes back. */
@@ -59,7 +71,7 @@ static bool submit_send(struct cli *cli, const struct submit_options *o, const c
 		if (client_post_text(cli, buf_text(&path), &body, answer, err))
 			return true;
 		if ((err->kind != ERR_UNKNOWN && err->kind != ERR_TIMEOUT) || tries == SUBMIT_TRIES)
-			return false;
+			return submit_name_key(o->key ? o->key : key, err);
 		if (interrupt < 0)
 			interrupt = interrupt_open(err);
 		if (interrupt < 0 || interrupt_wait(interrupt, 200 * tries))
@@ -97,10 +109,12 @@ static bool submit_one(struct cli *cli, const struct submit_options *o, const ch
 	if (!spec_file_load(path, &o->sets, &text, err))
 		return false;
 	json_auto_t *spec = json_loads(text, 0, NULL);
+	if (o->dry_run)
+		return submit_dry_run(cli, text, err);
 	if (json_is_object(json_object_get(spec, "schedule")))
 		return submit_schedule(cli, o, text, err);
-	if (o->follow && json_object_get(spec, "jobs"))
-		return error_set(err, ERR_INPUT, "--wait waits for all jobs of a graph", "--follow takes one job");
+	if (o->follow && (json_object_get(spec, "jobs") || json_object_get(spec, "sweep")))
+		return error_set(err, ERR_INPUT, "--wait waits for all of them", "--follow takes one job");
 	if (!submit_send(cli, o, text, &answer, err))
 		return false;
 	json_array_foreach(json_object_get(answer, "ids"), i, id) submit_add_id(ids, json_string_value(id));
@@ -193,13 +207,15 @@ static const struct arg_row submit_rows[] = {
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",
 	  "idempotency key: the same key with the same spec gives the same job (default: a random one)", 0 },
+	{ "dry-run", 0, ARG_FLAG, offsetof(struct submit_options, dry_run), NULL,
+	  "submit nothing: show what it would be, every job of a graph or a sweep", 0 },
 	{ "ndjson", 'n', ARG_FLAG, offsetof(struct submit_options, is_ndjson), NULL,
 	  "FILE holds a spec a line, as JSON: thousands of jobs; so do files that end in .ndjson or .jsonl", 0 },
 };
 
 const struct command cmd_submit = {
 	.name = "submit",
-	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson]",
+	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson] [--dry-run]",
 	.summary = "submits jobs; - reads stdin",
 	.text = "FILE is YAML or JSON (spec.md): one job, or `jobs: [...]`, a graph of jobs that name each other in "
 		"`after`. "

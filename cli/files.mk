@@ -40,6 +40,7 @@ cli_SOURCES := \
 	cli/spark.c \
 	cli/spec_file.c \
 	cli/submit_bulk.c \
+	cli/submit_dry.c \
 	cli/submit_view.c \
 	cli/table.c \
 	cli/text.c \

@@ -8,8 +8,10 @@
 #include <unistd.h>
 #include "cli/set.h"
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "lib/yaml.h"
 #include "queue/graph.h"
+#include "queue/sweep.h"
 #include "queue/spec.h"
 
 static bool spec_file_read(const char *path, const char *name, struct buf *text, struct error *err)
@@ -69,9 +71,26 @@ static char *spec_file_folder(const char *path)
 	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
 }
 
+/* A sweep is sent as it is, and expanded there: here it is only checked. */
+static bool spec_file_sweep(const char *text, size_t len, const char *origin, char **json, struct error *err)
+{
+	CLEANUP(sweep) struct sweep sweep = { 0 };
+	CLEANUP(buf) struct buf out;
+	buf_init(&out, YAML_MAX_BYTES);
+	if (!sweep_read(text, len, origin, "sweep", &sweep, err))
+		return false;
+	json_auto_t *root = yaml_decode(text, len, origin, err);
+	if (!root || !json_canonical(root, &out))
+		return error_set(err, ERR_INPUT, NULL, "spec: expected at most %d bytes as JSON", YAML_MAX_BYTES);
+	*json = buf_take(&out);
+	return true;
+}
+
 static bool spec_file_normalize(const char *text, size_t len, const char *origin, char **json, struct error *err)
 {
 	CLEANUP(graph) struct graph graph = { 0 };
+	if (sweep_is_one(text, len))
+		return spec_file_sweep(text, len, origin, json, err);
 	if (!graph_is_one(text, len))
 		return spec_normalize(text, len, origin, json, err);
 	if (!graph_read(text, len, origin, &graph, err))

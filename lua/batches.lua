@@ -52,8 +52,8 @@ do
         end
     end
 
-    -- stoker_members <batch> <state or all> <limit> [cursor] [metric]: jobs of a batch, newest first, and the batch. The
-    -- cursor is a number. With a metric each job has its last value as "rank".
+    -- stoker_members <batch> <state or all> <limit> [cursor] [metric]: jobs of a batch, newest first, and the batch.
+    -- The cursor is a number. With a metric each job has its last value as "rank".
     local function members(keys, args)
         no_more_arguments(args, 5)
         local q = queue_open(keys)

@@ -27,7 +27,9 @@ queue_SOURCES = \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c \
-	queue/spec_markdown.c
+	queue/spec_markdown.c \
+	queue/sweep.c \
+	queue/sweep_points.c
 
 # The tables that both C and the function library are made from.
 queue_TABLES := \

@@ -39,7 +39,7 @@ static void spec_show_number(double number, struct buf *out)
 		buf_printf(out, "%.14g", number);
 }
 
-static void spec_show_value(const json_t *value, struct buf *out)
+void spec_show_value(const json_t *value, struct buf *out)
 {
 	size_t count = json_is_array(value) ? json_array_size(value) : json_object_size(value);
 	if (json_is_null(value))

@@ -54,6 +54,7 @@ void api_forget(struct api_call *call)
 	json_decref(call->show);
 	free(call->spec);
 	graph_done(&call->graph);
+	sweep_done(&call->sweep);
 	free(call);
 }
 

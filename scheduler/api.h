@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include "queue/graph.h"
+#include "queue/sweep.h"
 #include "scheduler/scheduler.h"
 
 extern const struct http_route api_routes[];
@@ -34,7 +35,8 @@ struct api_call {
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
-	struct graph graph; /* what is submitted, when it is one; count 0: it is a spec */
+	struct graph graph; /* what is submitted, when it is one; count 0: it is something else */
+	struct sweep sweep; /* likewise */
 };
 
 /* NULL: the request was refused (Redis is away) and answered. */
@@ -82,6 +84,9 @@ void api_members(struct api_call *call, const struct http_request *request);
 
 /* Sends call->graph, then answers (api_graph.c). */
 void api_submit_graph(struct api_call *call);
+/* The same of call->sweep (api_sweep.c); call->after is the stem of its keys. */
+void api_submit_sweep(struct api_call *call);
+void api_sweep_stem(struct api_call *call, const struct http_request *request, char stem[17]);
 
 bool api_flag(const struct http_request *request, const char *name);
 

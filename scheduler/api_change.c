@@ -72,6 +72,16 @@ static bool api_submit_queue(struct api_call *call, const struct http_request *r
 	return api_queue(call, asked, err);
 }
 
+static bool api_submit_read_sweep(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	char stem[17], batch[32];
+	api_sweep_stem(call, request, stem);
+	str_format(batch, sizeof batch, "sweep-%s", stem);
+	str_copy(call->after, sizeof call->after, stem);
+	return sweep_read(request->body, request->body_len, NULL, batch, &call->sweep, err) &&
+	       api_submit_queue(call, request, call->sweep.queue ? call->sweep.queue : "", err);
+}
+
 bool api_read_spec(struct api_call *call, const struct http_request *request, struct error *err)
 {
 	if (!api_is_spec_type(http_request_header(request, "Content-Type")))
@@ -89,8 +99,10 @@ static bool api_submit_read(struct api_call *call, const struct http_request *re
 	if (key && !str_copy(call->key, sizeof call->key, key))
 		return error_set(err, ERR_INPUT, NULL, "Idempotency-Key: longer than %zu characters",
 				 sizeof call->key - 1);
-	if (api_is_spec_type(http_request_header(request, "Content-Type")) &&
-	    graph_is_one(request->body, request->body_len))
+	bool is_document = api_is_spec_type(http_request_header(request, "Content-Type"));
+	if (is_document && sweep_is_one(request->body, request->body_len))
+		return api_submit_read_sweep(call, request, err);
+	if (is_document && graph_is_one(request->body, request->body_len))
 		return graph_read(request->body, request->body_len, NULL, &call->graph, err) &&
 		       api_submit_queue(call, request, call->graph.queue ? call->graph.queue : "", err);
 	return api_read_spec(call, request, err);
@@ -108,6 +120,8 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 		api_refuse(call, &err);
 	else if (call->graph.count)
 		api_submit_graph(call);
+	else if (call->sweep.count)
+		api_submit_sweep(call);
 	else
 		api_submit_spec(call);
 }

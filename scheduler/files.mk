@@ -13,6 +13,7 @@ scheduler_SOURCES := \
 	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
+	scheduler/api_sweep.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_parents.c \

@@ -148,7 +148,9 @@ def test_killed_in_the_middle(tmp_path):
     """Twenty layers of ten: worker, scheduler and Redis are killed while it runs. Every job ends once, in order."""
     with Cluster(tmp_path, workers=2, schedulers=2, worker_options=["--cpus", "4"]) as cluster:
         jobs = [job(tmp_path, f"j{layer}.{i}",
-                    *([f"j{layer - 1}.{i}", f"j{layer - 1}.{(i + 1) % 10}"] if layer else []), does="sleep 0.05;", lease="1s", retry={"max_lost": 100}) for layer in range(20) for i in range(10)]
+                    *([f"j{layer - 1}.{i}", f"j{layer - 1}.{(i + 1) % 10}"] if layer else []),
+                    does="sleep 0.05;", lease="1s", retry={"max_lost": 100})
+                for layer in range(20) for i in range(10)]
         ids = submit(cluster, *jobs)
         client = cluster.redis.client()
 

@@ -122,7 +122,8 @@ def submit_child(walk):
     """After some jobs of before, on some condition; sometimes after one that never was."""
     parents = {"default-" + walk.any_number(): walk.pick(["succeeded", "finished", "failed"])
                for _ in range(walk.pick([1, 1, 2, 3]))}
-    more = {"on_unmet": walk.pick(["cancel", "cancel", "hold"]), **walk.pick([{}, {"batch": "b1"}]), **walk.pick([{}, {}, {"delay": "1h"}])}
+    more = {"on_unmet": walk.pick(["cancel", "cancel", "hold"]), **walk.pick([{}, {"batch": "b1"}]),
+            **walk.pick([{}, {}, {"delay": "1h"}])}
     return "submit", (json.dumps({"command": ["x"], "lease": "1s", "after": parents, **more}),)
 
 

@@ -45,6 +45,7 @@ unit_TESTS := \
 	test_spec \
 	test_state \
 	test_store \
+	test_sweep \
 	test_tarball \
 	test_units \
 	test_watch \
