@@ -1,7 +1,8 @@
 -- Batches: jobs of one group, counted by state as they move, and a job that is submitted when all of them are done.
 --
 -- `batch:<id>`: created_ms, actor, total and a count for each state; size (how many there will be: before that it is
--- not done), then (a spec), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as long as they are kept.
+-- not done), then (a spec), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as long as they are
+-- kept.
 -- `batches`: id by time. `fires`: batches that are done and whose `then` is to be submitted by stoker_promote.
 -- A job of a batch names it in its field `batch`, and its `links` say "b".
 

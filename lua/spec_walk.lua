@@ -184,23 +184,16 @@ do
             return spec_is_fine_map(row, value) and value or nil
         end
     end
-    -- Jobs, or jobs and the condition of each.
-    local function spec_is_fine_after(row, value)
-        if type(value) ~= 'table' or value[1] ~= nil then
-            return spec_is_fine_list(row, value)
-        end
-        local count = 0
-        for name, condition in pairs(value) do
-            count = count + 1
-            if count > row.max or not spec_is_text(row.text, name) or not row.choices[condition] then
-                return false
-            end
-        end
-        return true
-    end
-    function spec_decoders.after(row)
+    function spec_decoders.after(row) -- a list, or conditions by name
         return function(value)
-            return spec_is_fine_after(row, value) and value or nil
+            local count, is_list = 0, type(value) ~= 'table' or value[1] ~= nil
+            for name, condition in pairs(is_list and {} or value) do
+                count = count + 1
+                if count > row.max or not spec_is_text(row.text, name) or not row.choices[condition] then
+                    return nil
+                end
+            end
+            return (not is_list or spec_is_fine_list(row, value)) and value or nil
         end
     end
     function spec_decoders.bool()
@@ -240,7 +233,7 @@ do
         end
     end
 
-    local function spec_fail_map(row, value)
+    local function spec_fail_map(row, value, names)
         local count = 0
         for _ in pairs(type(value) == 'table' and value[1] == nil and value or {}) do
             count = count + 1
@@ -249,29 +242,13 @@ do
             spec_fail(row.path, row.expected, value)
         end
         local bad = spec_first_bad(value, function(name, item)
-            return not spec_is_text(row.names, name) or not spec_is_text(row.text, item)
+            local is_fine = row.choices and row.choices[item] or not row.choices and spec_is_text(row.text, item)
+            return not spec_is_text(names, name) or not is_fine
         end)
-        if not spec_is_text(row.names, bad) then
-            spec_fail(row.path, row.names.expected, bad)
+        if not spec_is_text(names, bad) then
+            spec_fail(row.path, names.expected, bad)
         end
-        spec_fail(row.path .. '.' .. bad, row.text.expected, value[bad])
-    end
-
-    local function spec_fail_after(row, value)
-        local count = 0
-        for _ in pairs(value) do
-            count = count + 1
-        end
-        if count > row.max then
-            spec_fail(row.path, row.expected, value)
-        end
-        local bad = spec_first_bad(value, function(name, condition)
-            return not spec_is_text(row.text, name) or not row.choices[condition]
-        end)
-        if not spec_is_text(row.text, bad) then
-            spec_fail(row.path, row.text.expected, bad)
-        end
-        spec_fail(row.path .. '.' .. bad, row.expected_choice, value[bad])
+        spec_fail(row.path .. '.' .. bad, row.expected_choice or row.text.expected, value[bad])
     end
 
     -- Fails, or answers the value in its decoded form.
@@ -280,9 +257,9 @@ do
         if decoded ~= nil then
             return decoded
         elseif row.type == 'map' then
-            spec_fail_map(row, value)
+            spec_fail_map(row, value, row.names)
         elseif row.type == 'after' and type(value) == 'table' and value[1] == nil then
-            spec_fail_after(row, value)
+            spec_fail_map(row, value, row.text)
         elseif row.type == 'list' or row.type == 'after' or (row.type == 'command' and type(value) ~= 'string') then
             spec_fail_list(row, value)
         end

@@ -149,6 +149,9 @@ do
                  given, at)
         end
         expect_queue_types(q)
+        if q.meta.paused == 'draining' then
+            queue_refuse_new(q)
+        end
         local s = stage_open(q, id, count)
         if at + given <= s.have then
             return s.have -- sent again
@@ -270,6 +273,8 @@ do
     local function commit_check(q, s)
         if s.have < s.count then
             fail('CONFLICT', 'stage %s has %d of its %d jobs', s.id, s.have, s.count)
+        elseif q.meta.paused == 'draining' then
+            queue_refuse_new(q)
         elseif q.meta.active + s.count > q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, with %d more it would pass its bound (max_jobs) | wait, ' ..
                  'or raise it: HSET %s max_jobs …', q.name, q.meta.active, s.count, q.meta_key)

@@ -44,8 +44,8 @@ static bool sweep_fail_unknown(struct sweep_fill *f, const char *name)
 	json_t *value;
 	buf_init(&known, 200);
 	json_object_foreach((json_t *)f->point, other, value) buf_printf(&known, "%s%s", known.len ? ", " : "", other);
-	return error_set(f->err, ERR_INPUT, NULL, "%s: {{%s}} is no parameter of the sweep; it has %s", f->path, name,
-			 buf_text(&known));
+	return error_set(f->err, ERR_INPUT, NULL, "%s: {{%.64s}} is no parameter of the sweep; it has %s", f->path,
+			 name, buf_text(&known));
 }
 
 static bool sweep_fill_text(struct sweep_fill *f, const char *text, struct buf *out)

@@ -68,7 +68,8 @@ def test_the_same_key_makes_it_once(idle, tmp_path):
     other = json.loads(idle.cli("submit", "--json", path).stdout)
     assert not set(other["ids"]) & set(first)
     names = [job["name"] for job in members(idle, other["batch"])]
-    assert names == [job["name"] for job in members(idle, idle.job(first[0])["batch"])], "the same seed, the same values"
+    same = [job["name"] for job in members(idle, idle.job(first[0])["batch"])]
+    assert names == same, "the same seed, the same values"
 
 
 def test_killed_in_the_middle_it_goes_on(idle, tmp_path):

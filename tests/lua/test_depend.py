@@ -158,6 +158,44 @@ def test_a_unique_key_is_taken_while_it_waits(q):
     assert q.state(b) == "cancelled" and q.add(unique={"key": "u"}) == "3"
 
 
+def test_what_cannot_go_together(q):
+    q.add()
+    with pytest.raises(ResponseError, match="^INVALID hold: not of a job that waits for others"):
+        q.add(after=["default-1"], hold=True)
+    with pytest.raises(ResponseError, match="^INVALID jobs.1.: hold: not of a job that waits"):
+        graph(q, node("a"), node("b", "a", hold=True))
+    for more, key in ({"after": ["default-1"]}, "after"), ({"batch": "b"}, "batch"):
+        spec = {"command": "x", "schedule": {"name": "s", "every": "1h"}, **more}
+        with pytest.raises(ResponseError, match=f"^INVALID {key}: not in a recurring job"):
+            q.schedule(json.dumps(spec))
+    child = q.add(after=["default-1"])
+    with pytest.raises(ResponseError, match="^CONFLICT job default-2 waits for something else already .dependency."):
+        q.hold(child)
+    with pytest.raises(ResponseError, match="^CONFLICT job default-2 waits for something else than time"):
+        q.update(child, '{"delay":"1h"}')
+    assert q.update(child, '{"priority":9}') == "waiting"
+    run(q)
+    assert q.state(child) == "queued" and q.job(child)["lane"] == "cpu1:9:-"
+
+
+def test_a_held_parent_and_many_at_once(q):
+    a, b, c = graph(q, node("a", hold=True), node("b", "a"), node("c", "b"))
+    assert q.state(a) == "waiting" and q.job(b)["needs"] == "1"
+    q.release(a)
+    assert [x[0] for x in q.each("cancel", "", "", "", a, b)] == ["ok", "ok"]
+    assert [q.state(n) for n in (a, b, c)] == ["cancelled"] * 3
+    assert [x[0] for x in q.each("remove", "", "", "", a, b, c)] == ["ok"] * 3
+    assert not q.redis.keys(q.key("*:1")) and not q.redis.exists(q.key("batch:graph-1"))
+
+
+def test_a_draining_queue_takes_no_graphs(q):
+    q.pause("drain")
+    with pytest.raises(ResponseError, match="^CONFLICT queue default is draining"):
+        graph(q, node("a"))
+    with pytest.raises(ResponseError, match="^CONFLICT queue default is draining"):
+        q.stage("s", 1, 0, json.dumps(node("a")))
+
+
 def test_time_and_retry_do_not_let_a_child_go(q):
     a, b = graph(q, node("a"), node("b", "a"))
     q.hurry(b)

@@ -92,6 +92,7 @@ def test_parents_outside_of_the_stage(q):
     ([node("a"), node("b", "default-7")], "jobs[1]: after: there is no job default-7 (the newest is default-0)"),
     ([node("a"), node("b", unique={"key": "u"})], "jobs[1]: unique.key: not in a graph of more than 100 jobs"),
     ([node("a"), node("b", rate={"key": "u", "max": 1})], "jobs[1]: rate.key: not in a graph of more than 100 jobs"),
+    ([node("a"), node("b", hold=True)], "jobs[1]: hold: not in a graph of more than 100 jobs"),
     ([node("a"), node("b", priority=10)], "jobs[1]: priority: expected an integer from 0 to 9, got 10")])
 def test_bad_pages_change_nothing(q, jobs, says):
     before = q.snapshot()

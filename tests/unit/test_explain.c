@@ -39,7 +39,7 @@ static const struct {
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','cause':'corrupted',"
 		      "'signal':'15','error':'bad data'"),
 	  NULL, "retries in 42 s (corrupted: bad data)" },
-	{ NOW_AND_JOB("'state':'waiting','reason':'dependency'"), NULL, "waits: dependency" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'stars'"), NULL, "waits: stars" },
 	{ "{'now_ms':100000,'holders':['gpu-3','gpu-4'],'job':{'state':'waiting','reason':'limit','slot':'user-7',"
 	  "'slot_max':'2'}}",
 	  NULL, "waits for a slot of user-7, which has 2: taken by gpu-3, gpu-4" },
