@@ -65,7 +65,7 @@ $(B)/queue.a: $(B)/queue/library.o
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
 LIBS_STORE := $(shell pkg-config --libs libarchive openssl 2>/dev/null)
-# libcurl is loaded at run time by the first https request (lib/http_client_curl.c): it is not linked.
+# libcurl is loaded at run time by the first request that needs it (lib/curl_api.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)

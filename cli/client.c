@@ -138,6 +138,18 @@ bool client_get(struct cli *cli, const char *path, json_t **answer, struct error
 	return client_json(cli, &call, answer, err);
 }
 
+bool client_get_text(struct cli *cli, const char *path, struct buf *into, struct error *err)
+{
+	struct http_call call = { .path = path };
+	CLEANUP(http_answer) struct http_answer reply;
+	if (!client_find(cli, err))
+		return false;
+	if (!http_client_call(cli->client, &call, &reply, err))
+		return client_explain(err);
+	return buf_add(into, reply.body.data, reply.body.len) ||
+	       error_set(err, ERR_INTERNAL, NULL, "the answer of %zu bytes is too long", reply.body.len);
+}
+
 bool client_post_text(struct cli *cli, const char *path, const struct client_text *body, json_t **answer,
 		      struct error *err)
 {

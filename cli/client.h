@@ -16,6 +16,9 @@ bool client_find(struct cli *cli, struct error *err) MUST_CHECK;
 /* The answer is to be released with json_decref. path as in http_client.h. */
 bool client_get(struct cli *cli, const char *path, json_t **answer, struct error *err) MUST_CHECK;
 
+/* The same, but the answer is a text. */
+bool client_get_text(struct cli *cli, const char *path, struct buf *into, struct error *err) MUST_CHECK;
+
 /* body NULL: none. */
 bool client_post(struct cli *cli, const char *path, const json_t *body, json_t **answer, struct error *err) MUST_CHECK;
 

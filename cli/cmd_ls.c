@@ -19,6 +19,7 @@ struct ls_options {
 	const char *rank;
 	int64_t limit;
 	bool watch;
+	bool only_ids;
 };
 
 /* One page after cursor. */
@@ -59,13 +60,15 @@ static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t *
 	}
 }
 
-/* Only what is not plain needs a reason. */
-static const char *ls_why(const json_t *job)
+/* Only what is not plain needs a reason; what simply runs says how long it still takes. */
+static const char *ls_why(const json_t *job, char *left, size_t size)
 {
 	const char *state = fields_text(job, "state");
 	bool is_plain =
 		strcmp(state, "succeeded") == 0 || (strcmp(state, "running") == 0 && !*fields_text(job, "stop"));
-	return is_plain ? "" : fields_text(job, "why");
+	if (!is_plain)
+		return fields_text(job, "why");
+	return job_left(job, left, size) ? left : "";
 }
 
 static void ls_row(struct table *table, const json_t *job, const char *value, int64_t now_ms)
@@ -94,7 +97,7 @@ static void ls_row(struct table *table, const json_t *job, const char *value, in
 		str_format(text, sizeof text, "%lld", (long long)attempts);
 	table_add(table, text);
 	table_add(table, fields_text(job, "worker"));
-	table_paint(table, ls_why(job), PAINT_DIM);
+	table_paint(table, ls_why(job, text, sizeof text), PAINT_DIM);
 }
 
 static void ls_mark(struct buf *mark, const json_t *job)
@@ -135,12 +138,25 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 	return true;
 }
 
+static bool ls_print_ids(struct cli *cli, const struct ls_options *o, struct error *err)
+{
+	json_auto_t *answer = NULL;
+	if (!ls_fetch(cli, o, &answer, err))
+		return false;
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(answer, "jobs"), i, job) puts(fields_text(job, "id"));
+	return true;
+}
+
 static bool ls_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	(void)words;
 	const struct ls_options *o = options;
 	if (o->rank && !o->batch)
 		return error_set(err, ERR_INPUT, NULL, "--rank wants --batch BATCH");
+	if (o->only_ids)
+		return ls_print_ids(cli, o, err);
 	if (!cli->common.json)
 		return o->watch ? watch_run(cli, ls_frame, (void *)o, err) : watch_once(cli, ls_frame, (void *)o, err);
 	json_auto_t *answer = NULL;
@@ -160,6 +176,8 @@ static const struct arg_row ls_rows[] = {
 	  "of a batch: by the last value of this metric, lowest first; -METRIC: highest first", 0 },
 	{ "limit", 'n', ARG_INT, offsetof(struct ls_options, limit), "N", "at most so many (50)", 1 },
 	{ "watch", 'w', ARG_FLAG, offsetof(struct ls_options, watch), NULL, "go on, once a second", 0 },
+	{ "ids", 0, ARG_FLAG, offsetof(struct ls_options, only_ids), NULL,
+	  "only the ids, one a line: for other programs", 0 },
 };
 
 const struct command cmd_ls = {

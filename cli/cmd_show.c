@@ -8,8 +8,11 @@
 #include "cli/watch.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+#include "lib/json.h"
+#include "lib/utf8.h"
 
-#define SHOW_HISTORY 5 /* of the newest entries */
+#define SHOW_RESULT_BYTES 200
+#define SHOW_HISTORY      5 /* of the newest entries */
 
 struct show_options {
 	bool watch;
@@ -96,7 +99,22 @@ static void show_progress(const json_t *shown, const json_t *job, struct buf *in
 		text_number(loss, text, sizeof text);
 		buf_printf(&line, ", loss %s", text);
 	}
+	if (job_left(job, text, sizeof text))
+		buf_printf(&line, ", %s", text);
 	show_line(into, "step", buf_text(&line));
+}
+
+/* As much of it as fits on a line; stoker result has all of it. */
+static void show_result(const json_t *shown, struct buf *into)
+{
+	const json_t *result = json_object_get(shown, "result");
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 256 * 1024);
+	if (!result || !json_canonical(result, &text))
+		return;
+	size_t cut = utf8_cut(buf_text(&text), text.len, SHOW_RESULT_BYTES);
+	CLEANUP(free_p) char *line = mem_printf("%.*s%s", (int)cut, buf_text(&text), cut < text.len ? " …" : "");
+	show_line(into, "result", line);
 }
 
 static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *into)
@@ -167,6 +185,24 @@ static void show_budget(const json_t *job, struct buf *into)
 	show_line(into, "attempts", line);
 }
 
+/* Whom it tells of what, if it brought a webhook along. */
+static void show_webhook(const json_t *shown, struct buf *into)
+{
+	json_auto_t *spec = fields_json(shown, "spec");
+	const json_t *webhook = json_object_get(spec, "webhook"), *on = json_object_get(webhook, "on");
+	size_t i;
+	json_t *name;
+	CLEANUP(buf) struct buf line;
+	if (!webhook)
+		return;
+	buf_init(&line, 16384);
+	buf_printf(&line, "%s of ", fields_text(webhook, "url"));
+	json_array_foreach(on, i, name) buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(name));
+	if (json_array_size(on) == 0)
+		buf_str(&line, "its end");
+	show_line(into, "tells", buf_text(&line));
+}
+
 static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 {
 	json_auto_t *history = fields_json(shown, "history");
@@ -215,10 +251,12 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_times(job, now_ms, &frame->text);
 	show_schedule(job, &frame->text);
 	show_progress(shown, job, &frame->text);
+	show_result(shown, &frame->text);
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_relatives(shown, job, &frame->text);
+	show_webhook(shown, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	job_last_lines(shown, &frame->text);
 	show_next(job, o->id, &frame->text);

@@ -11,6 +11,7 @@
 
 struct workers_options {
 	const char *queue;
+	const char *reason;
 };
 
 /* "1/2": used of what there is. */
@@ -30,6 +31,9 @@ static void workers_row(struct table *table, const json_t *worker, int64_t now_m
 	json_auto_t *runs = fields_json(worker, "runs");
 	int64_t silent_ms = now_ms - fields_int(worker, "seen_ms", now_ms);
 	const char *state = fields_text(worker, "state");
+	bool is_drained = fields_is(worker, "drain", "1"); /* by an operator: it may not have heard of it */
+	if (is_drained && strcmp(state, "up") == 0)
+		state = "draining";
 	bool is_up = strcmp(state, "up") == 0;
 	bool is_silent = is_up && silent_ms > WORKERS_SILENT_MS;
 	table_add(table, fields_text(worker, "id"));
@@ -44,13 +48,45 @@ static void workers_row(struct table *table, const json_t *worker, int64_t now_m
 	table_add(table, text);
 	table_add(table, fields_text(worker, "version"));
 	table_add(table, fields_text(worker, "host"));
+	const char *why = fields_text(worker, "why");
+	table_paint(table, *why ? why : is_drained ? fields_text(worker, "drain_reason") : "", PAINT_DIM);
+}
+
+/* stoker workers drain ID, stoker workers resume ID */
+static bool workers_tell(struct cli *cli, const struct workers_options *o, const struct arg_list *words,
+			 struct error *err)
+{
+	const char *what = words->items[0], *id = words->count > 1 ? words->items[1] : "";
+	CLEANUP(buf) struct buf path;
+	buf_init(&path, 4096);
+	if (strcmp(what, "drain") != 0 && strcmp(what, "resume") != 0)
+		return error_set(err, ERR_INPUT, "stoker workers drain ID, or stoker workers resume ID",
+				 "workers: expected drain or resume, got \"%s\"", what);
+	if (words->count < 2)
+		return error_set(err, ERR_INPUT, "stoker workers lists them", "workers %s: name a worker", what);
+	if (!*id || strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(id))
+		return error_set(err, ERR_INPUT, "stoker workers lists them", "\"%s\" is no name of a worker", id);
+	buf_printf(&path, "/api/v1/workers/%s/%s", id, what);
+	client_query(&path, "queue", o->queue);
+	json_auto_t *body = json_object();
+	json_auto_t *answer = NULL;
+	if (o->reason)
+		json_object_set_new(body, "reason", json_string(o->reason));
+	if (!client_post(cli, buf_text(&path), body, &answer, err))
+		return false;
+	if (cli->common.json)
+		cli_print_json(answer);
+	else
+		printf("%s: %s\n", id, fields_text(answer, "state"));
+	return true;
 }
 
 static bool workers_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
-	(void)words;
+	if (words->count)
+		return workers_tell(cli, options, words, err);
 	static const char *const titles[] = { "WORKER", "STATE", "CPUS",    "GPUS", "MEMORY",
-					      "RUNS",   "SEEN",  "VERSION", "HOST" };
+					      "RUNS",   "SEEN",  "VERSION", "HOST", "WHY" };
 	const struct workers_options *o = options;
 	CLEANUP(buf) struct buf path;
 	CLEANUP(buf) struct buf text;
@@ -83,13 +119,21 @@ static bool workers_run(struct cli *cli, const void *options, const struct arg_l
 
 static const struct arg_row workers_rows[] = {
 	{ "queue", 'q', ARG_TEXT, offsetof(struct workers_options, queue), "QUEUE", "of one queue only", 0 },
+	{ "reason", 'r', ARG_TEXT, offsetof(struct workers_options, reason), "TEXT", "why it is drained", 0 },
 };
 
 const struct command cmd_workers = {
 	.name = "workers",
-	.usage = "[--queue QUEUE]",
-	.summary = "lists the workers, what they have and what they run",
+	.usage = "[drain ID | resume ID] [--queue QUEUE] [--reason TEXT]",
+	.summary = "lists the workers, what they have and what they run; drains and resumes them",
+	.text = "A worker that is drained claims no more, and what runs there may end. So does one that drains itself "
+		"because\n"
+		"several jobs in a row died soon after their start (its options breaker and breaker-time): WHY says "
+		"so. "
+		"resume\n"
+		"lets either go on.",
 	.options = CLI_ROWS(workers_rows),
 	.options_size = sizeof(struct workers_options),
+	.words_max = 2,
 	.run = workers_run,
 };

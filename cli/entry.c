@@ -81,6 +81,8 @@ static const struct event_row event_rows[] = {
 	{ "queue.resumed", "queue resumed", "", false, false },
 	{ "worker.up", "worker up", "", false, false },
 	{ "worker.gone", "worker gone", "", false, false },
+	{ "worker.drained", "worker draining", "", false, false },
+	{ "worker.resumed", "worker resumed", "", false, false },
 	{ "schedule.created", "created", "", false, false },
 	{ "schedule.changed", "changed", "", false, false },
 	{ "schedule.deleted", "deleted", "", false, false },

@@ -5,6 +5,7 @@ cli_SOURCES := \
 	cli/cmd_batches.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
+	cli/cmd_completion.c \
 	cli/cmd_config.c \
 	cli/cmd_corrupt.c \
 	cli/cmd_doctor.c \
@@ -15,14 +16,17 @@ cli_SOURCES := \
 	cli/cmd_ls.c \
 	cli/cmd_metrics.c \
 	cli/cmd_queues.c \
+	cli/cmd_result.c \
 	cli/cmd_retry.c \
 	cli/cmd_rm.c \
 	cli/cmd_schedules.c \
 	cli/cmd_show.c \
 	cli/cmd_submit.c \
+	cli/cmd_submitters.c \
 	cli/cmd_up.c \
 	cli/cmd_update.c \
 	cli/cmd_version.c \
+	cli/cmd_webhooks.c \
 	cli/cmd_workers.c \
 	cli/commands.c \
 	cli/entry.c \

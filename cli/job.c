@@ -84,6 +84,15 @@ void job_step(const json_t *job, char *into, size_t size)
 		str_format(into, size, "%lld", (long long)step);
 }
 
+bool job_left(const json_t *job, char *into, size_t size)
+{
+	char left[32];
+	int64_t left_ms = fields_int(job, "left_ms", -1);
+	clock_human(left_ms < 0 ? 0 : left_ms, left, sizeof left);
+	str_format(into, size, "about %s left", left);
+	return left_ms >= 0;
+}
+
 void job_outcome(const json_t *job, const char *why, struct buf *into)
 {
 	const char *state = fields_text(job, "state");
@@ -131,6 +140,7 @@ void job_commands(const json_t *job, const char *id, struct buf *into)
 		{ fields_int(job, "log_next", 1) > 1 || is_running, "logs", is_running ? " -f" : "" },
 		{ fields_int(job, "metric_next", 1) > 1, "metrics", "" },
 		{ *fields_text(job, "checkpoint"), "checkpoints", "" },
+		{ fields_int(job, "result_bytes", 0) > 0, "result", "" },
 		{ can_retry, "retry", "" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)

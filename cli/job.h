@@ -18,6 +18,8 @@ int64_t job_attempt_ms(const json_t *job, int64_t now_ms);
 int64_t job_ran_ms(const json_t *job, int64_t now_ms);
 /* "1200/5000", "1200" or "". */
 void job_step(const json_t *job, char *into, size_t size);
+/* "about 12 min left"; false: nobody can say. */
+bool job_left(const json_t *job, char *into, size_t size);
 /* "succeeded in 2 min 51 s · 2 attempts", "failed after 12 s: exit 1". why: the server's sentence, may be "". */
 void job_outcome(const json_t *job, const char *why, struct buf *into);
 

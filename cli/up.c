@@ -163,6 +163,7 @@ static void up_worker_args(struct up *up)
 	up_worker_option(&args, "--memory", o->memory);
 	up_worker_option(&args, "--gpus", o->gpus);
 	up_worker_option(&args, "--queues", o->queues);
+	up_worker_option(&args, "--breaker", "0"); /* there is no other worker that its jobs could be left to */
 	for (size_t i = 0; i < o->worker_args.count; i++)
 		arg_list_add(&args, o->worker_args.items[i]);
 	up_child_args(up->worker, args.items, args.count);

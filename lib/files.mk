@@ -1,4 +1,5 @@
 lib_SOURCES := \
+	lib/address.c \
 	lib/beneath.c \
 	lib/buf.c \
 	lib/child.c \
@@ -10,6 +11,7 @@ lib_SOURCES := \
 	lib/config_values.c \
 	lib/cron.c \
 	lib/cron_parse.c \
+	lib/curl_api.c \
 	lib/digest.c \
 	lib/error.c \
 	lib/fields.c \
@@ -18,6 +20,7 @@ lib_SOURCES := \
 	lib/http_client_plain.c \
 	lib/http_guard.c \
 	lib/http_listen.c \
+	lib/http_post.c \
 	lib/http_reply.c \
 	lib/http_response.c \
 	lib/http_server.c \

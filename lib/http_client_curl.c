@@ -1,84 +1,26 @@
 /*
- * https by libcurl, which is loaded (dlopen) by the first request. The request runs on a
+ * https by libcurl, which is loaded by the first request. The request runs on a
  * multi handle of one easy handle, since only that lets a signal (interrupt_fd) wake a
  * request which waits for its next line.
  */
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <string.h>
+#include "lib/curl_api.h"
 #include "lib/http_exchange.h"
 
-/* The functions of libcurl that are used, found at run time. */
 struct http_curl {
+	struct curl_api api;
 	CURL *easy;
 	CURLM *multi; /* keeps the connection between requests */
-	__typeof__(&curl_global_init) global_init;
-	__typeof__(&curl_easy_init) easy_init;
-	__typeof__(&curl_easy_setopt) easy_setopt;
-	__typeof__(&curl_easy_getinfo) easy_getinfo;
-	__typeof__(&curl_easy_strerror) easy_strerror;
-	__typeof__(&curl_easy_reset) easy_reset;
-	__typeof__(&curl_easy_cleanup) easy_cleanup;
-	__typeof__(&curl_multi_init) multi_init;
-	__typeof__(&curl_multi_add_handle) multi_add_handle;
-	__typeof__(&curl_multi_remove_handle) multi_remove_handle;
-	__typeof__(&curl_multi_perform) multi_perform;
-	__typeof__(&curl_multi_poll) multi_poll;
-	__typeof__(&curl_multi_info_read) multi_info_read;
-	__typeof__(&curl_multi_cleanup) multi_cleanup;
-	__typeof__(&curl_slist_append) slist_append;
-	__typeof__(&curl_slist_free_all) slist_free_all;
 };
-
-struct http_symbol {
-	const char *name;
-	size_t offset;
-};
-
-#define HTTP_SYMBOL(field)                                                                                             \
-	{                                                                                                              \
-		"curl_" #field, offsetof(struct http_curl, field)                                                      \
-	}
-
-static const struct http_symbol http_symbols[] = {
-	HTTP_SYMBOL(global_init),         HTTP_SYMBOL(easy_init),     HTTP_SYMBOL(easy_setopt),
-	HTTP_SYMBOL(easy_getinfo),        HTTP_SYMBOL(easy_strerror), HTTP_SYMBOL(easy_reset),
-	HTTP_SYMBOL(easy_cleanup),        HTTP_SYMBOL(multi_init),    HTTP_SYMBOL(multi_add_handle),
-	HTTP_SYMBOL(multi_remove_handle), HTTP_SYMBOL(multi_perform), HTTP_SYMBOL(multi_poll),
-	HTTP_SYMBOL(multi_info_read),     HTTP_SYMBOL(multi_cleanup), HTTP_SYMBOL(slist_append),
-	HTTP_SYMBOL(slist_free_all),
-};
-
-/* dlsym answers void *, which ISO C does not convert to a function: copied instead. */
-static bool http_curl_find(struct http_curl *curl, struct error *err)
-{
-	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return error_set(err, ERR_SYSTEM, "install libcurl (Debian: apt-get install libcurl4)",
-				 "cannot load libcurl, which https needs: %s", dlerror());
-	for (size_t i = 0; i < ARRAY_LEN(http_symbols); i++) {
-		void *symbol = dlsym(library, http_symbols[i].name);
-		if (!symbol)
-			return error_set(err, ERR_SYSTEM, "install libcurl 7.85 or newer", "libcurl has no %s",
-					 http_symbols[i].name);
-		memcpy((char *)curl + http_symbols[i].offset, &symbol, sizeof symbol);
-	}
-	curl->global_init(CURL_GLOBAL_SSL);
-	curl->easy = curl->easy_init();
-	curl->multi = curl->multi_init();
-	if (!curl->easy || !curl->multi)
-		return error_set(err, ERR_SYSTEM, NULL, "libcurl does not start");
-	return true;
-}
 
 void http_curl_free(struct http_curl *curl)
 {
 	if (!curl)
 		return;
 	if (curl->easy)
-		curl->easy_cleanup(curl->easy);
+		curl->api.easy_cleanup(curl->easy);
 	if (curl->multi)
-		curl->multi_cleanup(curl->multi);
+		curl->api.multi_cleanup(curl->multi);
 	free(curl);
 }
 
@@ -88,7 +30,14 @@ static struct http_curl *http_curl_of(struct http_client *client, struct error *
 	if (client->curl)
 		return client->curl;
 	struct http_curl *curl = mem_alloc(sizeof *curl);
-	if (!http_curl_find(curl, err)) {
+	if (!curl_api_load(&curl->api, err)) {
+		free(curl);
+		return NULL;
+	}
+	curl->easy = curl->api.easy_init();
+	curl->multi = curl->api.multi_init();
+	if (!curl->easy || !curl->multi) {
+		error_set(err, ERR_SYSTEM, NULL, "libcurl does not start");
 		http_curl_free(curl);
 		return NULL;
 	}
@@ -106,28 +55,28 @@ static size_t http_curl_receive(char *data, size_t size, size_t count, void *arg
 {
 	struct http_curl_request *request = arg;
 	long status = 0;
-	request->curl->easy_getinfo(request->curl->easy, CURLINFO_RESPONSE_CODE, &status);
+	request->curl->api.easy_getinfo(request->curl->easy, CURLINFO_RESPONSE_CODE, &status);
 	return http_exchange_body(request->exchange, (int)status, data, size * count) ? size * count : 0;
 }
 
 static void http_curl_times(struct http_curl *curl, const struct http_exchange *x)
 {
 	int64_t deadline_ms = http_exchange_deadline_ms(x);
-	curl->easy_setopt(curl->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)x->client->connect_ms);
+	curl->api.easy_setopt(curl->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)x->client->connect_ms);
 	if (!x->call->on_line) {
-		curl->easy_setopt(curl->easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms);
+		curl->api.easy_setopt(curl->easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms);
 		return;
 	}
-	curl->easy_setopt(curl->easy, CURLOPT_LOW_SPEED_LIMIT, 1L); /* bytes a second */
-	curl->easy_setopt(curl->easy, CURLOPT_LOW_SPEED_TIME, (long)(deadline_ms + 999) / 1000);
+	curl->api.easy_setopt(curl->easy, CURLOPT_LOW_SPEED_LIMIT, 1L); /* bytes a second */
+	curl->api.easy_setopt(curl->easy, CURLOPT_LOW_SPEED_TIME, (long)(deadline_ms + 999) / 1000);
 }
 
 static void http_curl_prepare(struct http_curl_request *request, const char *url, struct curl_slist *headers)
 {
 	CURL *easy = request->curl->easy;
 	const struct http_call *call = request->exchange->call;
-	__typeof__(&curl_easy_setopt) set = request->curl->easy_setopt;
-	request->curl->easy_reset(easy);
+	__typeof__(&curl_easy_setopt) set = request->curl->api.easy_setopt;
+	request->curl->api.easy_reset(easy);
 	set(easy, CURLOPT_URL, url);
 	set(easy, CURLOPT_PROTOCOLS_STR, "https");
 	set(easy, CURLOPT_NOSIGNAL, 1L);
@@ -151,18 +100,18 @@ static struct curl_slist *http_curl_headers(struct http_curl *curl, const struct
 {
 	const struct http_call *call = x->call;
 	/* No waiting for "100 Continue": bodies are small. */
-	struct curl_slist *headers = curl->slist_append(NULL, "Expect:");
+	struct curl_slist *headers = curl->api.slist_append(NULL, "Expect:");
 	CLEANUP(free_p)
 	char *type = mem_printf("Content-Type:%s%s", call->content_type ? " " : "",
 				call->content_type ? call->content_type : "");
-	headers = curl->slist_append(headers, type);
+	headers = curl->api.slist_append(headers, type);
 	if (x->client->header)
-		headers = curl->slist_append(headers, x->client->header);
+		headers = curl->api.slist_append(headers, x->client->header);
 	if (call->header)
-		headers = curl->slist_append(headers, call->header);
+		headers = curl->api.slist_append(headers, call->header);
 	if (x->client->token) {
 		CLEANUP(free_p) char *bearer = mem_printf("Authorization: Bearer %s", x->client->token);
-		headers = curl->slist_append(headers, bearer);
+		headers = curl->api.slist_append(headers, bearer);
 	}
 	return headers;
 }
@@ -175,14 +124,14 @@ static bool http_curl_drive(struct http_curl *curl, int interrupt_fd, CURLcode *
 	for (;;) {
 		int running = 0;
 		int left = 0;
-		curl->multi_perform(curl->multi, &running);
-		CURLMsg *message = curl->multi_info_read(curl->multi, &left);
+		curl->api.multi_perform(curl->multi, &running);
+		CURLMsg *message = curl->api.multi_info_read(curl->multi, &left);
 		if (message && message->msg == CURLMSG_DONE) {
 			*result = message->data.result;
 			return true;
 		}
 		wake.revents = 0;
-		curl->multi_poll(curl->multi, &wake, fds, 1000, NULL);
+		curl->api.multi_poll(curl->multi, &wake, fds, 1000, NULL);
 		if (fds && wake.revents)
 			return false;
 	}
@@ -193,14 +142,14 @@ static enum http_end http_curl_end(struct http_curl *curl, struct http_exchange 
 {
 	long status = 0;
 	curl_off_t connected_us = 0;
-	curl->easy_getinfo(curl->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl->easy_getinfo(curl->easy, CURLINFO_APPCONNECT_TIME_T, &connected_us);
+	curl->api.easy_getinfo(curl->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl->api.easy_getinfo(curl->easy, CURLINFO_APPCONNECT_TIME_T, &connected_us);
 	x->status = (int)status;
 	if (result == CURLE_OK || x->is_stopped)
 		return HTTP_END_ANSWER;
 	if (result == CURLE_OPERATION_TIMEDOUT && connected_us)
 		return HTTP_END_LATE;
-	str_copy(x->reason, sizeof x->reason, curl->easy_strerror(result));
+	str_copy(x->reason, sizeof x->reason, curl->api.easy_strerror(result));
 	return connected_us ? HTTP_END_LOST : HTTP_END_UNREACHABLE;
 }
 
@@ -214,10 +163,10 @@ enum http_end http_curl_run(struct http_client *client, struct http_exchange *x,
 	struct curl_slist *headers = http_curl_headers(curl, x);
 	CURLcode result = CURLE_OK;
 	http_curl_prepare(&request, url, headers);
-	curl->multi_add_handle(curl->multi, curl->easy);
+	curl->api.multi_add_handle(curl->multi, curl->easy);
 	bool ended = http_curl_drive(curl, x->call->interrupt_fd, &result);
 	enum http_end end = ended ? http_curl_end(curl, x, result) : HTTP_END_INTERRUPTED;
-	curl->multi_remove_handle(curl->multi, curl->easy);
-	curl->slist_free_all(headers);
+	curl->api.multi_remove_handle(curl->multi, curl->easy);
+	curl->api.slist_free_all(headers);
 	return end;
 }

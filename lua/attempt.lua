@@ -1,131 +1,148 @@
 -- How an attempt ends, and how one that was given up is taken back. Each cause has its own budget.
 
-local function attempt_jitter(j)
-    local hash = redis.sha1hex(j.f.uid .. ':' .. j.f.attempt)
-    return tonumber(hash:sub(1, 8), 16) / 4294967295 * 2 - 1 -- -1 to 1, the same however often it is asked
-end
-
--- base, doubled with each time, up to the most; then spread by the jitter.
-local function attempt_backoff_ms(j, backoff, times)
-    local delay_ms = math.min(backoff.base_ms * 2 ^ math.min(times - 1, 40), backoff.most_ms)
-    return math.floor(delay_ms * (1 + backoff.jitter * attempt_jitter(j)))
-end
-
--- What is asked of a runner wins over what it reports; only a program that had already succeeded stays succeeded.
-local function attempt_cause(j, reported)
-    if j.f.stop == 'cancel' and reported ~= 'succeeded' then
-        return 'cancelled'
-    elseif j.f.stop == 'corrupted' then
-        return 'corrupted'
-    elseif reported == 'cancelled' and j.f.stop ~= 'cancel' then
-        return 'preempted'
+local attempt_failed, attempt_end -- a chunk may have 200 locals: those of this file alone stand apart
+do
+    local function attempt_jitter(j)
+        local hash = redis.sha1hex(j.f.uid .. ':' .. j.f.attempt)
+        return tonumber(hash:sub(1, 8), 16) / 4294967295 * 2 - 1 -- -1 to 1, the same however often it is asked
     end
-    return reported
-end
 
--- Why it ended, in a sentence: what was asked explains more than how the program took it.
-local function attempt_error_text(j, cause, detail)
-    if cause == 'succeeded' then
-        return nil
-    elseif j.f.stop_reason and (cause == 'cancelled' or cause == 'corrupted') then
-        return j.f.stop_reason
-    elseif detail.error then
-        return sentence_of(detail.error)
-    elseif detail.signal then
-        return 'signal ' .. as_text(detail.signal)
-    elseif detail.exit and detail.exit ~= 0 then
-        return 'exit ' .. as_text(detail.exit)
+    -- base, growing with each time, up to the most; then spread by the jitter.
+    local function attempt_backoff_ms(j, backoff, times)
+        local factor = 1
+        if backoff.growth == 'exponential' then
+            factor = 2 ^ math.min(times - 1, 40)
+        elseif backoff.growth == 'linear' then
+            factor = times
+        end
+        local delay_ms = math.min(backoff.base_ms * factor, backoff.most_ms)
+        return math.floor(delay_ms * (1 + backoff.jitter * attempt_jitter(j)))
     end
-    return cause
-end
 
-local function attempt_failed(q, j, actor, error_text)
-    job_set(j, 'error', error_text)
-    job_settle(q, j, 'fail')
-    event_note(q, j, 'job.failed', 'state', 'failed', 'cause', j.f.cause, 'actor', actor, 'worker', j.f.worker,
-               'error', j.f.error)
-end
-
-local function attempt_lost(q, j, actor)
-    local lost = job_number(j, 'lost') + 1
-    local most = spec_policy(q, j.n).max_lost
-    job_set(j, 'lost', lost)
-    if lost >= most then
-        local why = 'lost %d times in a row without a new checkpoint (retry.max_lost is %d); the last time: %s'
-        return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX))
+    -- What is asked of a runner wins over what it reports; only a program that had already succeeded stays succeeded.
+    local function attempt_cause(j, reported)
+        if j.f.stop == 'cancel' and reported ~= 'succeeded' then
+            return 'cancelled'
+        elseif j.f.stop == 'corrupted' then
+            return 'corrupted'
+        elseif reported == 'cancelled' and j.f.stop ~= 'cancel' then
+            return 'preempted'
+        end
+        return reported
     end
-    job_queue(q, j, 'lose', '!front', 'lost')
-    event_note(q, j, 'job.lost', 'state', 'queued', 'cause', 'lost', 'actor', actor, 'worker', j.f.worker, 'error',
-               j.f.error)
-end
 
-local function attempt_errored(q, j, actor)
-    local policy = spec_policy(q, j.n)
-    local errors = job_number(j, 'errors') + 1
-    job_set(j, 'errors', errors)
-    if errors >= policy.max_errors then
-        return attempt_failed(q, j, actor, j.f.error)
+    -- Why it ended, in a sentence: what was asked explains more than how the program took it.
+    local function attempt_error_text(j, cause, detail)
+        if cause == 'succeeded' then
+            return nil
+        elseif j.f.stop_reason and (cause == 'cancelled' or cause == 'corrupted') then
+            return j.f.stop_reason
+        elseif detail.error then
+            return sentence_of(detail.error)
+        elseif detail.signal then
+            return 'signal ' .. as_text(detail.signal)
+        elseif detail.exit and detail.exit ~= 0 then
+            return 'exit ' .. as_text(detail.exit)
+        end
+        return cause
     end
-    job_wait(q, j, 'retry', q.now + attempt_backoff_ms(j, policy.retry, errors), 'retry')
-    event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', j.f.cause, 'worker', j.f.worker, 'error', j.f.error)
-end
 
-local function attempt_corrupted(q, j, actor, onset)
-    recovery_detect(q, j, onset, j.f.error, actor)
-    local policy = spec_policy(q, j.n)
-    local why = recovery_decide(q, j, policy)
-    if why then
-        return attempt_failed(q, j, actor, clip(why .. ': ' .. (j.f.error or ''), TEXT_MAX))
+    function attempt_failed(q, j, actor, error_text)
+        job_set(j, 'error', error_text)
+        job_settle(q, j, 'fail')
+        event_note(q, j, 'job.failed', 'state', 'failed', 'cause', j.f.cause, 'actor', actor, 'worker', j.f.worker,
+                   'error', j.f.error)
     end
-    local delay_ms = attempt_backoff_ms(j, policy.recovery, job_number(j, 'corrupted'))
-    job_wait(q, j, 'recover', q.now + delay_ms, 'retry')
-    event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', 'corrupted', 'worker', j.f.worker, 'error', j.f.error)
-end
 
--- Whether a recovery that was under way came to its end with this attempt.
-local function attempt_close_recovery(q, j, cause)
-    if not j.f.recover_step then
-        return
-    elseif cause == 'succeeded' then
-        event_say(q, j, 'recovery.completed', 'checkpoint', j.f.resume)
-    elseif cause ~= 'cancelled' and cause ~= 'preempted' then
-        event_say(q, j, 'recovery.failed', 'checkpoint', j.f.resume, 'cause', cause, 'error', j.f.error)
+    local function attempt_lost(q, j, actor)
+        local lost = job_number(j, 'lost') + 1
+        local most = spec_policy(q, j.n).max_lost
+        job_set(j, 'lost', lost)
+        if lost >= most then
+            local why = 'lost %d times in a row without a new checkpoint (retry.max_lost is %d); the last time: %s'
+            return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX))
+        end
+        job_queue(q, j, 'lose', lane_elsewhere(j) or '!front', 'lost')
+        event_note(q, j, 'job.lost', 'state', 'queued', 'cause', 'lost', 'actor', actor, 'worker', j.f.worker, 'error',
+                   j.f.error)
     end
-end
 
--- Ends the running attempt of a job by a cause of `stoker_finish`. The caller saves the job.
-local function attempt_end(q, j, reported, detail, actor)
-    local cause = attempt_cause(j, reported)
-    local ran_ms = math.max(q.now - job_number(j, 'claimed_ms'), 0)
-    lane_drop(q, j)
-    append(q.batch.unlease, j.n)
-    share.account(q, j)
-    job_set(j, 'cause', cause)
-    job_set(j, 'error', attempt_error_text(j, cause, detail))
-    job_set(j, 'exit', detail.exit)
-    job_set(j, 'signal', detail.signal)
-    job_set(j, 'ran_ms', job_number(j, 'ran_ms') + ran_ms)
-    attempt_close_recovery(q, j, cause)
-    job_set(j, 'recover_ms', ran_ms)
-    if cause == 'succeeded' then
-        job_settle(q, j, 'succeed')
-        event_say(q, j, 'job.succeeded', 'state', 'succeeded', 'worker', j.f.worker)
-    elseif cause == 'cancelled' then
-        job_settle(q, j, 'cancel')
-        event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', actor, 'reason', j.f.error)
-    elseif cause == 'preempted' then
-        job_queue(q, j, 'preempt', '!front', 'preempted')
-        event_note(q, j, 'job.preempted', 'state', 'queued', 'worker', j.f.worker, 'reason', detail.error)
-    elseif cause == 'lost' then
-        attempt_lost(q, j, actor)
-    elseif cause == 'corrupted' then
-        attempt_corrupted(q, j, actor, detail.onset)
-    elseif cause == 'permanent' then
-        attempt_failed(q, j, actor, j.f.error)
-    else
-        attempt_errored(q, j, actor)
+    local function attempt_errored(q, j, actor)
+        local policy = spec_policy(q, j.n)
+        local errors = job_number(j, 'errors') + 1
+        job_set(j, 'errors', errors)
+        if errors >= policy.max_errors then
+            return attempt_failed(q, j, actor, j.f.error)
+        end
+        job_wait(q, j, 'retry', q.now + attempt_backoff_ms(j, policy.retry, errors), 'retry')
+        event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', j.f.cause, 'worker', j.f.worker,
+                   'error', j.f.error)
     end
-    job_clear(j, 'stop', 'stop_reason', 'onset', 'phase')
+
+    local function attempt_corrupted(q, j, actor, onset)
+        recovery_detect(q, j, onset, j.f.error, actor)
+        local policy = spec_policy(q, j.n)
+        local why = recovery_decide(q, j, policy)
+        if why then
+            return attempt_failed(q, j, actor, clip(why .. ': ' .. (j.f.error or ''), TEXT_MAX))
+        end
+        local delay_ms = attempt_backoff_ms(j, policy.recovery, job_number(j, 'corrupted'))
+        job_wait(q, j, 'recover', q.now + delay_ms, 'retry')
+        event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', 'corrupted', 'worker', j.f.worker,
+                   'error', j.f.error)
+    end
+
+    -- Whether a recovery that was under way came to its end with this attempt.
+    local function attempt_close_recovery(q, j, cause)
+        if not j.f.recover_step then
+            return
+        elseif cause == 'succeeded' then
+            event_say(q, j, 'recovery.completed', 'checkpoint', j.f.resume)
+        elseif cause ~= 'cancelled' and cause ~= 'preempted' then
+            event_say(q, j, 'recovery.failed', 'checkpoint', j.f.resume, 'cause', cause, 'error', j.f.error)
+        end
+    end
+
+    -- Ends the running attempt of a job by a cause of `stoker_finish`. The caller saves the job.
+    function attempt_end(q, j, reported, detail, actor)
+        local cause = attempt_cause(j, reported)
+        local ran_ms = math.max(q.now - job_number(j, 'claimed_ms'), 0)
+        lane_drop(q, j)
+        append(q.batch.unlease, j.n)
+        share.account(q, j)
+        job_set(j, 'cause', cause)
+        job_set(j, 'error', attempt_error_text(j, cause, detail))
+        job_set(j, 'exit', detail.exit)
+        job_set(j, 'signal', detail.signal)
+        job_set(j, 'ran_ms', job_number(j, 'ran_ms') + ran_ms)
+        job_set(j, 'step', detail.step or j.f.step)
+        job_set(j, 'total', detail.total or j.f.total)
+        attempt_close_recovery(q, j, cause)
+        job_set(j, 'recover_ms', ran_ms)
+        if cause == 'succeeded' then
+            job_settle(q, j, 'succeed')
+            if detail.result then
+                append(q.batch.specs, key_of(q, 'result:' .. j.n), detail.result)
+                job_set(j, 'result_bytes', #detail.result)
+            end
+            event_say(q, j, 'job.succeeded', 'state', 'succeeded', 'worker', j.f.worker)
+        elseif cause == 'cancelled' then
+            job_settle(q, j, 'cancel')
+            event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', actor, 'reason', j.f.error)
+        elseif cause == 'preempted' then
+            job_queue(q, j, 'preempt', '!front', 'preempted')
+            event_note(q, j, 'job.preempted', 'state', 'queued', 'worker', j.f.worker, 'reason', detail.error)
+        elseif cause == 'lost' then
+            attempt_lost(q, j, actor)
+        elseif cause == 'corrupted' then
+            attempt_corrupted(q, j, actor, detail.onset)
+        elseif cause == 'permanent' then
+            attempt_failed(q, j, actor, j.f.error)
+        else
+            attempt_errored(q, j, actor)
+        end
+        job_clear(j, 'stop', 'stop_reason', 'onset', 'phase')
+    end
 end
 
 -- The types of everything that the end of an attempt may write, checked before.
@@ -144,6 +161,10 @@ local function attempt_expect_types(q, j, cause)
     end
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!front'))
     expect_type(q, 'stream', 'ready:' .. lane_name(j, '!held'))
+    if j.f.elsewhere_ms then
+        expect_type(q, 'stream', 'ready:' .. lane_name(j, j.f.worker and '!not@' .. j.f.worker))
+        expect_type(q, 'zset', 'elsewhere')
+    end
     expect_type(q, 'zset', 'wake:' .. j.f.class)
     expect_type(q, 'hash', 'classes')
 end

@@ -95,12 +95,13 @@ do
     end
 
     local function begin_attempt(q, j, worker)
+        lane_forget_elsewhere(q, j)
         job_move(j, 'claim')
         job_set(j, 'attempt', job_number(j, 'attempt') + 1)
         job_set(j, 'token', math.max(job_number(j, 'token') + 1, q.now))
         job_set(j, 'worker', worker)
         job_set(j, 'claimed_ms', q.now)
-        job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished')
+        job_clear(j, 'reason', 'started_ms', 'renewed_ms', 'log_next', 'metric_next', 'finished', 'pace')
         if j.f.unique_until then
             unique.leave(q, j)
             job_clear(j, 'unique', 'unique_until')
@@ -165,7 +166,8 @@ do
     -- One walk: what is free, what was taken. `left` gets the classes where work is left, `misfit` those that did not
     -- fit from the start.
     local function walk_new(worker, free, most)
-        return {worker = worker, free = free, most = most, claims = {}, left = {}, misfit = {}, removed = 0,
+        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {},
+                misfit = {}, removed = 0,
                 all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
     end
 
@@ -191,6 +193,10 @@ do
     -- Takes up to `most` from a lane. Answers how many, and whether work is left there.
     local function walk_lane(q, w, lane, most)
         local class = lane:match('^[^:]+')
+        if lane:sub(-#w.not_here) == w.not_here then
+            w.misfit[class] = true -- others are to be rung for
+            return 0, true
+        end
         local requirement = class_get(q, class)
         local room = requirement and class_fits(requirement, w.free, math.min(most, w.most - #w.claims)) or 0
         if room > 0 then

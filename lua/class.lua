@@ -3,10 +3,10 @@
 
 local CLASSES_MAX = 256
 
+local MIB = 1048576
+
 local class_of
 do
-    local MIB = 1048576
-
     -- Rounded up to four steps a doubling (16, 20, 24, 28, 32 … MiB): classes stay few, at most a quarter is wasted.
     local function class_round_mib(bytes)
         local mib = math.ceil(bytes / MIB)

@@ -5,6 +5,8 @@ lua_SOURCES := \
 	lua/class.lua \
 	lua/lane.lua \
 	lua/nearest.lua \
+	lua/spec_url.lua \
+	lua/spec_shown.lua \
 	lua/spec_walk.lua \
 	lua/spec_text.lua \
 	lua/spec.lua \
@@ -18,12 +20,15 @@ lua_SOURCES := \
 	lua/create.lua \
 	lua/pause.lua \
 	lua/held.lua \
+	lua/delivery.lua \
+	lua/webhook.lua \
 	lua/submit.lua \
 	lua/members.lua \
 	lua/batch_parts.lua \
 	lua/batch.lua \
 	lua/graph.lua \
 	lua/stage.lua \
+	lua/inbox.lua \
 	lua/worker.lua \
 	lua/claim.lua \
 	lua/renew.lua \

@@ -4,14 +4,28 @@ do
                     timeout = true, stalled = true, cancelled = true}
 
     local EXIT_0 = {exit = 0}
+    local RESULT_MAX_BYTES = 65536
+    local DETAIL_MAX_BYTES = 65536 + 2 * RESULT_MAX_BYTES -- inside a text a quote takes two bytes
+
+    -- The result is a text with JSON in it: what cjson would write is not what the program wrote.
+    local function want_result(detail)
+        if detail.result == cjson.null then
+            detail.result = nil
+        elseif detail.result ~= nil then
+            if type(detail.result) ~= 'string' or #detail.result > RESULT_MAX_BYTES then
+                fail('INVALID', 'detail.result: expected a text of at most %d bytes with JSON in it', RESULT_MAX_BYTES)
+            end
+            want_json(detail.result, 'detail.result')
+        end
+    end
 
     local function want_detail(text)
         if text == '{"exit":0}' then
             return EXIT_0 -- so most end
         end
         text = optional(text) or '{}'
-        local detail = want_object(text, 'detail', 65536)
-        for _, name in ipairs({'exit', 'signal', 'onset'}) do
+        local detail = want_object(text, 'detail', DETAIL_MAX_BYTES)
+        for _, name in ipairs({'exit', 'signal', 'onset', 'step', 'total'}) do
             local value = detail[name]
             if value == cjson.null then
                 detail[name] = nil
@@ -24,6 +38,7 @@ do
         elseif detail.error ~= nil and type(detail.error) ~= 'string' then
             fail('INVALID', 'detail.error: expected a text, got %s', quoted(detail.error))
         end
+        want_result(detail)
         return detail
     end
 
@@ -97,7 +112,9 @@ do
             end
             report.detail = want_detail(args[i + 4])
             if cause == 'succeeded' and not report_of[n] then
-                report.plain = not report.detail.signal and find_plain(q, n, uid, token)
+                local detail = report.detail
+                report.plain = not (detail.signal or detail.result or detail.step or detail.total) and
+                    find_plain(q, n, uid, token)
             end
             if not report.plain then
                 want_fence(args, i)

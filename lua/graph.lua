@@ -155,7 +155,7 @@ do
         expect_queue_types(q)
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
-            local _, first, count = submitting.earlier(q, key, hash)
+            local _, first, count = submitting.earlier(q, key, key, hash)
             if first then
                 return graph_ids(q, first, count or 1)
             end

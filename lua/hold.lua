@@ -62,7 +62,7 @@ do
         end
         job_renew_class(q, j)
         append(q.batch.unwait, j.n)
-        job_queue(q, j, 'release', special, special and was)
+        job_queue(q, j, 'release', special or lane_elsewhere(j), special and was)
     end
 
     local function release(q, j, o)

@@ -1,5 +1,15 @@
 -- The record of a job, `job:<n>`: read once, changed in memory, written back with one HSET and one HDEL.
 
+-- Everything that Redis keeps of a job besides its places in the indexes; into the list.
+local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
+                  'parents:', 'children:'}
+local function job_keys(q, n, list)
+    for i = 1, #JOB_KEYS do
+        list[#list + 1] = key_of(q, JOB_KEYS[i] .. n)
+    end
+    return list
+end
+
 local function job_of_fields(n, fields)
     return {n = n, f = fields, set = {}, gone = {}, was = fields.state}
 end

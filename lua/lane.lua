@@ -4,6 +4,10 @@
 -- `lanes` holds the lanes that may have something undelivered, in the order in which a claim walks them: priority 9
 -- first, what was preempted or lost (`!front`) before the rest, and among equals the lane whose head waits longest,
 -- so that classes share a worker in the order of arrival. Tenants are another matter: lua/share.lua.
+--
+-- What ended badly on a worker and is to go elsewhere (`retry.elsewhere`) waits in a lane that only this worker passes
+-- by, `!not@<worker>`: it blocks nobody, and asks nothing of those who claim other jobs. It ranks with `!front`. The
+-- zset `elsewhere` says until when; then promote puts it into the lane of everybody.
 
 local LANE_RANK_STEP = 10000000000000 -- larger than any time in ms, so that the rank decides first
 
@@ -13,7 +17,8 @@ end
 
 local function lane_score(lane, entry)
     local priority, tenant = lane:match(':(%d):([^:]+)$')
-    local rank = (9 - priority) * 2 + (tenant == '!front' and 0 or 1)
+    local is_first = tenant == '!front' or tenant:find('!not@', 1, true) == 1
+    local rank = (9 - priority) * 2 + (is_first and 0 or 1)
     return integer_text(rank * LANE_RANK_STEP + tonumber(entry:match('^%d+')))
 end
 
@@ -39,9 +44,25 @@ local function lane_enter(q, j, lane)
     return entry
 end
 
--- Queues a job in the lane of its tenant, or in the special one: '!front'.
+-- The special lane that keeps a job off the worker where its last attempt ended badly; nil: it may go anywhere.
+local function lane_elsewhere(j)
+    local is_meant = j.f.elsewhere_ms and j.f.worker and j.f.cause ~= 'preempted'
+    return is_meant and '!not@' .. j.f.worker or nil
+end
+
+-- The job leaves its lane: nothing waits for a worker other than the last one any more.
+local function lane_forget_elsewhere(q, j)
+    if j.f.lane and j.f.lane:find(':!not@', 1, true) then
+        q.batch.away[j.n] = false
+    end
+end
+
+-- Queues a job in the lane of its tenant, or in the special one: '!front', or that of lane_elsewhere.
 local function lane_push(q, j, special)
     local lane = lane_name(j, special)
+    if special and special == lane_elsewhere(j) then
+        q.batch.away[j.n] = integer_text(q.now + job_number(j, 'elsewhere_ms'))
+    end
     job_set(j, 'entry', lane_enter(q, j, lane))
     job_set(j, 'lane', lane)
     job_set(j, 'queued_ms', q.now)
@@ -52,6 +73,7 @@ local function lane_drop(q, j)
     local ids = q.batch.ack[j.f.lane] or {}
     ids[#ids + 1] = j.f.entry
     q.batch.ack[j.f.lane] = ids
+    lane_forget_elsewhere(q, j)
 end
 
 -- Enters a job as pending for this worker, as if it had been claimed: it becomes an entry of the lane `!held`, from

@@ -97,7 +97,7 @@ do
             return {}
         end
         local delivered = pairs_table(group[1])['last-delivered-id']
-        return call('XREVRANGE', key, newest, '(' .. delivered, 'COUNT', limit + 1)
+        return call('XREVRANGE', key, newest, '(' .. delivered, 'COUNT', limit + 2) -- that of the cursor, and one more
     end
 
     -- What is queued, from the ready streams. The cursor is "<entry id>@<lane>" of the last one of the page before.
@@ -134,6 +134,14 @@ do
         return load_members(q, members), last and last.id .. '@' .. last.lane or ''
     end
 
+    -- What makes queued jobs wait beside workers.
+    local function limits_json(q)
+        if q.meta.max_running == 0 then
+            return ''
+        end
+        return (',"max_running":%.0f,"running":%.0f'):format(q.meta.max_running, call('ZCARD', key_of(q, 'leases')))
+    end
+
     local function list(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
@@ -157,7 +165,7 @@ do
         local parts, requirements = {}, {}
         for i, j in ipairs(found) do
             j.f.id = job_id(q, j.n)
-            parts[i] = json_of_table(j.f)
+            parts[i] = cjson.encode(j.f) -- in no order: a page is for programs, and sorting was most of its price
             if j.f.state == 'queued' then -- what it waits for
                 local class = j.f.class
                 requirements[class] = requirements[class] or call('HGET', key_of(q, 'classes'), class) or '{}'
@@ -166,7 +174,7 @@ do
         end
         local paused = queue_paused_json(q)
         return '{"jobs":' .. json_list(parts) .. ',"cursor":' .. cjson.encode(following) ..
-            (paused and ',"paused":' .. paused or '') .. ',"now_ms":' .. q.now_text .. '}'
+            (paused and ',"paused":' .. paused or '') .. limits_json(q) .. ',"now_ms":' .. q.now_text .. '}'
     end
 
     register('list', list, 'no-writes')

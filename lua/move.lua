@@ -45,7 +45,8 @@ local function job_settle(q, j, event)
     end
 end
 
--- The class of a waiting job, and of one that runs in a tenant's lane, may have been dropped: it is made again.
+-- The class of a waiting job, and of one that runs in a lane of a tenant or of one that went elsewhere, may have been
+-- dropped: it is made again.
 local function job_renew_class(q, j)
     if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
         local _, requirement = spec_class(spec_of_job(q, j.n))
@@ -53,12 +54,12 @@ local function job_renew_class(q, j)
     end
 end
 
--- Queues the job in the lane of its tenant, or in the special one: '!front'.
+-- Queues the job in the lane of its tenant, or in a special one: '!front', or that of lane_elsewhere.
 local function job_queue(q, j, event, special, reason)
     job_move(j, event)
     job_set(j, 'reason', reason)
     job_clear(j, 'due_ms')
-    if j.f.tenant then
+    if j.f.tenant or j.f.elsewhere_ms then
         job_renew_class(q, j)
     end
     lane_push(q, j, special)
@@ -79,6 +80,10 @@ end
 -- The types of what job_ready writes.
 local function expect_can_queue(q, j)
     expect_type(q, 'stream', 'ready:' .. lane_name(j))
+    if j.f.elsewhere_ms then
+        expect_type(q, 'stream', 'ready:' .. lane_name(j, lane_elsewhere(j)))
+        expect_type(q, 'zset', 'elsewhere')
+    end
     expect_type(q, 'zset', 'wake:' .. j.f.class)
     expect_type(q, 'hash', 'classes')
     expect_type(q, 'string', 'spec:' .. j.n)
@@ -94,7 +99,7 @@ local function job_ready(q, j, event)
         depend.forget(q, j)
     end
     append(q.batch.unwait, j.n)
-    job_queue(q, j, event)
+    job_queue(q, j, event, lane_elsewhere(j))
     event_say(q, j, 'job.queued', 'state', 'queued')
     job_save(q, j)
 end

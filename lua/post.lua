@@ -4,14 +4,13 @@
 --   ask <parent> <n>                  → stoker_watch at the parent's queue; an end that it answers → stoker_tell here
 --   tell <child> <parent> <state>     → stoker_tell at the child's queue, then stoker_sent here
 
-local post_take
 do
     local ASK_AGAIN_MS = 60000 -- the parent's queue knows already who waits: this is for what it lost
     local TELL_AGAIN_MS = 5000
     local ENDS = {succeeded = true, failed = true, cancelled = true, gone = true}
 
     -- What is due; nil: nothing. The type of `outbox` is checked.
-    function post_take(q)
+    function depend.letters(q)
         local key, again = key_of(q, 'outbox'), {}
         local letters = call('ZRANGEBYSCORE', key, '-inf', q.now_text, 'LIMIT', 0, MAX_JOBS_A_CALL)
         for i = 1, #letters do

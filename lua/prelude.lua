@@ -300,7 +300,7 @@ local function key_of(q, name)
 end
 
 -- Answers the length of a key that is going to be written, or fails if a stranger has put another type there.
-local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', string = 'STRLEN'}
+local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', set = 'SCARD', string = 'STRLEN'}
 local function expect_type(q, type_name, name)
     local length = redis.pcall(TYPE_LENGTH[type_name], key_of(q, name))
     if type(length) == 'table' then
@@ -394,6 +394,13 @@ local function queue_flush(q)
         local list = rawget(batch, write.list)
         if list then
             call(write.command, key_of(q, write.key), unpack(list))
+        end
+    end
+    for n, until_ms in pairs(rawget(batch, 'away') or {}) do -- until when it waits for another worker; false: no longer
+        if until_ms then
+            call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
+        else
+            redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
         end
     end
     for state, list in pairs(rawget(batch, 'final') or {}) do

@@ -28,7 +28,7 @@ do
     end
 
     local function drop_jobs(q, limit)
-        local kept, dropped = count_final(q), {}
+        local kept, dropped, numbers = count_final(q), {}, {}
         if call('ZCARD', key_of(q, 'releases')) > 0 then
             return 0, kept -- their children are told first
         end
@@ -36,16 +36,16 @@ do
             local state, n = oldest(q)
             local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. n), 'batch')
             call('ZREM', final_key(q, state), n)
-            call('UNLINK', key_of(q, 'job:' .. n), key_of(q, 'spec:' .. n), key_of(q, 'log:' .. n),
-                 key_of(q, 'metrics:' .. n), key_of(q, 'checkpoints:' .. n), key_of(q, 'history:' .. n),
-                 key_of(q, 'parents:' .. n), key_of(q, 'children:' .. n))
+            call('UNLINK', unpack(job_keys(q, n, {})))
             if type(in_batch) == 'string' then
                 batching.drop_job(q, in_batch, n)
             end
             kept = kept - 1
             append(dropped, job_id(q, n))
+            append(numbers, n)
         end
         if #dropped > 0 then
+            call('SREM', key_of(q, 'webhooks:jobs'), unpack(numbers))
             event_of_queue(q, 'retention.dropped', 'ids', table.concat(dropped, ' '), 'count', #dropped, 'reason',
                            ('more than max_finished (%d) finished jobs'):format(q.meta.max_finished))
         end
@@ -112,6 +112,7 @@ do
         expect_type(q, 'hash', 'classes')
         expect_type(q, 'zset', 'lanes')
         expect_type(q, 'zset', 'batches')
+        expect_type(q, 'set', 'webhooks:jobs')
         count_final(q) -- reads, and so checks, every index before the first write
         local dropped, kept = drop_jobs(q, limit)
         drop_workers(q)

@@ -1,9 +1,8 @@
--- stoker_remove <n> [actor]: a job that has ended goes from Redis, with its spec, log, metrics, history and the records
--- of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
+-- stoker_remove <n> [actor]: a job that has ended goes from Redis, with its spec, result, log, metrics, history and the
+-- records of its checkpoints. Objects in the store stay: a retry of it may have been lent them.
 do
-    local KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'parents:', 'children:'}
-
     local function check(q, j)
+        expect_type(q, 'set', 'webhooks:jobs')
         if not job_is_final(j) then
             fail('CONFLICT', 'job %s is %s: only a job that has ended can be removed | stoker cancel %s',
                  job_id(q, j.n), j.f.state, job_id(q, j.n))
@@ -15,16 +14,13 @@ do
     end
 
     local function act(q, j, o)
-        local keys = {}
-        for i = 1, #KEYS do
-            keys[i] = key_of(q, KEYS[i] .. j.n)
-        end
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
         call('ZREM', final_key(q, j.f.state), j.n)
         if j.f.batch then
             batching.drop_job(q, j.f.batch, j.n)
         end
-        call('UNLINK', unpack(keys))
+        call('UNLINK', unpack(job_keys(q, j.n, {})))
+        call('SREM', key_of(q, 'webhooks:jobs'), j.n)
         return 'removed'
     end
 

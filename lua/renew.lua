@@ -11,12 +11,14 @@ do
                     fail('INVALID', 'phase: expected restoring, running, stopping or shipping, got %s', quoted(value))
                 end
                 fields.phase = value
-            elseif name == 'step' then
-                fields.step = want_integer(value, 'step', 0, LARGEST)
+            elseif name == 'step' or name == 'total' then
+                fields[name] = want_integer(value, name, 0, LARGEST)
+            elseif name == 'pace' then
+                fields.pace = want_match(value, 'pace', '^%d+%.?%d*$', 32, 'milliseconds a step as a decimal number')
             elseif name == 'resumed' then
                 fields.resumed = want_match(value, 'resumed', '^[%w-]+$', 40, 'a checkpoint id or cold')
             else
-                fail('INVALID', '%s: expected phase, step or resumed', quoted(name))
+                fail('INVALID', '%s: expected phase, step, total, pace or resumed', quoted(name))
             end
         end
         return fields
@@ -49,6 +51,8 @@ do
         if fields.step then
             job_set(j, 'step', fields.step)
         end
+        job_set(j, 'total', fields.total or j.f.total)
+        job_set(j, 'pace', fields.pace or j.f.pace)
         share.renew(q, j)
         append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
         lane_claim(q, j)

@@ -1,4 +1,4 @@
--- stoker_show <n>: everything about one job, as JSON. Also what show and list share: a job as JSON.
+-- stoker_show <n>: everything about one job, as JSON.
 
 local function json_of_table(fields)
     local names, list = {}, {}
@@ -68,6 +68,8 @@ do
         local q = queue_open(keys)
         local j = job_load(q, want_job_number(args[1]))
         local paused = queue_paused_json(q)
+        local result = j.f.result_bytes and call('GET', key_of(q, 'result:' .. j.n))
+        local until_ms = j.f.elsewhere_ms and call('ZSCORE', key_of(q, 'elsewhere'), j.n)
         return table.concat({
             '{"id":', cjson.encode(job_id(q, j.n)),
             ',"job":', json_of_table(j.f),
@@ -83,6 +85,8 @@ do
             paused and ',"paused":' .. paused or '',
             j.f.parents and ',"parents":' .. depend.parents_json(q, j.n) or '',
             (j.f.links or ''):find('c', 1, true) and ',"children":' .. children_json(q, j.n) or '',
+            until_ms and ',"elsewhere_until_ms":' .. until_ms or '',
+            result and ',"result":' .. result or '',
             ',"now_ms":', integer_text(q.now), '}',
         })
     end

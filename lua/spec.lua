@@ -17,8 +17,8 @@ local function spec_class(values)
 end
 
 local function spec_backoff(values, section)
-    return {base_ms = values[section .. '.backoff'], most_ms = values[section .. '.max_backoff'],
-            jitter = values[section .. '.jitter']}
+    return {base_ms = values[section .. '.backoff'], growth = values[section .. '.growth'],
+            most_ms = values[section .. '.max_backoff'], jitter = values[section .. '.jitter']}
 end
 
 -- What decides over the life of a job after its submit.

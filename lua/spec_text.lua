@@ -1,6 +1,6 @@
 -- The text of a spec: JSON as strictly as the programs read it, then the walk along the table.
 
-local spec_read
+local spec_read, want_json
 do
     -- The text without what stands in quotes.
     local function spec_outside(text)
@@ -24,30 +24,39 @@ do
 
     -- cjson takes more than JSON. A worker reads the spec with a strict reader, so what that would refuse is refused
     -- here: control characters in texts, "1." as a number, and a name that stands twice.
-    local function spec_check_strict(text, tree)
+    local function spec_check_strict(what, text, tree)
         local outside = spec_outside(text)
         if text:find('[%z\1-\31]') and
             select(2, text:gsub('[%z\1-\31]', '')) ~= select(2, outside:gsub('[%z\1-\31]', '')) then
-            fail('INVALID', 'spec: not valid JSON: a control character in a text')
+            fail('INVALID', what .. ': not valid JSON: a control character in a text')
         elseif outside:find('%d%.%D') then
-            fail('INVALID', 'spec: not valid JSON: a number without digits behind its point')
+            fail('INVALID', what .. ': not valid JSON: a number without digits behind its point')
         elseif type(tree) == 'table' and select(2, outside:gsub(':', '')) ~= spec_count_names(tree) then
-            fail('INVALID', 'spec: not valid JSON: a name stands twice in an object')
+            fail('INVALID', what .. ': not valid JSON: a name stands twice in an object')
         end
     end
 
     local spec_json -- made at the first use: while the library is loaded there is no cjson
 
-    local function spec_decode(text)
+    local function spec_decode(what, text)
         if not spec_json then
             spec_json = cjson.new() -- one of our own: its settings are nobody else's
             spec_json.decode_invalid_numbers(false)
         end
         local ok, tree = pcall(spec_json.decode, text)
         if not ok then
-            fail('INVALID', 'spec: not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
+            fail('INVALID', what .. ': not valid JSON: ' .. tostring(tree):gsub('^[%w_]+:%d+: ', ''))
         end
         return tree
+    end
+
+    -- Any JSON value, as a text that is kept and shown inside other JSON: a strict reader must take it.
+    function want_json(text, what)
+        want_utf8(text, what)
+        spec_check_strict(what, text .. ' ', spec_decode(what, text))
+        if spec_outside(text):find('%-%.') then
+            fail('INVALID', what .. ': not valid JSON: a number without digits before its point')
+        end
     end
 
     -- The text of a spec → its values by path. Most are plain: printable ASCII without an escape. Of such a text a
@@ -62,10 +71,10 @@ do
         if not is_plain and not is_utf8(text) then
             fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
         end
-        local tree = spec_decode(text)
+        local tree = spec_decode('spec', text)
         local values, names = spec_walk_quickly(tree)
         if not values or not is_plain or text:find('.', 1, true) or select(2, text:gsub('"%s*:', '')) ~= names then
-            spec_check_strict(text, tree)
+            spec_check_strict('spec', text, tree)
         end
         return values or spec_walk_in_order(tree)
     end

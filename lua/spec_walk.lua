@@ -4,48 +4,7 @@
 
 local spec_walk, spec_walk_quickly, spec_walk_in_order
 do
-    local SPEC_SHOWN_BYTES = 40 -- of a text in a message
-
-    -- ---------------------------------------------------------------- showing what was found
-
-    local SPEC_ESCAPES = {['"'] = '\\"', ['\\'] = '\\\\'}
-
-    local function spec_show_text(text)
-        local shown = clip(text, SPEC_SHOWN_BYTES)
-        local escaped = shown:gsub('[%c"\\]', function(c)
-            return SPEC_ESCAPES[c] or string.format('\\u%04x', c:byte())
-        end)
-        return '"' .. escaped .. (#shown < #text and '…"' or '"')
-    end
-
-    local function spec_show_value(value)
-        if type(value) == 'string' then
-            return spec_show_text(value)
-        elseif type(value) == 'number' then
-            local is_whole = value == math.floor(value) and math.abs(value) < 1e15
-            return string.format(is_whole and '%.0f' or '%.14g', value == 0 and 0 or value)
-        elseif type(value) ~= 'table' then
-            return value == cjson.null and 'null' or tostring(value)
-        elseif next(value) == nil then
-            return 'an empty list'
-        elseif value[1] ~= nil then
-            return 'a list of ' .. #value
-        end
-        local count = 0
-        for _ in pairs(value) do
-            count = count + 1
-        end
-        return 'an object of ' .. count
-    end
-
-    -- A name as part of a path: in quotes unless it is short and plain.
-    local function spec_show_name(name)
-        return #name <= 64 and name:find('^[A-Za-z0-9_.-]+$') and name or spec_show_text(name)
-    end
-
-    local function spec_fail(path, expected, value)
-        fail('INVALID', path .. ': expected ' .. expected .. ', got ' .. spec_show_value(value))
-    end
+    local spec_show_name, spec_fail = spec_table.shown_name, spec_table.refuse
 
     -- The smallest name for which is_bad(name, value).
     local function spec_first_bad(object, is_bad)
@@ -62,10 +21,15 @@ do
 
     local function spec_is_text(rule, value)
         if type(value) ~= 'string' then
-            return false
+            return type(value) == 'number' and rule.whole_max ~= nil and value == math.floor(value) and value >= 1 and
+                value <= rule.whole_max
         elseif value == rule.word then
             return true
+        elseif rule.words then
+            return rule.words[value] == true
         elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
+            return false
+        elseif rule.url and not spec_is_url(value) then
             return false
         elseif rule.refuse and value:sub(1, #rule.refuse) == rule.refuse then
             return false

@@ -9,7 +9,6 @@ do
     local STAGE_MAX_JOBS = 10000
     local STAGE_MAX_OTHERS = 1000 -- parents that are no jobs of the stage
     local STAGE_CHUNK = 2000      -- members of one ZADD
-    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'spec:', 'parents:', 'children:'}
 
     local function want_stage(text)
         return want_match(text, 'stage', '^[%w._-]+$', 64, '1 to 64 letters, digits, dots, hyphens, underscores')
@@ -104,11 +103,8 @@ do
     end
 
     local function stage_write_one(q, job, kept)
-        local values, key, keys = job.values, key_of(q, 'job:' .. job.n), {}
-        for i = 1, #OWN_KEYS do
-            keys[i] = key_of(q, OWN_KEYS[i] .. job.n)
-        end
-        call('DEL', unpack(keys))
+        local values, key = job.values, key_of(q, 'job:' .. job.n)
+        call('DEL', unpack(job_keys(q, job.n, {})))
         local record = {'uid', submitting.uid(q, tonumber(job.n)), 'class', job.class, 'priority', values.priority,
                         'attempt', '0', 'lease_ms', values.lease}
         submitting.more(q, record, values, job.n)
@@ -296,7 +292,7 @@ do
         expect_queue_types(q)
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
-            local _, first, count = submitting.earlier(q, key, hash)
+            local _, first, count = submitting.earlier(q, key, key, hash)
             if first then
                 return commit_ids(q, {first = first, count = count or 1})
             end

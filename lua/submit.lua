@@ -1,11 +1,10 @@
 -- stoker_submit <spec JSON> [key] [actor]: a new job, or the one that the idempotency key already made.
 -- stoker_bulk <actor or ''> (<spec JSON> <key or ''>)…: the same for up to 100, each answered by itself.
 
-local submit_check, submit_reserve, submit_job
+local submit_check, submit_reserve, submit_job, submit_each
 local submitting = {} -- parts of it that others use, too
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
-    local OWN_KEYS = {'job:', 'log:', 'metrics:', 'checkpoints:', 'history:'}
 
     -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
     local function lane_for(q, class, priority, tenant)
@@ -30,6 +29,9 @@ do
         end
         local class, requirement = spec_class(values)
         class_admit(q, class, requirement)
+        if values['webhook.url'] then
+            expect_type(q, 'set', 'webhooks:jobs')
+        end
         local checked = {values = values, class = class, requirement = requirement,
                          lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
         limits.check_new(q, values)
@@ -53,9 +55,7 @@ do
     function submit_reserve(q, count)
         local keys = {}
         for n = q.meta.next + 1, q.meta.next + count do
-            for i = 1, #OWN_KEYS do
-                keys[#keys + 1] = key_of(q, OWN_KEYS[i] .. integer_text(n))
-            end
+            job_keys(q, integer_text(n), keys)
         end
         call('DEL', unpack(keys))
         call('HINCRBY', q.meta_key, 'next', count)
@@ -69,8 +69,14 @@ do
         if values.experiment then
             append(record, 'experiment', values.experiment)
         end
+        if values['webhook.url'] then
+            webhook_watch(q, n)
+        end
         if values.tenant then
             append(record, 'tenant', values.tenant)
+        end
+        if values['retry.elsewhere'] > 0 then
+            append(record, 'elsewhere_ms', values['retry.elsewhere'])
         end
         if values['concurrency.key'] then
             append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
@@ -124,8 +130,8 @@ do
     end
 
     -- The job that this key made, and how many came with it when they were a graph; nil: none.
-    function submitting.earlier(q, key, hash)
-        local known = call('GET', key_of(q, 'key:' .. key))
+    function submitting.earlier(q, name, key, hash)
+        local known = call('GET', key_of(q, 'key:' .. name))
         if not known then
             return nil
         end
@@ -153,13 +159,15 @@ do
         return values.after and depend.check(q, values.after, of_name)
     end
 
-    -- What is to be done for one spec: {id} of the job that is there already, or a checked job.
-    local function prepare(q, spec_text, key)
-        local hash
+    -- What is to be done for one spec: {id} of the job that is there already, or a checked job. The keys of a scope
+    -- (a submitter) are its own: a key has no space in it, so that none of another reaches there.
+    local function prepare(q, spec_text, key, scope)
+        local hash, name
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
             hash = redis.sha1hex(spec_text)
-            local id = submitting.earlier(q, key, hash)
+            name = scope and scope .. ' ' .. key or key
+            local id = submitting.earlier(q, name, key, hash)
             if id then
                 return {id = id}
             end
@@ -174,7 +182,7 @@ do
             batching.expect_types(q, values.batch)
         end
         local checked = submit_check(q, values)
-        checked.text, checked.key, checked.hash = spec_text, key, hash
+        checked.text, checked.key, checked.key_name, checked.hash = spec_text, key, name, hash
         checked.wanted, checked.waits = wanted, wanted ~= nil
         return checked
     end
@@ -189,7 +197,7 @@ do
             batching.join(q, j.n, checked.values.batch or checked.batch, j.f.state, actor)
         end
         if checked.key then
-            call('SET', key_of(q, 'key:' .. checked.key), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
+            call('SET', key_of(q, 'key:' .. checked.key_name), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
         local said = q.known.submitted
         said[j.f.state] = said[j.f.state] or event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
@@ -224,8 +232,8 @@ do
     end
 
     -- Checks one spec of many: what is wrong with it is its own answer.
-    local function prepare_apart(q, spec_text, key, first_of)
-        local ok, one = pcall(prepare, q, spec_text, key)
+    local function prepare_apart(q, spec_text, key, scope, first_of)
+        local ok, one = pcall(prepare, q, spec_text, key, scope)
         if not ok and not (type(one) == 'table' and one.fail) then
             error(one)
         elseif not ok then
@@ -243,17 +251,12 @@ do
         return one
     end
 
-    local function bulk(keys, args)
-        local q = queue_open(keys)
-        local actor = want_actor(args[1])
-        if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
-            fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
-        end
-        expect_queue_types(q)
+    -- Submits each <spec> <key> of the list from there on; their answers. What is left to do is queue_flush.
+    function submit_each(q, list, from, actor, scope)
         local checked, answers, first_of, count = {}, {}, {}, 0
-        for i = 2, #args, 2 do
-            local one = prepare_apart(q, args[i], optional(args[i + 1]), first_of)
-            checked[i / 2] = one
+        for i = from, #list, 2 do
+            local one = prepare_apart(q, list[i], optional(list[i + 1]), scope, first_of)
+            checked[#checked + 1] = one
             count = count + ((one.answer or one.first or one.rival) and 0 or 1)
         end
         if count > 0 then
@@ -278,6 +281,17 @@ do
                 depend.tell_ended(q, checked[at].n, checked[at].ended)
             end
         end
+        return answers
+    end
+
+    local function bulk(keys, args)
+        local q = queue_open(keys)
+        local actor = want_actor(args[1])
+        if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
+            fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
+        end
+        expect_queue_types(q)
+        local answers = submit_each(q, args, 2, actor)
         queue_flush(q)
         return answers
     end

@@ -1,7 +1,9 @@
 -- stoker_worker <id> <JSON>: registers a worker, and is its heartbeat.
+-- stoker_worker_drain <id> [reason] [actor], stoker_worker_resume <id> [actor]: whether it is to claim.
 do
     local INFO_MAX_BYTES = 65536
-    local OURS = {claim_request = true, claim_answer = true, drain = true, rang_ms = true, seen_ms = true, id = true}
+    local OURS = {claim_request = true, claim_answer = true, drain = true, rang_ms = true, seen_ms = true, id = true,
+                  resumed_ms = true, drain_reason = true}
 
     -- Members of the JSON object as {name, text, …}. Objects and lists keep their own text: cjson would write an
     -- empty list as an object.
@@ -34,9 +36,14 @@ do
         expect_type(q, 'hash', 'worker:' .. id)
         expect_type(q, 'stream', 'events')
         local known = call('ZSCORE', key_of(q, 'workers'), id)
+        local why = pairs_table(fields).why
+        if why and why ~= '' and call('HGET', key, 'why') ~= why then
+            event_of_queue(q, 'worker.drained', 'worker', id, 'reason', sentence_of(why))
+        end
         call_with('HSET', key, fields)
         call('EXPIRE', key, WORKER_KEPT_S)
-        local state, request, drain = unpack(call('HMGET', key, 'state', 'claim_request', 'drain'))
+        local state, request, drain, resumed_ms = unpack(call('HMGET', key, 'state', 'claim_request', 'drain',
+                                                             'resumed_ms'))
         if state == 'gone' then
             if call('ZREM', key_of(q, 'workers'), id) == 1 then
                 event_of_queue(q, 'worker.gone', 'worker', id)
@@ -48,8 +55,48 @@ do
             end
         end
         event_flush(q)
-        return {tonumber(request or 0), drain == '1' and 1 or 0}
+        return {tonumber(request or 0), drain == '1' and 1 or 0, tonumber(resumed_ms or 0)}
+    end
+
+    -- A worker of this queue that was heard of, by its record.
+    local function want_known(q, id)
+        expect_type(q, 'stream', 'events')
+        expect_type(q, 'hash', 'worker:' .. id)
+        if not call('ZSCORE', key_of(q, 'workers'), id) then
+            fail('NOTFOUND', 'no worker %s serves queue %s | stoker workers', id, q.name)
+        end
+        return key_of(q, 'worker:' .. id)
+    end
+
+    local function worker_drain(keys, args)
+        no_more_arguments(args, 3)
+        local q = queue_open(keys)
+        local id, reason, actor = want_worker(args[1]), want_reason(args[2]), want_actor(args[3])
+        local key = want_known(q, id)
+        if call('HGET', key, 'drain') ~= '1' then
+            event_of_queue(q, 'worker.drained', 'worker', id, 'reason', reason, 'actor', actor)
+        end
+        call('HSET', key, 'drain', '1', 'drain_reason', reason or '')
+        event_hint(q, 'worker', id)
+        event_flush(q)
+        return 'draining'
+    end
+
+    -- Also for one that drains itself: it goes by resumed_ms, which its heartbeats are told.
+    local function worker_resume(keys, args)
+        no_more_arguments(args, 2)
+        local q = queue_open(keys)
+        local id, actor = want_worker(args[1]), want_actor(args[2])
+        local key = want_known(q, id)
+        call('HDEL', key, 'drain', 'drain_reason')
+        call('HSET', key, 'resumed_ms', q.now_text)
+        event_of_queue(q, 'worker.resumed', 'worker', id, 'actor', actor)
+        event_hint(q, 'worker', id)
+        event_flush(q)
+        return 'up'
     end
 
     register('worker', worker, 'allow-oom')
+    register('worker_drain', worker_drain, 'allow-oom')
+    register('worker_resume', worker_resume, 'allow-oom')
 end

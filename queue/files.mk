@@ -6,12 +6,15 @@ queue_SOURCES = \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
 	queue/jobs_graph.c \
+	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
 	queue/jobs_schedules.c \
 	queue/jobs_server.c \
 	queue/jobs_streams.c \
 	queue/jobs_text.c \
+	queue/jobs_webhooks.c \
 	queue/jobs_worker.c \
+	queue/jobs_workers.c \
 	queue/keys.c \
 	queue/redis.c \
 	queue/redis_calls.c \

@@ -113,6 +113,14 @@ void jobs_list(struct jobs *jobs, const char *queue, const char *state, int limi
 void jobs_stats(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* JSON array of every worker of the queue: the hash fields plus "id" and "seen_ms". */
 void jobs_workers(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* An operator asks a worker of the queue to claim no more, or to go on: JSON {"worker","state"}. ERR_NOT_FOUND: it
+ * does not serve this queue. */
+void jobs_worker_drain(struct jobs *jobs, const char *queue, const char *worker, const char *reason, const char *actor,
+		       jobs_text_fn *fn, void *arg);
+void jobs_worker_resume(struct jobs *jobs, const char *queue, const char *worker, const char *actor, jobs_text_fn *fn,
+			void *arg);
+/* The result of a job, JSON as its program wrote it. ERR_NOT_FOUND: there is none. */
+void jobs_result(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
 /* JSON array of queue names, sorted. */
 void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
@@ -128,6 +136,14 @@ void jobs_share(struct jobs *jobs, const char *queue, const char *tenant, const 
 		jobs_text_fn *fn, void *arg);
 /* SADD stoker:queues, then stoker_create: text is the queue's name. */
 void jobs_create_queue(struct jobs *jobs, const char *queue, const char *installation, jobs_text_fn *fn, void *arg);
+/* Lets a submitter use its inbox ("add"), or not any more ("remove"): text is "added" or "removed". */
+void jobs_submitter(struct jobs *jobs, const char *queue, const char *verb, const char *name, const char *actor,
+		    jobs_text_fn *fn, void *arg);
+/* The names of its two streams. */
+#define JOBS_KEY_MAX 320
+void jobs_inbox_keys(const struct jobs *jobs, const char *queue, const char *name, char inbox[JOBS_KEY_MAX],
+		     char reply[JOBS_KEY_MAX]);
+void jobs_submitters(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that
  * schedulers that start side by side agree. */
 void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
@@ -160,6 +176,73 @@ struct jobs_each_answer {
 typedef void jobs_each_fn(void *arg, const struct jobs_each_answer *answers, size_t count, const struct error *err);
 void jobs_each(struct jobs *jobs, const struct jobs_each *each, jobs_each_fn *fn, void *arg);
 
+/* JSON array of names. */
+void jobs_submitter_names(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* Waits until something is put into one of these inboxes, at most timeout_ms (> 0): those have rang set, and after
+ * moved on. On a struct jobs of its own, whose answers are bounded: what is put in may be of any size. The items stay
+ * the caller's, and stay as they are until fn is called. */
+struct inbox_ref {
+	char queue[64];
+	char name[65];
+	char after[48]; /* id of the last entry that rang; "": whatever comes from now on */
+	bool rang;
+};
+typedef void jobs_rang_fn(void *arg, const struct error *err);
+struct inbox_wait {
+	struct inbox_ref *items;
+	size_t count;
+	int64_t timeout_ms;
+	jobs_rang_fn *fn;
+	void *arg;
+};
+void jobs_inbox_wait(struct jobs *jobs, struct inbox_wait *wait);
+
+/* ---- webhooks ---- */
+/* on_json: a list of events, "" for the ends. text is the new id. */
+void jobs_webhook_add(struct jobs *jobs, const char *queue, const char *url, const char *on_json, const char *secret,
+		      const char *actor, jobs_text_fn *fn, void *arg);
+void jobs_webhook_remove(struct jobs *jobs, const char *queue, const char *id, const char *actor, jobs_text_fn *fn,
+			 void *arg);
+/* Signs the webhooks that jobs bring along. */
+void jobs_webhook_secret(struct jobs *jobs, const char *queue, const char *secret, jobs_text_fn *fn, void *arg);
+void jobs_webhooks(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* text is the id of the delivery. */
+void jobs_webhook_test(struct jobs *jobs, const char *queue, const char *id, jobs_text_fn *fn, void *arg);
+void jobs_webhook_dead(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn,
+		       void *arg);
+void jobs_webhook_delivery(struct jobs *jobs, const char *queue, const char *id, jobs_text_fn *fn, void *arg);
+
+struct delivery {
+	const char *id;
+	int64_t try;        /* 1 for the first */
+	const char *target; /* what shares a receiver */
+	const char *url;
+	const char *message; /* the same at every try, and for every receiver of the event */
+	const char *secret;
+	const char *body;
+	size_t body_len;
+};
+struct delivery_request {
+	const char *queue;
+	int max;
+	int64_t lease_ms;
+	const char *const *busy; /* targets that get no more for now */
+	size_t busy_count;
+};
+typedef void jobs_deliveries_fn(void *arg, const struct delivery *deliveries, size_t count, const struct error *err);
+void jobs_webhook_take(struct jobs *jobs, const struct delivery_request *request, jobs_deliveries_fn *fn, void *arg);
+
+struct delivery_end {
+	const char *id;
+	int64_t try;
+	const char *verdict; /* ok, failed, refused */
+	int status;          /* 0: no answer */
+	const char *error;
+};
+/* text: ok, failed (it comes again), dead, stale, gone */
+void jobs_webhook_done(struct jobs *jobs, const char *queue, const struct delivery_end *end, jobs_text_fn *fn,
+		       void *arg);
+
 /* ---- reading the streams ---- */
 enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };
 /* JSON array of at most limit entries after the id `after` ("" from the start), each
@@ -189,6 +272,11 @@ void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *pare
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+/* done: 1 if there are more events to read. */
+void jobs_webhook_gather(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+/* done: how many go again; next_ms: how many dead are left. id "all": 100 of them. */
+void jobs_webhook_resend(struct jobs *jobs, const char *queue, const char *id, jobs_tick_fn *fn, void *arg);
 
 /* ---- schedules: jobs that recur ---- */
 /* The spec has the section `schedule`; text: "created", "changed" or "unchanged". */
@@ -233,7 +321,12 @@ void jobs_schedule_refuse(struct jobs *jobs, const char *queue, const char *name
 			  const char *error, jobs_text_fn *fn, void *arg);
 
 /* ---- workers ---- */
-typedef void jobs_worker_fn(void *arg, int64_t last_request, bool drain, const struct error *err);
+struct worker_answer {
+	int64_t last_request; /* number of its last claim */
+	bool drain;           /* an operator wants it to claim no more */
+	int64_t resumed_ms;   /* when an operator last asked it to go on; 0: never */
+};
+typedef void jobs_worker_fn(void *arg, const struct worker_answer *answer, const struct error *err);
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,
 		 void *arg);
 
@@ -281,6 +374,8 @@ typedef void jobs_verdict_fn(void *arg, enum verdict verdict, const char *reason
 struct renewal {
 	const char *phase;   /* NULL: unchanged */
 	int64_t step;        /* -1: unknown */
+	int64_t total;       /* steps in all; 0: unknown */
+	double pace_ms;      /* of a step; NaN: unknown */
 	const char *resumed; /* checkpoint id or "cold", once; else NULL */
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,

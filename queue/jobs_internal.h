@@ -9,7 +9,9 @@
  *	jobs_graph.c     several jobs at once
  *	jobs_server.c    answers gathered from plain commands
  *	jobs_streams.c   logs, metrics and events as JSON
+ *	jobs_webhooks.c  webhooks and their deliveries
  *	jobs_worker.c    what workers and schedulers call
+ *	jobs_inbox.c     submitters and their inboxes
  *	jobs_runner.c    what runners call
  *
  * A call is built (jobs_call_new), gets its arguments (jobs_arg_…), and is sent
@@ -86,6 +88,8 @@ json_t *jobs_json_text(const char *text, size_t len);
 
 /* A call whose answer is one text, or a number as text; its arguments follow. */
 struct jobs_call *jobs_text_call(struct jobs *jobs, const char *name, const char *queue, jobs_text_fn *fn, void *arg);
+/* One that is answered with [done, next]: a jobs_tick_fn is told. */
+void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err);
 
 /* Calls the user's jobs_text_fn. */
 void jobs_tell_text(struct jobs_call *call, const char *text, size_t len, const struct error *err);

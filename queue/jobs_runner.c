@@ -69,6 +69,16 @@ void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct r
 		jobs_arg(call, "step");
 		jobs_arg_number(call, renewal->step);
 	}
+	if (renewal->total > 0) {
+		jobs_arg(call, "total");
+		jobs_arg_number(call, renewal->total);
+		if (renewal->pace_ms >= 0 && renewal->pace_ms < 1e12) { /* not for a NaN */
+			char pace[32];
+			str_format(pace, sizeof pace, "%.3f", renewal->pace_ms);
+			jobs_arg(call, "pace");
+			jobs_arg(call, pace);
+		}
+	}
 	if (renewal->resumed) {
 		jobs_arg(call, "resumed");
 		jobs_arg(call, renewal->resumed);

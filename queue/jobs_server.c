@@ -267,6 +267,10 @@ static const struct jobs_info_row jobs_info_rows[] = {
 	{ "rdb_last_bgsave_status", "rdb_last_bgsave_status" },
 	{ "used_memory", "used_memory" },
 	{ "connected_clients", "clients" },
+	/* should CONFIG be refused */
+	{ "aof_enabled", "appendonly" },
+	{ "maxmemory", "maxmemory" },
+	{ "maxmemory_policy", "maxmemory_policy" },
 };
 
 static const struct jobs_info_row jobs_config_rows[] = {
@@ -301,7 +305,8 @@ static void jobs_decode_info(struct jobs_call *call, const struct redisReply *re
 	jobs_gather_one(gather, err);
 }
 
-/* A hosted Redis often has no CONFIG: null says that it would not tell. */
+/* A hosted Redis often has no CONFIG, and neither has the user of docker/users.acl: null says that it would not tell.
+ */
 static void jobs_decode_config(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	struct jobs_gather *gather = call->arg;
@@ -311,8 +316,9 @@ static void jobs_decode_config(struct jobs_call *call, const struct redisReply *
 		jobs_read_hash(reply, values);
 	for (size_t i = 0; i < ARRAY_LEN(jobs_config_rows); i++) {
 		json_t *value = json_object_get(values, jobs_config_rows[i].theirs);
-		json_object_set_new(gather->end->kept, jobs_config_rows[i].ours,
-				    value ? json_incref(value) : json_null());
+		if (value || !json_object_get(gather->end->kept, jobs_config_rows[i].ours))
+			json_object_set_new(gather->end->kept, jobs_config_rows[i].ours,
+					    value ? json_incref(value) : json_null());
 	}
 	jobs_gather_one(gather, is_refused ? NULL : err);
 }

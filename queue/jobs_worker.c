@@ -4,8 +4,8 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* reap: [done, ms until it is due again or -1]. */
-static void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+/* reap and inbox: [done, ms until it is due again or -1]. */
+void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
 	int64_t done = 0, next_ms = -1;
@@ -70,14 +70,17 @@ void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *ar
 static void jobs_decode_worker(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_worker_fn *fn = (jobs_worker_fn *)call->fn;
-	int64_t last_request = 0, drain = 0;
+	struct worker_answer answer = { 0 };
+	int64_t drain = 0;
 	struct error bad;
-	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &last_request) ||
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &answer.last_request) ||
 		     !jobs_reply_number(jobs_reply_item(reply, 1), &drain))) {
 		jobs_bad_shape(call, &bad);
 		err = &bad;
 	}
-	fn(call->arg, last_request, drain != 0, err);
+	answer.drain = drain != 0;
+	jobs_reply_number(jobs_reply_item(reply, 2), &answer.resumed_ms); /* an older library does not say */
+	fn(call->arg, &answer, err);
 }
 
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,

@@ -93,9 +93,34 @@ struct key key_wake(const char *prefix, const char *queue, const char *class_nam
 	return key_of(prefix, queue, "wake:%s", class_name);
 }
 
+bool key_submitter_is_valid(const char *submitter)
+{
+	return key_is_made_of(submitter, 64, KEY_LETTER, KEY_LETTER "_-");
+}
+
+struct key key_submitters(const char *prefix, const char *queue)
+{
+	return key_of(prefix, queue, "submitters");
+}
+
+struct key key_inbox(const char *prefix, const char *queue, const char *submitter)
+{
+	return key_of(prefix, queue, "inbox:%s", submitter);
+}
+
+struct key key_reply(const char *prefix, const char *queue, const char *submitter)
+{
+	return key_of(prefix, queue, "reply:%s", submitter);
+}
+
 struct key key_log(const char *prefix, const char *queue, int64_t n)
 {
 	return key_of(prefix, queue, "log:%lld", (long long)n);
+}
+
+struct key key_result(const char *prefix, const char *queue, int64_t n)
+{
+	return key_of(prefix, queue, "result:%lld", (long long)n);
 }
 
 struct key key_metrics(const char *prefix, const char *queue, int64_t n)

@@ -30,8 +30,15 @@ struct key key_workers(const char *prefix, const char *queue);
 struct key key_worker(const char *prefix, const char *queue, const char *worker);
 struct key key_wake(const char *prefix, const char *queue, const char *class_name);
 
+bool key_submitter_is_valid(const char *submitter); /* [A-Za-z0-9][A-Za-z0-9_-]{0,63} */
+struct key key_submitters(const char *prefix, const char *queue);
+/* Of a submitter that was let in. */
+struct key key_inbox(const char *prefix, const char *queue, const char *submitter);
+struct key key_reply(const char *prefix, const char *queue, const char *submitter);
+
 /* Streams; the channel that mirrors one live has the same name. */
 struct key key_log(const char *prefix, const char *queue, int64_t n);
+struct key key_result(const char *prefix, const char *queue, int64_t n);
 struct key key_metrics(const char *prefix, const char *queue, int64_t n);
 struct key key_events(const char *prefix, const char *queue);
 

@@ -298,6 +298,7 @@ struct redis *redis_new(struct event_base *base, const struct redis_options *opt
 	redis->connect_ms = options->connect_ms ? options->connect_ms : REDIS_CONNECT_MS;
 	redis->deadline_ms = options->deadline_ms ? options->deadline_ms : REDIS_DEADLINE_MS;
 	redis->max_pending = options->max_pending ? options->max_pending : REDIS_MAX_PENDING;
+	redis->max_reply = options->max_reply;
 	redis->fail_when_down = options->fail_when_down;
 	redis->backoff_ms = REDIS_BACKOFF_MS;
 	redis->timer_due_ms = INT64_MAX;

@@ -44,6 +44,7 @@ struct redis_options {
 	int64_t connect_ms;  /* deadline of connect + TLS + AUTH + SELECT; 0: 5000 */
 	int64_t deadline_ms; /* of a call, from redis_call to its answer; 0: 10000 */
 	size_t max_pending;  /* calls not yet ended; more end as ERR_FULL; 0: 100000 */
+	size_t max_reply;    /* bytes of one answer; a larger one costs the connection; 0: no bound */
 	bool fail_when_down; /* true: calls made while not connected end at once as
 				ERR_UNAVAILABLE; false: they wait until their deadline */
 };

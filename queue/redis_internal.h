@@ -52,7 +52,7 @@ struct redis {
 	SSL_CTX *tls;
 	char *name;
 	int64_t connect_ms, deadline_ms;
-	size_t max_pending;
+	size_t max_pending, max_reply;
 	bool fail_when_down;
 
 	enum redis_state state;

@@ -72,6 +72,10 @@ static void redis_link_consume(struct redis *redis, struct evbuffer *input)
 		evbuffer_drain(input, len);
 		if (!redis_link_parse(redis))
 			return;
+		if (redis->max_reply && redis->link.reader->len > redis->max_reply + REDIS_FEED) {
+			redis_link_lost(redis, ERR_UNAVAILABLE, "an answer was larger than its bound", "");
+			return;
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ enum spec_backend { BACKEND_COMMAND, BACKEND_TINYGRAD };
 enum spec_on_partition { PARTITION_CONTINUE, PARTITION_STOP };
 enum spec_until { UNTIL_FINISHED, UNTIL_STARTED, UNTIL_EXPIRED };
 enum spec_on_unmet { UNMET_CANCEL, UNMET_HOLD };
+enum spec_growth { GROWTH_CONSTANT, GROWTH_LINEAR, GROWTH_EXPONENTIAL };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
 enum spec_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE };
 enum spec_missed { MISSED_SKIP, MISSED_ONCE, MISSED_ALL };
@@ -86,13 +87,20 @@ struct spec {
 		int64_t max_attempts; /* errors before it fails; default 3 */
 		int64_t max_lost;     /* losses in a row without a new checkpoint; default 3 */
 		int64_t backoff_ms;
+		enum spec_growth growth;
 		int64_t max_backoff_ms;
-		double jitter; /* 0 to 1: part of the delay; default 0.25 */
+		double jitter;            /* 0 to 1: part of the delay; default 0.25 */
+		struct spec_list on_exit; /* "137", "SIGKILL" */
+		struct spec_list never_on_exit;
+		struct spec_list on_output;
+		struct spec_list never_on_output;
+		int64_t elsewhere_ms; /* not on the same worker for so long; 0: anywhere */
 	} retry;
 	struct {
 		bool enabled;
 		int64_t max_attempts;
 		int64_t backoff_ms;
+		enum spec_growth growth;
 		int64_t max_backoff_ms;
 		double jitter;
 		int64_t nonfinite; /* so many reports in a row that are not finite; default 3, 0: never */
@@ -110,6 +118,10 @@ struct spec {
 		bool parse;  /* read metrics from stdout lines; default true */
 		char *watch; /* name whose values must be finite; default "loss" */
 	} metrics;
+	struct {
+		char *url; /* NULL: none; the scheduler reads it from the stored spec */
+		struct spec_list on;
+	} webhook;
 	struct {
 		char *name; /* NULL: there is no such section, this is one job */
 		char *cron; /* NULL: every_ms counts */

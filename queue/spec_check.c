@@ -110,6 +110,8 @@ static const char *spec_text_of(const json_t *value)
 
 static bool spec_takes_text(const struct spec_grammar *grammar, const json_t *value)
 {
+	if (json_is_number(value))
+		return spec_grammar_takes_number(grammar, json_number_value(value));
 	return json_is_string(value) &&
 	       spec_grammar_takes(grammar, json_string_value(value), json_string_length(value));
 }

@@ -14,7 +14,9 @@ static struct spec_list spec_list_of(const json_t *value)
 	if (json_array_size(value) == 0)
 		return list;
 	list.items = mem_alloc(json_array_size(value) * sizeof *list.items);
-	json_array_foreach(value, i, item) list.items[list.count++] = mem_strdup(json_string_value(item));
+	json_array_foreach(value, i, item) list.items[list.count++] =
+		json_is_string(item) ? mem_strdup(json_string_value(item))
+				     : mem_printf("%.0f", json_number_value(item));
 	return list;
 }
 

@@ -2,6 +2,7 @@
  * What texts of a spec look like. The same rules are applied by lua/spec.lua with
  * Lua's own patterns: this is the part of them that grammars use.
  */
+#include <math.h>
 #include <string.h>
 #include "lib/config.h"
 #include "queue/spec_table.h"
@@ -64,15 +65,52 @@ static bool spec_stays_inside(const char *path, size_t len)
 	return true;
 }
 
+bool spec_is_url(const char *text)
+{
+	static const char host_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
+	if (!scheme || strpbrk(text, "\\#"))
+		return false;
+	const char *at = text + scheme;
+	if (*at == '[') {
+		size_t len = strspn(at + 1, "0123456789abcdefABCDEF:.");
+		if (len == 0 || at[len + 1] != ']')
+			return false;
+		at += len + 2;
+	} else {
+		size_t len = strspn(at, host_chars);
+		if (len == 0)
+			return false;
+		at += len;
+	}
+	if (*at == ':') {
+		size_t digits = strspn(at + 1, "0123456789");
+		long port = digits >= 1 && digits <= 5 ? strtol(at + 1, NULL, 10) : 0;
+		if (port < 1 || port > 65535)
+			return false;
+		at += digits + 1;
+	}
+	return *at == '\0' || *at == '/' || *at == '?';
+}
+
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len)
 {
 	if (grammar->word && strlen(grammar->word) == len && memcmp(grammar->word, text, len) == 0)
 		return true;
+	if (grammar->words)
+		return strlen(text) == len && spec_is_choice(grammar->words, text);
 	if (len < grammar->min || len > grammar->max || !spec_pattern_takes(grammar->pattern, text, len))
+		return false;
+	if (grammar->url && !spec_is_url(text))
 		return false;
 	if (grammar->refuse && strncmp(text, grammar->refuse, strlen(grammar->refuse)) == 0)
 		return false;
 	return !grammar->inside || spec_stays_inside(text, len);
+}
+
+bool spec_grammar_takes_number(const struct spec_grammar *grammar, double number)
+{
+	return number == floor(number) && number >= 1 && number <= grammar->whole_max;
 }
 
 bool spec_is_choice(const char *choices, const char *word)

@@ -116,7 +116,7 @@ static void spec_markdown_row(const struct spec_row *row)
 			fputs("; names: ", stdout);
 			spec_markdown_cell(row->names->expected);
 		}
-		fputs("; texts: ", stdout);
+		fputs(row->text->whole_max ? "; each: " : "; texts: ", stdout);
 		spec_markdown_cell(row->text->expected);
 	}
 	if (row->type == SPEC_AFTER) {

@@ -24,15 +24,30 @@ static void spec_lua_text(const char *name, const char *text)
 	fputs("\",", stdout);
 }
 
+/* "a|b" as a set. */
+static void spec_lua_words(const char *name, const char *words)
+{
+	printf(" %s = { [\"", name);
+	for (const char *c = words; *c; c++)
+		printf(*c == '|' ? "\"] = true, [\"" : "%c", *c);
+	fputs("\"] = true },", stdout);
+}
+
 static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 {
-	printf(" %s = { min = %zu, max = %zu, pattern = \"^%s$\",", name, g->min, g->max, g->pattern);
+	printf(" %s = { min = %zu, max = %zu, pattern = \"^%s$\",", name, g->min, g->max, g->pattern ? g->pattern : "");
+	if (g->words)
+		spec_lua_words("words", g->words);
+	if (g->whole_max)
+		printf(" whole_max = %d,", g->whole_max);
 	if (g->word)
 		spec_lua_text("word", g->word);
 	if (g->refuse)
 		spec_lua_text("refuse", g->refuse);
 	if (g->inside)
 		fputs(" inside = true,", stdout);
+	if (g->url)
+		fputs(" url = true,", stdout);
 	spec_lua_text("expected", g->expected);
 	fputs(" },", stdout);
 }
@@ -78,12 +93,8 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 		spec_show_choices(row->choices, &choices);
 		spec_lua_text("expected_choice", buf_text(&choices));
 	}
-	if (row->choices) {
-		fputs(" choices = { [\"", stdout);
-		for (const char *c = row->choices; *c; c++)
-			printf(*c == '|' ? "\"] = true, [\"" : "%c", *c);
-		fputs("\"] = true },", stdout);
-	}
+	if (row->choices)
+		spec_lua_words("choices", row->choices);
 	if (row->text)
 		spec_lua_grammar("text", row->text);
 	if (row->names)

@@ -54,6 +54,34 @@ static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64
 static const struct spec_grammar spec_job = {
 	"[^%c]*", 1, 80, .expected = "the name of a job of the same submit, or a job id, of 1 to 80 bytes"
 };
+/* A shell says a death by a signal as 128 and its number: so either way of writing it means both. */
+static const struct spec_grammar spec_exit = {
+	NULL,
+	0,
+	0,
+	.words = "SIGHUP|SIGINT|SIGQUIT|SIGILL|SIGTRAP|SIGABRT|SIGBUS|SIGFPE|SIGKILL|SIGUSR1|SIGSEGV|SIGUSR2|SIGPIPE|"
+		 "SIGALRM|SIGTERM|SIGXCPU|SIGXFSZ|SIGSYS",
+	.whole_max = 255,
+	.expected = "an exit code from 1 to 255 or a signal like SIGKILL"
+};
+static const struct spec_grammar spec_found = { "[^%c]*", 1, 200,
+						.expected = "text of 1 to 200 bytes without control characters" };
+
+static const struct spec_grammar spec_url = {
+	"[!-~]+", 1, 2048, .url = true,
+	.expected = "a URL of http or https, without user, password and fragment, at most 2048 characters"
+};
+/* docs/protocol.md says what each means; tests/lua/test_webhooks.py looks for those that are missing here. */
+static const struct spec_grammar spec_event = {
+	NULL, 0, 0,
+	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
+		 "job.cancelled|job.unmet|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
+		 "job.released|job.updated|job.removed|"
+		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
+		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
+		 "recovery.exhausted",
+	.expected = "the name of an event (job.failed), or job.*, checkpoint.*, recovery.* or *"
+};
 
 /* ---- the keys ---- */
 
@@ -146,14 +174,20 @@ static const struct spec_row spec_unique[] = {
 
 #define BACKOFF_ROWS(section)                                                                                          \
 	{ "backoff", SPEC_DURATION, FIELD(section.backoff_ms),                                                         \
-	  "5s",      .max = DAY,    .help = "wait before the first new attempt; doubles with each" },                  \
+	  "5s",      .max = DAY,    .help = "wait before the first new attempt" },                                     \
+		{ "growth",                                                                                            \
+		  SPEC_CHOICE,                                                                                         \
+		  FIELD(section.growth),                                                                               \
+		  "exponential",                                                                                       \
+		  .choices = "constant|linear|exponential",                                                            \
+		  .help = "how the wait grows: not at all, by the first one each time, or doubling" },                 \
 		{ "max_backoff",                                                                                       \
 		  SPEC_DURATION,                                                                                       \
 		  FIELD(section.max_backoff_ms),                                                                       \
 		  "60s",                                                                                               \
 		  .max = DAY,                                                                                          \
 		  .at_least = #section ".backoff",                                                                     \
-		  .help = "where the doubling ends" },                                                                 \
+		  .help = "where the growing ends" },                                                                  \
 	{                                                                                                              \
 		"jitter", SPEC_NUMBER, FIELD(section.jitter), "0.25",                                                  \
 			.max = 1, .help = "part of the wait that is left to chance"                                    \
@@ -165,6 +199,20 @@ static const struct spec_row spec_retry[] = {
 	{ "max_lost", SPEC_INTEGER, FIELD(retry.max_lost), "3", .min = 1, .max = 1000,
 	  .help = "it fails after so many lost attempts in a row without a new checkpoint" },
 	BACKOFF_ROWS(retry),
+	{ "on_exit", SPEC_LIST, FIELD(retry.on_exit), .max = 64, .text = &spec_exit,
+	  .help = "only after one of these ends of the program; a signal is also 128 and its number. What is named "
+		  "here "
+		  "is tried again even if it is 65 or 78. None: after any other" },
+	{ "never_on_exit", SPEC_LIST, FIELD(retry.never_on_exit), .max = 64, .text = &spec_exit,
+	  .help = "not after one of these: it fails at once" },
+	{ "on_output", SPEC_LIST, FIELD(retry.on_output), .max = 32, .text = &spec_found,
+	  .help = "only when one of these stands in one of its last 100 lines (large and small letters alike, `*` is "
+		  "anything within the line), or the end is one of `on_exit`" },
+	{ "never_on_output", SPEC_LIST, FIELD(retry.never_on_output), .max = 32, .text = &spec_found,
+	  .help = "not when one of these stands there: it fails at once" },
+	{ "elsewhere", SPEC_DURATION, FIELD(retry.elsewhere_ms), "0s", .max = DAY,
+	  .help = "not again on the worker where it ended badly, unless no other has taken it for so long; 0s: "
+		  "anywhere" },
 };
 
 static const struct spec_row spec_recovery[] = {
@@ -198,6 +246,13 @@ static const struct spec_row spec_metrics[] = {
 	  .help = "read metrics from `key=value` and JSON lines of the output" },
 	{ "watch", SPEC_TEXT, FIELD(metrics.watch), "loss", .text = &spec_metric,
 	  .help = "the metric that must stay finite" },
+};
+
+static const struct spec_row spec_webhook[] = {
+	{ "url", SPEC_TEXT, FIELD(webhook.url), .text = &spec_url, .is_required = true,
+	  .help = "who is told; signed with the secret of the queue (`stoker webhooks secret`)" },
+	{ "on", SPEC_LIST, FIELD(webhook.on), .max = 32, .text = &spec_event,
+	  .help = "of what; left out: of the end, `job.succeeded`, `job.failed` and `job.cancelled`" },
 };
 
 #define WHEN_LANGUAGE                                                                                                  \
@@ -260,6 +315,7 @@ const struct spec_section spec_sections[] = {
 	{ "recovery", ROWS(spec_recovery), .help = "After the run was marked as corrupted." },
 	{ "checkpoint", ROWS(spec_checkpoints), .help = "Which files are checkpoints and which of them are kept." },
 	{ "metrics", ROWS(spec_metrics), .help = "What is read from the output." },
+	{ "webhook", ROWS(spec_webhook), .help = "Who is told over HTTP what becomes of it." },
 	{ "train", ROWS(spec_train), .when = { "backend", "tinygrad" }, .is_required = true,
 	  .help = "The model, its data and its training, for the trainer that stoker ships." },
 	{ "schedule", ROWS(spec_schedule), .one_of = { "cron", "every" },
@@ -343,7 +399,8 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		buf_printf(out, "a size from %s to %s", min, max);
 		break;
 	case SPEC_LIST:
-		buf_printf(out, "a list of at most %.0f texts", row->max);
+		buf_printf(out, "a list of at most %.0f %s", row->max,
+			   row->text->whole_max ? "exit codes and signals" : "texts");
 		break;
 	case SPEC_MAP:
 		buf_printf(out, "an object of at most %.0f names and texts", row->max);

@@ -56,8 +56,11 @@ struct spec_grammar {
 	const char *pattern;  /* a Lua pattern of sets only: "[a-z0-9][a-z0-9-]*" (spec_grammar.c) */
 	size_t min, max;      /* length in bytes */
 	const char *word;     /* this text is taken as well; NULL: none */
+	const char *words;    /* only these: "SIGHUP|SIGINT"; the pattern is not looked at. NULL: any */
+	int whole_max;        /* an integer from 1 to this is taken as well; 0: texts only */
 	const char *refuse;   /* not with this beginning; NULL: none */
 	bool inside;          /* a relative path that does not leave its folder */
+	bool url;             /* of http or https (spec_is_url) */
 	const char *expected; /* "a queue name of …" */
 };
 
@@ -116,8 +119,12 @@ bool spec_parse_text(enum spec_type type, const char *text, double *value);
 bool spec_parse_steps(const char *text, double *steps);
 
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len);
+bool spec_grammar_takes_number(const struct spec_grammar *grammar, double number);
 /* Does the whole text match? Sets like [a-z_], [^%c], [^%z], each once, or with * or +. */
 bool spec_pattern_takes(const char *pattern, const char *text, size_t len);
+
+/* "https://host:443/path?x": no name and password, no fragment. */
+bool spec_is_url(const char *text);
 
 /* "command" is one of "command|tinygrad". */
 bool spec_is_choice(const char *choices, const char *word);

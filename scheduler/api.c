@@ -24,6 +24,7 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/jobs/{id}/update", api_update, "change a job that does not run yet", true },
 	{ "POST", API "/jobs/{id}/remove", api_remove, "take a job that has ended out of Redis", true },
 	{ "POST", API "/each", api_each, "do one of these to every job that a filter finds", true },
+	{ "GET", API "/jobs/{id}/result", api_result, "what a job that succeeded left as its result", true },
 	{ "GET", API "/jobs/{id}/logs", api_logs, "entries of the log", true },
 	{ "GET", API "/jobs/{id}/metrics", api_metrics, "points of the metrics", true },
 	{ "GET", API "/jobs/{id}/checkpoints", api_checkpoints, "checkpoints, newest first", true },
@@ -38,6 +39,8 @@ const struct http_route api_routes[] = {
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
 	{ "GET", API "/batches", api_batches, "batches and how far they are", true },
 	{ "POST", API "/batches", api_create_batch, "make a batch before its jobs", true },
+	{ "POST", API "/workers/{id}/drain", api_worker_drain, "have a worker claim no more", true },
+	{ "POST", API "/workers/{id}/resume", api_worker_resume, "have a worker claim again", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
 	{ "POST", API "/queues", api_create_queue, "make a queue", true },
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
@@ -45,6 +48,17 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
 	{ "POST", API "/queues/{id}/limits", api_limit_queue, "how many run at once, and start in a time", true },
 	{ "POST", API "/queues/{id}/shares", api_share, "the weight of a tenant", true },
+	{ "GET", API "/submitters", api_submitters, "who may use an inbox", true },
+	{ "POST", API "/submitters", api_add_submitter, "let a submitter use its inbox", true },
+	{ "POST", API "/submitters/{name}/remove", api_remove_submitter, "shut a submitter out", true },
+	{ "GET", API "/webhooks", api_webhooks, "who is told of what", true },
+	{ "POST", API "/webhooks", api_add_webhook, "tell somebody of events", true },
+	{ "POST", API "/webhooks/{id}/remove", api_remove_webhook, "tell them no more", true },
+	{ "POST", API "/webhooks/{id}/test", api_test_webhook, "send a delivery that only says hello", true },
+	{ "POST", API "/webhook-secret", api_webhook_secret, "what signs the webhooks of jobs", true },
+	{ "GET", API "/deliveries", api_deliveries, "deliveries that are given up", true },
+	{ "GET", API "/deliveries/{id}", api_delivery, "one that is not delivered yet", true },
+	{ "POST", API "/deliveries/{id}/resend", api_resend, "send what was given up once more", true },
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
@@ -173,9 +187,10 @@ bool api_limit(struct api_call *call, const struct http_request *request, int64_
 
 bool api_after(struct api_call *call, const struct http_request *request, const char *name, struct error *err)
 {
+	/* A cursor of what is queued names a lane, and that may name a worker. */
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz:.,_-ABCDEFGHIJKLMNOPQRSTUVWXYZ@!";
 	const char *text = http_request_query(request, name);
-	if (text && (!str_copy(call->after, sizeof call->after, text) ||
-		     strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz:.,_-") != strlen(text)))
+	if (text && (!str_copy(call->after, sizeof call->after, text) || strspn(text, letters) != strlen(text)))
 		return error_set(err, ERR_INPUT, "give back what the last answer said", "%s: this is no id of an entry",
 				 name);
 	return true;
@@ -187,6 +202,11 @@ bool api_queue(struct api_call *call, const char *queue, struct error *err)
 		return error_set(err, ERR_INPUT, "small letters, digits and hyphens, at most 63",
 				 "queue: \"%.80s\" is no name of a queue", queue);
 	return str_copy(call->queue, sizeof call->queue, queue ? queue : "");
+}
+
+bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err)
+{
+	return api_queue(call, queue && *queue ? queue : "default", err);
 }
 
 bool api_flag(const struct http_request *request, const char *name)

@@ -29,9 +29,9 @@ struct api_call {
 	json_t *body;
 	json_t *show;
 	char *spec;
-	char key[129]; /* idempotency key, the state that is listed, or what became of a schedule */
-	char name[65]; /* of a schedule */
-	char after[64];
+	char key[129];   /* idempotency key, the state that is listed, a worker, or what became of a schedule */
+	char name[65];   /* of a schedule */
+	char after[256]; /* a lane may name a worker */
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
@@ -75,6 +75,8 @@ bool api_makes_queue(struct api_call *call, const struct error *err, void (*send
 
 /* Sets the queue, if that is a name for one; NULL and "": all of them. */
 bool api_queue(struct api_call *call, const char *queue, struct error *err);
+/* The same, where none means default. */
+bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err);
 
 /* Adds its `why` to a job of a list; workers may be NULL. */
 void api_list_explain(json_t *job, const json_t *paused, const json_t *workers);
@@ -112,8 +114,14 @@ http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
 http_handler_fn api_list;                                      /* api_list.c */
 http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
+http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
-http_handler_fn api_queues, api_create_queue, api_workers;     /* api_queues.c */
 http_handler_fn api_batches, api_create_batch;                 /* api_batch.c */
+http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
+http_handler_fn api_workers;                                   /* api_workers.c */
+http_handler_fn api_worker_drain, api_worker_resume;
+http_handler_fn api_submitters, api_add_submitter, api_remove_submitter;             /* api_submitters.c */
+http_handler_fn api_webhooks, api_add_webhook, api_remove_webhook, api_test_webhook; /* api_webhooks.c */
+http_handler_fn api_webhook_secret, api_deliveries, api_delivery, api_resend;
 
 #endif

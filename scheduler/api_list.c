@@ -20,14 +20,17 @@ static void api_list_ask(struct api_call *call, const char *queue, size_t which,
 }
 
 /* The wall clock is good enough here: "in 42 s" is for people. */
-void api_list_explain(json_t *job, const json_t *paused, const json_t *workers)
+void api_list_explain(json_t *job, const json_t *page, const json_t *workers)
 {
 	CLEANUP(buf) struct buf why;
 	buf_init(&why, 4096);
-	json_auto_t *show = json_pack("{s:s, s:O, s:O*, s:O*, s:I}", "id", fields_text(job, "id"), "job", job,
-				      "requirement", json_object_get(job, "requirement"), "paused", (json_t *)paused,
-				      "now_ms", (json_int_t)clock_wall_ms());
+	json_auto_t *show =
+		json_pack("{s:s, s:O, s:O*, s:O*, s:O*, s:O*, s:I}", "id", fields_text(job, "id"), "job", job,
+			  "requirement", json_object_get(job, "requirement"), "paused", json_object_get(page, "paused"),
+			  "running", json_object_get(page, "running"), "max_running",
+			  json_object_get(page, "max_running"), "now_ms", (json_int_t)clock_wall_ms());
 	explain_job(show, workers, &why);
+	explain_add_left(job, fields_int(show, "now_ms", 0));
 	json_object_set_new(job, "why", json_stringn(buf_text(&why), why.len));
 }
 
@@ -51,8 +54,7 @@ static void api_list_answer(struct api_call *call, const struct gathered *all, s
 		json_t *job;
 		json_array_foreach(json_object_get(all[i].answers[LIST_JOBS], "jobs"), row, job)
 		{
-			api_list_explain(job, json_object_get(all[i].answers[LIST_JOBS], "paused"),
-					 all[i].answers[LIST_WORKERS]);
+			api_list_explain(job, all[i].answers[LIST_JOBS], all[i].answers[LIST_WORKERS]);
 			sorted[used++] = job;
 		}
 	}

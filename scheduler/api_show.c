@@ -14,6 +14,7 @@ static void api_show_answer(struct api_call *call, const json_t *workers)
 	CLEANUP(buf) struct buf why;
 	buf_init(&why, 4096);
 	explain_job(call->show, workers, &why);
+	explain_add_left(json_object_get(call->show, "job"), fields_int(call->show, "now_ms", 0));
 	json_object_set_new(call->show, "why", json_stringn(buf_text(&why), why.len));
 	api_answer(call, 200, STEAL(call->show));
 }

@@ -44,6 +44,9 @@ static struct doctor_verdict doctor_appendfsync(const json_t *info)
 						"a crash of Redis or its machine may lose up to 2 s of acknowledged "
 						"submits and results",
 						"CONFIG SET appendfsync always, if that is too much" };
+	if (!*fields_text(info, "appendfsync"))
+		return (struct doctor_verdict){ true, "Redis does not tell this user how often it writes its file",
+						"look there: redis-cli CONFIG GET appendfsync" };
 	return (struct doctor_verdict){ false, "a crash of its machine may lose half a minute of acknowledged writes",
 					"CONFIG SET appendfsync always" };
 }

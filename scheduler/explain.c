@@ -46,6 +46,27 @@ void explain_end(const json_t *job, struct buf *into)
 		buf_str(into, *status ? status : "no cause was reported");
 }
 
+/* The step is that of the last report: part of the next one is done since, but never more than one. */
+int64_t explain_left_ms(const json_t *job, int64_t now_ms)
+{
+	double pace;
+	int64_t step = fields_int(job, "step", -1), total = fields_int(job, "total", 0);
+	if (!fields_is(job, "state", "running") || step < 0 || total <= 0 || !fields_number(job, "pace", &pace))
+		return -1;
+	if (step >= total)
+		return 0;
+	double since = (double)(now_ms - fields_int(job, "renewed_ms", now_ms));
+	double left = (double)(total - step) * pace - (since < 0 ? 0 : since < pace ? since : pace);
+	return left < 9e15 ? (int64_t)left : -1;
+}
+
+void explain_add_left(json_t *job, int64_t now_ms)
+{
+	int64_t left_ms = explain_left_ms(job, now_ms);
+	if (left_ms >= 0)
+		json_object_set_new(job, "left_ms", json_integer(left_ms));
+}
+
 static int64_t explain_max_attempts(const json_t *show)
 {
 	json_auto_t *spec = fields_json(show, "spec");

@@ -10,6 +10,7 @@
 #ifndef STOKER_SCHEDULER_EXPLAIN_H
 #define STOKER_SCHEDULER_EXPLAIN_H
 
+#include <stdint.h>
 #include <jansson.h>
 #include <stdint.h>
 #include "lib/buf.h"
@@ -17,6 +18,11 @@
 /* show: `job` and `now_ms`, and as far as they are known `id`, `requirement`, `ahead`, `spec`, `paused`.
  * workers: array as of jobs_workers; NULL: not known, then only the job itself speaks. */
 void explain_job(const json_t *show, const json_t *workers, struct buf *why);
+
+/* How long a running job still takes at the pace of its last steps, in ms; -1: nobody can say. */
+int64_t explain_left_ms(const json_t *job, int64_t now_ms);
+/* Adds it to a job as left_ms, if it is known. */
+void explain_add_left(json_t *job, int64_t now_ms);
 
 /* How an attempt ended: "exit 1", "killed by SIGKILL (signal 9)", with its error if that says more. */
 void explain_end(const json_t *job, struct buf *into);

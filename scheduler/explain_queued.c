@@ -22,6 +22,8 @@ struct explain_crew {
 	size_t ready;    /* that have it free now */
 	size_t labelled; /* that carry the labels */
 	struct explain_need most;
+	size_t kept_off;       /* of those that fit: where the job is not to go */
+	const char *drained;   /* why one of them drains; NULL: nobody said */
 	const char *last_seen; /* the latest of those that are not there any more; NULL: none */
 	int64_t last_seen_ms;
 };
@@ -67,7 +69,7 @@ static bool explain_fits(const struct explain_need *has, const struct explain_ne
 }
 
 static void explain_count_worker(struct explain_crew *crew, const json_t *worker, const struct explain_need *need,
-				 int64_t now_ms)
+				 const char *not_on, int64_t now_ms)
 {
 	int64_t seen_ms = fields_int(worker, "seen_ms", now_ms);
 	if (fields_is(worker, "state", "gone") || now_ms - seen_ms > EXPLAIN_SEEN_MS) {
@@ -77,8 +79,12 @@ static void explain_count_worker(struct explain_crew *crew, const json_t *worker
 		}
 		return;
 	}
-	if (fields_is(worker, "state", "draining")) {
+	if (fields_is(worker, "state", "draining") || fields_is(worker, "drain", "1")) {
+		const char *why = fields_text(worker, "why");
 		crew->draining++;
+		crew->drained = *why                                   ? why
+				: *fields_text(worker, "drain_reason") ? fields_text(worker, "drain_reason")
+								       : crew->drained;
 		return;
 	}
 	json_auto_t *capacity = fields_json(worker, "capacity");
@@ -90,6 +96,10 @@ static void explain_count_worker(struct explain_crew *crew, const json_t *worker
 	crew->most.memory = has.memory > crew->most.memory ? has.memory : crew->most.memory;
 	crew->labelled += explain_has_labels(&has, need);
 	crew->fitting += explain_fits(&has, need);
+	if (fields_is(worker, "id", not_on)) {
+		crew->kept_off += explain_fits(&has, need);
+		return;
+	}
 	has.cpus -= taken.cpus;
 	has.gpus -= taken.gpus;
 	has.memory -= taken.memory;
@@ -177,6 +187,8 @@ static void explain_nobody(const json_t *show, const struct explain_crew *crew, 
 			   crew->draining == 1 ? "the only worker of queue %.*s is draining"
 					       : "all workers of queue %.*s are draining",
 			   queue_len, id);
+		if (crew->drained)
+			buf_printf(why, ": %s", crew->drained);
 		return;
 	}
 	buf_printf(why, "no worker serves queue %.*s", queue_len, id);
@@ -217,6 +229,33 @@ static void explain_paused(const json_t *show, const json_t *paused, struct buf 
 		buf_printf(why, ": %s", reason);
 }
 
+/* "cpu1:5:!not@w1": the worker that it is kept off; "": none. */
+static const char *explain_not_on(const json_t *job)
+{
+	const char *at = strstr(fields_text(job, "lane"), ":!not@");
+	return at ? at + strlen(":!not@") : "";
+}
+
+/* It waits for another worker than its last one (retry.elsewhere). */
+static void explain_elsewhere(const json_t *show, const struct explain_crew *crew, const char *not_on, int64_t now_ms,
+			      struct buf *why)
+{
+	int64_t until_ms = fields_int(show, "elsewhere_until_ms", 0);
+	char left[32];
+	buf_printf(why, "not on %s, where it ended badly", not_on);
+	if (until_ms) { /* the list does not know */
+		clock_human(until_ms > now_ms ? until_ms - now_ms : 0, left, sizeof left);
+		buf_printf(why, ", for another %s", left);
+	}
+	size_t others = crew->fitting - crew->kept_off;
+	if (others == 0)
+		buf_str(why, "; no other worker fits");
+	else if (!crew->ready)
+		buf_printf(why, others == 1 ? "; the other worker is full" : "; all %zu others are full", others);
+	else
+		buf_str(why, "; about to start");
+}
+
 void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 {
 	const json_t *job = json_object_get(show, "job");
@@ -234,12 +273,14 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 		return;
 	}
 	if (max_running > 0 && running >= max_running) {
-		buf_printf(why, "%" PRId64 " jobs run, which is what the queue allows at once (max_running)", running);
+		buf_printf(why, "the queue is at its limit: %" PRId64 " of %" PRId64 " jobs run (max_running)", running,
+			   max_running);
 		return;
 	}
 	if (!workers)
 		return;
-	json_array_foreach(workers, i, worker) explain_count_worker(&crew, worker, &need, now_ms);
+	const char *not_on = explain_not_on(job);
+	json_array_foreach(workers, i, worker) explain_count_worker(&crew, worker, &need, not_on, now_ms);
 	const char *reserved = fields_text(show, "reserved");
 	if (*reserved)
 		buf_printf(why, "%s takes no more small jobs, so that it fits there", reserved);
@@ -247,6 +288,8 @@ void explain_queued(const json_t *show, const json_t *workers, struct buf *why)
 		explain_nobody(show, &crew, now_ms, why);
 	else if (crew.fitting == 0)
 		explain_misfit(show, &need, &crew, why);
+	else if (*not_on)
+		explain_elsewhere(show, &crew, not_on, now_ms, why);
 	else
 		explain_line(fields_int(show, "ahead", -1), &crew, why);
 }

@@ -10,10 +10,15 @@ scheduler_SOURCES := \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
+	scheduler/api_result.c \
 	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
 	scheduler/api_sweep.c \
+	scheduler/api_workers.c \
+	scheduler/api_submitters.c \
+	scheduler/api_webhooks.c \
+	scheduler/bell.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_parents.c \
@@ -26,4 +31,6 @@ scheduler_SOURCES := \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
-	scheduler/ticker.c
+	scheduler/ticker.c \
+	scheduler/webhook_sign.c \
+	scheduler/webhooks.c

@@ -18,6 +18,49 @@ static enum log_level main_level(const char *name)
 	}
 }
 
+/* ---- --deploy: the library is loaded before the first call, so being connected is all that is asked for ---- */
+
+struct main_deploy {
+	struct event_base *base;
+	bool is_done;
+	struct error error;
+};
+
+static void main_on_redis(void *arg, bool connected, const struct error *err)
+{
+	struct main_deploy *deploy = arg;
+	deploy->is_done = connected;
+	if (!connected)
+		deploy->error = *err;
+	/* A Redis that is away may come; what it refuses now, it refuses again. */
+	if (connected || !error_kind_of(err->kind)->can_retry)
+		event_base_loopexit(deploy->base, NULL);
+}
+
+static int main_deploy(struct event_base *base, const struct scheduler_settings *settings)
+{
+	struct main_deploy deploy = { .base = base };
+	const struct jobs_options options = {
+		.redis = { .url = settings->redis_url, .ca_file = settings->redis_ca, .name = "stoker-deploy" },
+		.prefix = settings->prefix,
+		.load_library = true
+	};
+	const struct timeval patience = { .tv_sec = 60 };
+	struct jobs *jobs = jobs_new(base, &options, &deploy.error);
+	if (jobs) {
+		jobs_on_state(jobs, main_on_redis, &deploy);
+		event_base_loopexit(base, &patience);
+		event_base_dispatch(base);
+	}
+	if (deploy.is_done)
+		log_info("the function library is in place", "where=%s", jobs_where(jobs));
+	else
+		log_failure(LOG_ERROR, "the function library was not loaded", &deploy.error);
+	jobs_on_state(jobs, NULL, NULL);
+	jobs_free(jobs);
+	return deploy.is_done ? 0 : error_kind_of(deploy.error.kind)->exit_code;
+}
+
 static int main_run(const struct scheduler_settings *settings)
 {
 	struct error err = { 0 };
@@ -27,6 +70,11 @@ static int main_run(const struct scheduler_settings *settings)
 	struct event_base *base = event_base_new();
 	if (!base)
 		abort();
+	if (settings->deploy) {
+		int status = main_deploy(base, settings);
+		event_base_free(base);
+		return status;
+	}
 	struct scheduler *s = scheduler_new(base, settings, &err);
 	if (s) {
 		event_base_dispatch(base);

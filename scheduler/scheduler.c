@@ -12,8 +12,10 @@
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "scheduler/api.h"
+#include "scheduler/bell.h"
 #include "scheduler/follow.h"
 #include "scheduler/ticker.h"
+#include "scheduler/webhooks.h"
 
 enum {
 	SCHEDULER_STOP_MS = 5000, /* for what is under way when it is told to stop */
@@ -141,14 +143,24 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 	if (!subscriber)
 		return false;
 	s->follow = follow_hub_new(s->base, s->jobs, subscriber);
+	const struct webhooks_options webhooks = { .base = s->base,
+						   .jobs = s->jobs,
+						   .allow = s->settings->webhook_allow,
+						   .ca_file = s->settings->webhook_ca,
+						   .timeout_ms = s->settings->webhook_timeout_ms };
+	s->webhooks = webhooks_new(&webhooks, err);
+	if (!s->webhooks)
+		return false;
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
+					      .webhooks = s->webhooks,
 					      .installation = s->installation,
 					      .on_first = scheduler_on_first_tick,
 					      .arg = s };
 	s->ticker = ticker_new(&ticks);
 	jobs_on_state(s->jobs, scheduler_on_redis, s);
-	return true;
+	s->bell = bell_new(s->base, s->jobs, &options, err);
+	return s->bell != NULL;
 }
 
 static bool scheduler_serve(struct scheduler *s, struct error *err)
@@ -193,6 +205,8 @@ void scheduler_free(struct scheduler *s)
 	jobs_free(s->jobs);
 	follow_hub_free(s->follow);
 	ticker_free(s->ticker);
+	bell_free(s->bell);
+	webhooks_free(s->webhooks);
 	http_server_free(s->http);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
 		if (s->signals[i])

@@ -17,13 +17,17 @@
 #include "scheduler/settings.h"
 
 struct follow_hub;
+struct bell;
 struct ticker;
+struct webhooks;
 
 struct scheduler {
 	struct event_base *base;
 	const struct scheduler_settings *settings;
 	struct jobs *jobs;
 	struct ticker *ticker;
+	struct webhooks *webhooks;
+	struct bell *bell;
 	struct follow_hub *follow;
 	struct http_server *http;
 	struct event *signals[2];

@@ -17,6 +17,10 @@ struct scheduler_settings {
 	char *token_file;
 	char *allowed_hosts;
 	int64_t max_connections;
+	char *webhook_allow;
+	char *webhook_ca;
+	int64_t webhook_timeout_ms;
+	bool deploy; /* load the function library, and that is all */
 	char *log_level;
 	bool log_json;
 	int64_t ready_fd;

@@ -154,6 +154,32 @@ static void ticker_on_scheduled(void *arg, int64_t done, int64_t next_ms, const 
 	ticker_call_done(call);
 }
 
+static void ticker_on_inbox(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	(void)done;
+	if (err && err->kind != ERR_NOT_FOUND)
+		ticker_complain(call, err);
+	else if (!err)
+		ticker_due(call->ticker, next_ms);
+	ticker_call_done(call);
+}
+
+/* What is due is the webhooks' business from then on; the tick sleeps at most until the next. */
+static void ticker_on_gathered(void *arg, int64_t more, int64_t next_ms, const struct error *err)
+{
+	struct ticker_call *call = arg;
+	if (err && err->kind != ERR_NOT_FOUND)
+		ticker_complain(call, err);
+	else if (!err && more)
+		ticker_due(call->ticker, 0);
+	else if (!err && next_ms > 0)
+		ticker_due(call->ticker, next_ms);
+	if (!err && next_ms == 0)
+		webhooks_look(call->ticker->options.webhooks, call->queue);
+	ticker_call_done(call);
+}
+
 static void ticker_on_pruned(void *arg, int64_t done, int64_t next_ms, const struct error *err)
 {
 	(void)next_ms;
@@ -188,6 +214,8 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
 		jobs_prune(jobs, queue, ticker_on_pruned, ticker_call_new(t, "prune", queue));
+		jobs_inbox(jobs, queue, ticker_on_inbox, ticker_call_new(t, "inbox", queue));
+		jobs_webhook_gather(jobs, queue, ticker_on_gathered, ticker_call_new(t, "gather", queue));
 	}
 	if (err)
 		ticker_complain(call, err);

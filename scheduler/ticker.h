@@ -1,6 +1,7 @@
 /*
  * The tick: for every queue of stoker:queues, promote what is due, reap what was
- * lost, fire the schedules that are due, prune what is finished and past its bound; and make the queues that were
+ * lost, fire the schedules that are due, take what came into inboxes, make deliveries of
+ * events, prune what is finished and past its bound; and make the queues that were
  * asked for by SADD, and `default`.
  *
  * One timer sleeps until the next due time, at most 1 s, since a client may submit
@@ -12,6 +13,7 @@
 
 #include <event2/event.h>
 #include "queue/jobs.h"
+#include "scheduler/webhooks.h"
 
 struct ticker;
 
@@ -21,6 +23,7 @@ struct ticker_options {
 	struct event_base *base;
 	struct jobs *jobs;
 	const char *installation;
+	struct webhooks *webhooks;
 	void (*on_first)(void *arg);
 	void *arg;
 };

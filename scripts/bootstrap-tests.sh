@@ -11,6 +11,7 @@ packages=(
 	python3-pytest python3-pytest-timeout python3-redis python3-yaml # tests of real processes
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
 	git openssl procps redis-tools
+	zsh fish # stoker prints completions for them
 )
 # examples/clients/ are run with the Go and the Node that are there: Debian's are large, and its npm cannot be installed
 # beside a Node package from elsewhere.

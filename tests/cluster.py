@@ -88,7 +88,7 @@ class Cluster:
             (self.state_dir(i) / "cache").symlink_to(cache)
         self.workers[i] = Process(
             [BUILD / "stoker-worker", "--redis-url", self.redis.url, "--id", f"w{i}", "--state-dir", self.state_dir(i),
-             "--store", f"file://{self.store()}", *self.worker_options, *[str(o) for o in options]],
+             "--store", f"file://{self.store()}", "--breaker", "0", *self.worker_options, *[str(o) for o in options]],
             self.folder / f"worker-{i}.log")
         return self.workers[i]
 

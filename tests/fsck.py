@@ -33,6 +33,8 @@ class Queue:
                 wanted[short] = lambda p, name=name: p.hgetall(name)
             elif kind == "zset" and not short.startswith("wake:"):
                 wanted[short] = lambda p, name=name: p.zrange(name, 0, -1, withscores=True)
+            elif kind == "set":
+                wanted[short] = lambda p, name=name: p.smembers(name)
             elif kind == "stream" and short != "events":
                 wanted[short] = lambda p, name=name: p.xrange(name)
             if kind == "stream" and short.startswith("ready:"):
@@ -68,6 +70,8 @@ class Queue:
         self.check_counts(entries)
         self.check_schedules()
         self.check_batches()
+        self.check_inboxes()
+        self.check_deliveries()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
@@ -78,13 +82,15 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
-                    "schedules": "zset", "releases": "zset", "outbox": "zset",
-                    "batches": "zset", "fires": "zset"}
+                    "schedules": "zset", "elsewhere": "zset",
+                    "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
+                    "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
-                 "schedule": "hash", "schedule-spec": "string", "parents": "hash", "children": "zset", "stage": "hash",
-                 "batch": "hash", "members": "zset"}
+                 "schedule": "hash", "schedule-spec": "string", "result": "string",
+                 "parents": "hash", "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
+                 "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -167,6 +173,15 @@ class Queue:
         for name, wanted in [("leases", "running"), ("waiting", "waiting")] + [("jobs:" + s, s) for s in FINAL]:
             if (n in self.index(name)) != (state == wanted):
                 self.say("%s job %s is %sin %s", state, n, "" if n in self.index(name) else "not ", name)
+        goes_elsewhere = state == "queued" and ":!not@" in job.get("lane", "")
+        if (n in self.index("elsewhere")) != goes_elsewhere:
+            self.say("%s job %s in lane %s is %sin elsewhere", state, n, job.get("lane"),
+                     "" if n in self.index("elsewhere") else "not ")
+        if goes_elsewhere and not job["lane"].endswith(":!not@" + job.get("worker", "")):
+            self.say("job %s of worker %s waits in lane %s", n, job.get("worker"), job["lane"])
+        if ("result:" + n in self.types) != ("result_bytes" in job) or "result_bytes" in job and state != "succeeded":
+            self.say("%s job %s: result_bytes is %s, and its result is %sthere", state, n, job.get("result_bytes"),
+                     "" if "result:" + n in self.types else "not ")
         if state in FINAL and "ended_ms" not in job:
             self.say("%s job %s has no ended_ms", state, n)
         if state == "waiting" and "reason" not in job:
@@ -201,13 +216,13 @@ class Queue:
                 self.say("running job %s has token %s, attempt %s", n, job.get("token"), job["attempt"])
 
     def check_indexes(self):
-        for name in ["leases", "waiting"] + ["jobs:" + s for s in FINAL]:
+        for name in ["leases", "waiting", "elsewhere"] + ["jobs:" + s for s in FINAL]:
             for n in self.index(name):
                 if n not in self.jobs:
                     self.say("%s has %s, which is no job", name, n)
         for short in self.types:
             kind, _, n = short.partition(":")
-            if kind in ("spec", "log", "metrics", "checkpoints", "history", "parents", "children") and \
+            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children") and \
                     n not in self.jobs and n not in self.staged:
                 self.say("%s belongs to no job", short)
 
@@ -321,6 +336,37 @@ class Queue:
             done = ended == total and total >= int(batch.get("size", 1))
             if done != ("done_ms" in batch):
                 self.say("%s: %d of %d jobs have ended, done_ms is %s", short, ended, total, batch.get("done_ms"))
+
+    def check_inboxes(self):
+        """An inbox of a stranger is nobody's fault; what we answer goes to those who were let in."""
+        for short in self.types:
+            if short.startswith("reply:") and short[6:] not in self.data.get("submitters", ()):
+                self.say("%s belongs to no submitter", short)
+
+    def check_deliveries(self):
+        """Each record is in one place: the lane of its target, whose first decides when, or among the dead."""
+        places, due = {}, self.index("deliveries")
+        for short in [name for name in self.data if name.startswith("deliveries:to:")]:
+            target, lane = short[len("deliveries:to:"):], self.index(short)
+            places.update(dict.fromkeys(lane, target))
+            if due.get(target) != min(lane.values()):
+                self.say("deliveries has %s at %s, its first is due at %s", target, due.get(target),
+                         min(lane.values()))
+        if int(self.meta.get("webhook_waiting", 0)) != len(places):
+            self.say("meta counts %s deliveries, there are %d", self.meta.get("webhook_waiting"), len(places))
+        for target in due:
+            if "deliveries:to:" + target not in self.data:
+                self.say("deliveries has %s, which has no lane", target)
+        dead = self.index("deliveries:dead")
+        records = {name[9:]: record for name, record in self.data.items() if name.startswith("delivery:")}
+        for delivery in set(places) | set(dead) | set(records):
+            target = records.get(delivery, {}).get("target")
+            if (places.get(delivery) == target) == (delivery in dead) or not target:
+                self.say("delivery %s to %s is in the lane of %s, dead at %s", delivery, target, places.get(delivery),
+                         dead.get(delivery))
+        for n in self.data.get("webhooks:jobs", ()):
+            if n not in self.jobs:
+                self.say("webhooks:jobs has %s, which is no job", n)
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

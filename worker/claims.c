@@ -324,6 +324,11 @@ void claims_resume(struct claims *claims)
 		claims_ask(claims);
 }
 
+bool claims_is_stopped(const struct claims *claims)
+{
+	return claims->is_stopped;
+}
+
 bool claims_is_idle(const struct claims *claims)
 {
 	return claims->state != CLAIMS_ASKING;

@@ -49,6 +49,7 @@ void claims_look(struct claims *claims);
 /* No new claims from now on; a request on its way is still answered. */
 void claims_stop(struct claims *claims);
 void claims_resume(struct claims *claims);
+bool claims_is_stopped(const struct claims *claims);
 bool claims_is_idle(const struct claims *claims); /* no request is on its way */
 
 #endif

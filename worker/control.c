@@ -7,36 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "worker/output.h"
+#include "worker/result.h"
 
 enum { CONTROL_READ_BYTES = 64 * 1024 };
-
-/* Python prints NaN, Infinity and -Infinity, which JSON does not have: outside of texts they get quotes. */
-static void control_quote_nonfinite(const char *text, size_t len, struct buf *into)
-{
-	static const char *const words[] = { "NaN", "Infinity", "-Infinity" };
-	bool in_text = false;
-	for (size_t i = 0; i < len; i++) {
-		size_t word = 0;
-		if (in_text && text[i] == '\\' && i + 1 < len) {
-			buf_add(into, text + i++, 2);
-			continue;
-		}
-		if (text[i] == '"')
-			in_text = !in_text;
-		for (size_t w = 0; !in_text && !word && w < ARRAY_LEN(words); w++)
-			if (len - i >= strlen(words[w]) && !memcmp(text + i, words[w], strlen(words[w])))
-				word = strlen(words[w]);
-		if (!word) {
-			buf_byte(into, text[i]);
-			continue;
-		}
-		buf_byte(into, '"');
-		buf_add(into, text + i, word);
-		buf_byte(into, '"');
-		i += word - 1;
-	}
-}
 
 static bool control_number(const json_t *value, double *number)
 {
@@ -80,6 +55,7 @@ static bool control_take_metric(const json_t *root, struct control_line *line, s
 		else
 			metric_point_add(&line->point, name, strlen(name), number);
 	}
+	metric_point_settle(&line->point);
 	return line->point.count || !isnan(line->point.epoch) ||
 	       error_set(err, ERR_INPUT, NULL, "a metric without a number");
 }
@@ -108,6 +84,19 @@ static bool control_take_progress(const json_t *root, struct control_line *line,
 	return line->step >= 0 || error_set(err, ERR_INPUT, NULL, "progress without a step");
 }
 
+static bool control_take_result(const json_t *root, struct control_line *line, struct error *err)
+{
+	CLEANUP(buf) struct buf text;
+	const json_t *value = json_object_get(root, "value");
+	buf_init(&text, CONTROL_READ_BYTES);
+	if (!value)
+		return error_set(err, ERR_INPUT, NULL, "a result without a value");
+	if (!json_canonical(value, &text))
+		return error_set(err, ERR_INPUT, NULL, "a result of more than %d bytes", CONTROL_READ_BYTES);
+	line->result = buf_take(&text);
+	return true;
+}
+
 static bool control_take_nothing(const json_t *root, struct control_line *line, struct error *err)
 {
 	(void)root;
@@ -124,6 +113,7 @@ static const struct {
 	{ "metric", CONTROL_METRIC, control_take_metric },
 	{ "checkpoint", CONTROL_CHECKPOINT, control_take_checkpoint },
 	{ "progress", CONTROL_PROGRESS, control_take_progress },
+	{ "result", CONTROL_RESULT, control_take_result },
 	{ "heartbeat", CONTROL_HEARTBEAT, control_take_nothing },
 	{ "resumed", CONTROL_RESUMED, control_take_nothing },
 	{ "corrupted", CONTROL_CORRUPTED, control_take_corrupted },
@@ -136,7 +126,7 @@ bool control_parse(const char *text, size_t len, struct control_line *line, stru
 	json_error_t at;
 	CLEANUP(buf) struct buf quoted;
 	buf_init(&quoted, 4 * CONTROL_READ_BYTES);
-	control_quote_nonfinite(text, len, &quoted);
+	result_quote_nonfinite(text, len, &quoted); /* Python prints them, JSON does not have them */
 	*line = (struct control_line){ .step = -1, .total = -1, .onset = -1, .optimizer = -1 };
 	json_auto_t *root = json_loadb(buf_text(&quoted), quoted.len, JSON_REJECT_DUPLICATES, &at);
 	if (!json_is_object(root))
@@ -162,7 +152,8 @@ void control_line_done(struct control_line *line)
 	free(line->path);
 	free(line->sha256);
 	free(line->reason);
-	line->path = line->sha256 = line->reason = NULL;
+	free(line->result);
+	line->path = line->sha256 = line->reason = line->result = NULL;
 }
 
 /* ---- the pipe ---- */

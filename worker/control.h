@@ -17,6 +17,7 @@ enum control_kind {
 	CONTROL_METRIC,
 	CONTROL_CHECKPOINT,
 	CONTROL_PROGRESS,
+	CONTROL_RESULT,
 	CONTROL_HEARTBEAT,
 	CONTROL_RESUMED,
 	CONTROL_CORRUPTED,
@@ -30,6 +31,7 @@ struct control_line { /* texts are owned: control_line_done */
 	char *path;                /* checkpoint */
 	char *sha256;              /* checkpoint; NULL: not given */
 	char *reason;              /* corrupted; NULL: not given */
+	char *result;              /* result: JSON text */
 	int64_t step;              /* -1: not given */
 	int64_t total;             /* progress; -1 likewise */
 	int64_t onset;             /* corrupted; -1 likewise */

@@ -3,6 +3,7 @@ worker_SOURCES := \
 	worker/backend_command.c \
 	worker/backend_tinygrad.c \
 	worker/blank.c \
+	worker/breaker.c \
 	worker/capacity.c \
 	worker/checkpoint_restore.c \
 	worker/checkpoints.c \
@@ -18,6 +19,7 @@ worker_SOURCES := \
 	worker/formats_torch.c \
 	worker/helper.c \
 	worker/identity.c \
+	worker/info.c \
 	worker/lost.c \
 	worker/manifest.c \
 	worker/metric_lines.c \
@@ -25,9 +27,12 @@ worker_SOURCES := \
 	worker/outcome.c \
 	worker/output.c \
 	worker/place.c \
+	worker/progress.c \
 	worker/prune.c \
 	worker/removals.c \
 	worker/restore.c \
+	worker/result.c \
+	worker/retry_rules.c \
 	worker/run_folder.c \
 	worker/run_record.c \
 	worker/runner.c \

@@ -24,6 +24,7 @@ static const char *const metric_words[] = {
 /* Numbers that are no measurement of the training. */
 static const char *const metric_noise[] = { "time_ms", "ts",   "time",   "timestamp", "pid", "port",
 					    "v_num",   "line", "lineno", "level",     "tid", "rank" };
+static const char *const metric_total_words[] = { "steps", "total_steps", "max_steps", "num_steps" };
 static const char *const metric_step_words[] = { "step", "global_step", "iter", "iteration", "train_step" };
 
 static bool metric_is_one_of(const char *const *words, size_t count, const char *name, size_t len)
@@ -76,6 +77,21 @@ const struct metric_value *metric_point_find(const struct metric_point *point, c
 		if (!strcmp(point->values[i].name, name))
 			return &point->values[i];
 	return NULL;
+}
+
+void metric_point_settle(struct metric_point *point)
+{
+	for (size_t i = 0; point->step >= 0 && point->total < 0 && i < point->count; i++) {
+		double value = point->values[i].value;
+		const char *name = point->values[i].name;
+		if (!metric_is_one_of(metric_total_words, ARRAY_LEN(metric_total_words), name, strlen(name)) ||
+		    !(value >= (double)point->step && value < 1e15 && value == floor(value)))
+			continue;
+		point->total = (int64_t)value;
+		point->count--;
+		for (size_t j = i; j < point->count; j++)
+			point->values[j] = point->values[j + 1];
+	}
 }
 
 /* Length of the number at the start of text; 0: none. */
@@ -336,5 +352,6 @@ bool metric_lines_parse(const char *line, size_t len, struct metric_point *point
 	}
 	if (point->count)
 		metric_find_bar(&s, text);
+	metric_point_settle(point);
 	return point->count || point->step >= 0 || !isnan(point->epoch);
 }

@@ -32,6 +32,8 @@ struct metric_point {
 void metric_point_init(struct metric_point *point);
 /* A later value of one name wins. false: no valid name, or there are too many. */
 bool metric_point_add(struct metric_point *point, const char *name, size_t len, double value);
+/* "step=120 steps=5000": the number of all steps beside the step is the total, not a value. */
+void metric_point_settle(struct metric_point *point);
 const struct metric_value *metric_point_find(const struct metric_point *point, const char *name);
 
 /* true: the line says at least one value, or a position. Escape sequences of terminals are skipped. */

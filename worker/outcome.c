@@ -1,6 +1,8 @@
 #include "worker/outcome.h"
 
+#include <string.h>
 #include "lib/buf.h"
+#include "worker/retry_rules.h"
 
 enum {                      /* what a program's exit status says */
        EXIT_INPUT = 65,     /* EX_DATAERR: its input is wrong, and will be the next time */
@@ -66,6 +68,24 @@ static void outcome_of_stop(const struct outcome_input *in, struct outcome *out)
 			outcome_say(out, outcome_stops[i].cause, in->why[0] ? in->why : outcome_stops[i].error);
 }
 
+/* An end that nobody asked for: the spec may say more on it than its exit code. */
+static void outcome_apply_rules(const struct outcome_input *in, struct outcome *out)
+{
+	char why[OUTCOME_ERROR_MAX], text[OUTCOME_ERROR_MAX];
+	enum retry_verdict verdict =
+		in->spec ? retry_rules_judge(in->spec, &in->how, in->tail, in->tail_len, why, sizeof why)
+			 : RETRY_AS_USUAL;
+	if (verdict == RETRY_WANTED)
+		out->cause = "error";
+	out->is_own_fault = !strcmp(out->cause, "error");
+	if (verdict != RETRY_NEVER)
+		return;
+	str_copy(text, sizeof text, out->error);
+	if (!str_format(out->error, sizeof out->error, "%s; not tried again: %s", text, why))
+		str_copy(out->error, sizeof out->error, text);
+	out->cause = "permanent";
+}
+
 void outcome_of(const struct outcome_input *in, struct outcome *out)
 {
 	*out = (struct outcome){ .exit_code = -1 };
@@ -81,6 +101,8 @@ void outcome_of(const struct outcome_input *in, struct outcome *out)
 		outcome_of_stop(in, out);
 	else if (in->said_corrupted)
 		outcome_say(out, "corrupted", "the program said that it is corrupted");
-	else
+	else {
 		outcome_of_program(in, out);
+		outcome_apply_rules(in, out);
+	}
 }

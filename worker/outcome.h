@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "lib/child.h"
+#include "queue/spec.h"
 
 enum stop_reason { /* why the runner ended the program; later ones win over earlier ones */
 		   STOP_NONE,
@@ -27,16 +28,20 @@ struct outcome_input {
 	const char *why;       /* of the stop: a sentence, or "" */
 	bool was_started;
 	struct child_exit how;
-	bool said_done;      /* {"t":"done"}: it had finished its work */
-	bool said_corrupted; /* {"t":"corrupted"} */
-	const char *failure; /* why it could not be started; "" */
-	bool is_permanent;   /* the failure can never go away */
+	bool said_done;          /* {"t":"done"}: it had finished its work */
+	bool said_corrupted;     /* {"t":"corrupted"} */
+	const char *failure;     /* why it could not be started; "" */
+	bool is_permanent;       /* the failure can never go away */
+	const struct spec *spec; /* its rules on what to retry; NULL: none */
+	const char *tail;        /* the end of its output, for them (worker/retry_rules.h) */
+	size_t tail_len;
 };
 
 struct outcome {
 	const char *cause; /* of stoker_finish */
 	int exit_code;     /* -1: none */
 	int signal;        /* 0: none */
+	bool is_own_fault; /* error or permanent by what it did, not by what it said of its input */
 	char error[OUTCOME_ERROR_MAX];
 };
 

@@ -133,7 +133,7 @@ bool run_folder_make(const char *state_dir, const struct run_record *record, cha
 {
 	CLEANUP(free_p) char *begun = NULL;
 	CLEANUP(close_fd) int fd = -1;
-	if (!run_folder_begin(state_dir, ".new", &begun, &fd, err) ||
+	if (!run_folder_begin(state_dir, ".new", &begun, &fd, err) || !begun ||
 	    !run_folder_name_spare(begun, record, folder, err))
 		return false;
 	*lock_fd = fd;

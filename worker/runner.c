@@ -228,5 +228,5 @@ int runner_main(struct event_base *base, void *task)
 	}
 	runner_wake(r);
 	event_base_dispatch(base);
-	return r->state == RUN_OVER ? 0 : 1;
+	return r->state == RUN_OVER ? (int)r->report_end : 1;
 }

@@ -27,6 +27,7 @@ struct runner_settings { /* the same for all runs of a worker */
 	struct backend_settings backend;
 	enum log_level log_level;
 	bool log_json;
+	int64_t soon_ms; /* a program that dies so soon after its start tells the breaker (worker/breaker.h) */
 };
 
 struct runner_task {
@@ -40,7 +41,8 @@ struct runner_task {
 /* The signals that the runner listens for: to be blocked when it is forked. */
 void runner_signals(sigset_t *set);
 
-/* The whole life of a runner; its answer is the exit status. task is a struct runner_task. For child_fork. */
+/* The whole life of a runner; its answer is the exit status: an enum run_end, or 1: it could not do its work. task is a
+ * struct runner_task. For child_fork. */
 int runner_main(struct event_base *base, void *task);
 
 #endif

@@ -15,11 +15,13 @@
 #include "lib/child.h"
 #include "lib/signals.h"
 #include "queue/spec.h"
+#include "worker/breaker.h"
 #include "worker/checkpoints.h"
 #include "worker/control.h"
 #include "worker/feed.h"
 #include "worker/outcome.h"
 #include "worker/output.h"
+#include "worker/progress.h"
 #include "worker/runner.h"
 #include "worker/spool.h"
 
@@ -77,7 +79,7 @@ struct runner {
 	struct child_watch *watch;
 	struct output *output;
 	struct control *control;
-	int64_t started_at;
+	int64_t started_at, ended_at;
 	int64_t heard_at; /* of it: output, metric, checkpoint, heartbeat */
 	bool was_started, is_reaped;
 	struct child_exit how;
@@ -105,6 +107,9 @@ struct runner {
 	int64_t bad_control;     /* control lines that were ignored */
 	bool reports_metrics;    /* on the control fd: the same in its lines would count twice */
 
+	struct progress progress;
+	char *result; /* JSON that it said on the control fd, or wrote to its file; NULL: none */
+
 	/* checkpoints on their way out */
 	struct checkpoints *checkpoints;
 	char *commit_id; /* offered to Redis; NULL: none */
@@ -119,6 +124,7 @@ struct runner {
 	int64_t report_at;
 	char *report_detail;
 	const char *report_cause;
+	enum run_end report_end; /* what it says to the worker's breaker */
 };
 
 /* runner.c */
@@ -158,7 +164,8 @@ void runner_output_closed(struct runner *r);
 bool runner_open_spools(struct runner *r, struct error *err);
 bool runner_open_output(struct runner *r, int *out, int *err_fd, int *control_fd, struct error *err);
 void runner_flush(struct runner *r);
-void runner_drained(void *runner); /* a feed has nothing left */
+void runner_drained(void *runner);         /* a feed has nothing left */
+void runner_take_result(struct runner *r); /* the program has ended: what it left in its result file */
 
 /* runner_ship.c */
 bool runner_open_checkpoints(struct runner *r, struct error *err);

@@ -85,7 +85,10 @@ static void lease_renewed(void *arg, enum verdict verdict, const char *reason, c
 void runner_renew(struct runner *r)
 {
 	bool tells_resumed = r->state >= RUN_RUNNING && !r->has_said_resumed && r->was_started;
-	struct renewal renewal = { .phase = runner_phase(r), .step = r->step };
+	struct renewal renewal = { .phase = runner_phase(r),
+				   .step = r->step,
+				   .total = r->progress.total,
+				   .pace_ms = progress_pace(&r->progress) };
 	if (r->is_renewing) {
 		r->renew_again = true; /* the phase may have changed since it was sent */
 		return;

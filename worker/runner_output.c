@@ -6,6 +6,7 @@
 #include <strings.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "worker/result.h"
 #include "worker/runner_internal.h"
 
 enum {
@@ -78,12 +79,24 @@ static void output_watch(struct runner *r, const struct metric_point *point)
 	runner_ask_stop(r, STOP_CORRUPTED, why);
 }
 
+/* The number of all steps is news: it stands with the job at once. Steps within an epoch are not the whole way. */
+static void output_progress(struct runner *r, int64_t step, int64_t total)
+{
+	int64_t known = r->progress.total;
+	r->step = step;
+	progress_note(&r->progress, clock_boot_ms(), step, total);
+	if (r->progress.total == known)
+		return;
+	r->renew_at = 0;
+	runner_wake(r);
+}
+
 static void output_take_point(struct runner *r, const struct metric_point *point)
 {
 	CLEANUP(buf) struct buf b;
 	buf_init(&b, 16 * 1024);
 	if (point->step >= 0)
-		r->step = point->step;
+		output_progress(r, point->step, isnan(point->epoch) ? point->total : -1);
 	if (point->count) {
 		buf_printf(&b, "{\"time_ms\":%" PRId64, clock_wall_ms());
 		if (point->step >= 0)
@@ -128,6 +141,36 @@ static void output_closed(void *arg)
 	runner_output_closed(arg);
 }
 
+/* ---- the result ---- */
+
+static void output_result(struct runner *r, const char *text)
+{
+	CLEANUP(buf) struct buf taken;
+	struct error err;
+	buf_init(&taken, RESULT_MAX_BYTES);
+	if (!result_take(text, strlen(text), &taken, &err)) {
+		runner_say(r, "the result is not kept: %s", err.message);
+		return;
+	}
+	free(r->result);
+	r->result = buf_take(&taken);
+}
+
+/* The file has the last word: it is written at the end. */
+void runner_take_result(struct runner *r)
+{
+	CLEANUP(buf) struct buf taken;
+	CLEANUP(free_p) char *path = run_path(r->output_dir, RESULT_FILE);
+	struct error err;
+	buf_init(&taken, RESULT_MAX_BYTES);
+	if (result_read(path, &taken, &err)) {
+		free(r->result);
+		r->result = buf_take(&taken);
+	} else if (err.kind != ERR_NOT_FOUND) {
+		runner_say(r, "the result in " RESULT_FILE " is not kept: %s", err.message);
+	}
+}
+
 /* ---- the control fd ---- */
 
 static void output_control(void *arg, const struct control_line *line)
@@ -144,7 +187,10 @@ static void output_control(void *arg, const struct control_line *line)
 			checkpoints_announce(r->checkpoints, line->path, line->step, line->optimizer, line->sha256);
 		break;
 	case CONTROL_PROGRESS:
-		r->step = line->step;
+		output_progress(r, line->step, line->total);
+		break;
+	case CONTROL_RESULT:
+		output_result(r, line->result);
 		break;
 	case CONTROL_RESUMED:
 		if (line->step >= 0)

@@ -9,6 +9,7 @@
 #include "lib/proc.h"
 #include "worker/descendants.h"
 #include "worker/environment.h"
+#include "worker/result.h"
 #include "worker/runner_internal.h"
 
 extern char **environ;
@@ -32,6 +33,7 @@ static void program_set_number(struct environment *e, const char *name, int64_t 
 static void program_environment(const struct runner *r, const struct launch *launch, struct environment *e)
 {
 	char mark[96], gpus[SLOTS_GPUS_MAX * 3];
+	CLEANUP(free_p) char *result = run_path(r->output_dir, RESULT_FILE);
 	environment_inherit(e, (const char *const *)environ);
 	environment_set_default(e, "PYTHONUNBUFFERED", "1"); /* else Python keeps back what it prints into a pipe */
 	for (size_t i = 0; i < launch->env.count; i++)
@@ -46,6 +48,7 @@ static void program_environment(const struct runner *r, const struct launch *lau
 		environment_set(e, "STOKER_SCHEDULE", r->spec.schedule.name);
 		program_set_number(e, "STOKER_DUE_MS", r->record->scheduled_ms);
 	}
+	environment_set(e, "STOKER_RESULT", result);
 	program_set_number(e, "STOKER_CONTROL_FD", PROGRAM_CONTROL_FD);
 	if (r->resume_path) {
 		environment_set(e, "STOKER_RESUME", r->resume_path);
@@ -179,6 +182,7 @@ static void program_exited(void *arg, const struct child_exit *how)
 	r->watch = NULL;
 	r->how = *how;
 	r->is_reaped = true;
+	r->ended_at = clock_boot_ms();
 	r->kill_at = 0;
 	child_exit_text(how, text, sizeof text);
 	log_info("program ended", "job=%s attempt=%lld how=\"%s\"", r->record->id, (long long)r->record->attempt, text);
@@ -199,6 +203,8 @@ static void program_sweep(struct runner *r)
 	}
 	r->sweep_at = INT64_MAX;
 	control_end(r->control);
+	if (r->how.is_known && !r->how.signal && r->how.code == 0)
+		runner_take_result(r);
 	runner_step(r, ON_ENDED);
 }
 

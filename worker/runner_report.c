@@ -4,16 +4,27 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "worker/retry_rules.h"
 #include "worker/runner_internal.h"
 
 enum { REPORT_RETRY_MS = 500 };
 
 static void report_send(struct runner *r);
+static void report_judge(struct runner *r);
 
 static void report_answered(void *arg, const char *state, size_t len, const struct error *err)
 {
 	struct runner *r = arg;
 	r->is_reporting = false;
+	if (err && err->kind == ERR_INPUT &&
+	    r->result) { /* an older library, say: the end counts more than the result */
+		log_failure(LOG_WARN, "the result of a run is not kept", err);
+		free(r->result);
+		r->result = NULL;
+		report_judge(r);
+		report_send(r);
+		return;
+	}
 	if (err && err->kind != ERR_STALE && err->kind != ERR_NOT_FOUND) {
 		if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_UNKNOWN)
 			log_failure(LOG_WARN, "the end of a run cannot be reported yet", err);
@@ -36,9 +47,34 @@ static void report_send(struct runner *r)
 	jobs_finish(r->jobs, &r->record->ref, r->report_cause, r->report_detail, report_answered, r);
 }
 
+static void report_detail(struct runner *r, const struct outcome *outcome)
+{
+	json_auto_t *detail = json_object();
+	if (outcome->exit_code >= 0)
+		json_object_set_new(detail, "exit", json_integer(outcome->exit_code));
+	if (outcome->signal)
+		json_object_set_new(detail, "signal", json_integer(outcome->signal));
+	if (outcome->error[0])
+		json_object_set_new(detail, "error", json_string(outcome->error));
+	if (r->onset >= 0)
+		json_object_set_new(detail, "onset", json_integer(r->onset));
+	if (r->progress.total > 0 && r->step >= 0) { /* no renewal says the last step */
+		json_object_set_new(detail, "step", json_integer(r->step));
+		json_object_set_new(detail, "total", json_integer(r->progress.total));
+	}
+	if (r->result)
+		json_object_set_new(detail, "result", json_string(r->result));
+	free(r->report_detail);
+	r->report_detail = json_dumps(detail, JSON_COMPACT);
+}
+
 static void report_judge(struct runner *r)
 {
 	struct outcome outcome;
+	CLEANUP(buf) struct buf tail;
+	buf_init(&tail, RETRY_RULES_BYTES);
+	if (r->was_started && retry_rules_read_output(&r->spec))
+		spool_tail(&r->log, RETRY_RULES_BYTES, &tail);
 	struct outcome_input input = { .stop = r->stop,
 				       .why = r->why,
 				       .was_started = r->was_started,
@@ -46,19 +82,20 @@ static void report_judge(struct runner *r)
 				       .said_done = r->said_done,
 				       .said_corrupted = r->said_corrupted,
 				       .failure = r->failure,
-				       .is_permanent = r->is_permanent };
+				       .is_permanent = r->is_permanent,
+				       .spec = r->has_spec ? &r->spec : NULL,
+				       .tail = buf_text(&tail),
+				       .tail_len = tail.len };
 	outcome_of(&input, &outcome);
-	json_auto_t *detail = json_object();
-	if (outcome.exit_code >= 0)
-		json_object_set_new(detail, "exit", json_integer(outcome.exit_code));
-	if (outcome.signal)
-		json_object_set_new(detail, "signal", json_integer(outcome.signal));
-	if (outcome.error[0])
-		json_object_set_new(detail, "error", json_string(outcome.error));
-	if (r->onset >= 0)
-		json_object_set_new(detail, "onset", json_integer(r->onset));
+	int64_t ran_ms = r->was_started ? r->ended_at - r->started_at : 0;
+	bool is_fault = outcome.is_own_fault || (!strcmp(outcome.cause, "error") && !r->was_started);
+	r->report_end = breaker_judge(is_fault ? "error" : outcome.cause, ran_ms, r->task->settings->soon_ms);
 	r->report_cause = outcome.cause;
-	r->report_detail = json_dumps(detail, JSON_COMPACT);
+	if (strcmp(outcome.cause, "succeeded") != 0) {
+		free(r->result); /* half a result is none */
+		r->result = NULL;
+	}
+	report_detail(r, &outcome);
 }
 
 void runner_report(struct runner *r)

@@ -124,11 +124,22 @@ static void run_is_over(struct run *run, const char *how)
 	run->lost = lost_new(&o);
 }
 
+/* One that was killed may have been killed by us, and of one that an earlier worker started nothing is known. */
+static enum run_end run_end_of(const struct child_exit *how)
+{
+	if (!how->is_known || how->signal == SIGKILL)
+		return RUN_END_OTHER;
+	if (how->signal || how->code == 1)
+		return RUN_END_DIED; /* it could not do its work: a full disk, say */
+	return (enum run_end)how->code;
+}
+
 static void run_runner_ended(void *arg, const struct child_exit *how)
 {
 	struct run *run = arg;
 	char text[64];
 	child_exit_text(how, text, sizeof text);
+	run->runs->o.on_ended(run->runs->o.arg, run->record.id, run_end_of(how));
 	run_is_over(run, text);
 }
 

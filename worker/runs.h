@@ -18,6 +18,7 @@
 #include "lib/buf.h"
 #include "lib/error.h"
 #include "queue/jobs.h"
+#include "worker/breaker.h"
 #include "worker/runner.h"
 #include "worker/slots.h"
 
@@ -30,6 +31,7 @@ struct runs_options {
 	const char *state_dir;
 	const struct runner_settings *settings; /* of the runners */
 	int64_t keep_runs;
+	void (*on_ended)(void *arg, const char *job, enum run_end end); /* what a runner's end says of this machine */
 	void (*on_freed)(void *arg); /* something became free, or the last run has gone */
 	void *arg;
 };

@@ -1,6 +1,7 @@
 #include "worker/settings.h"
 
 #include <stddef.h>
+#include <string.h>
 #include "lib/cleanup.h"
 
 #define FIELD(name) offsetof(struct worker_settings, name)
@@ -77,6 +78,20 @@ static const struct option_row worker_rows[] = {
 	  .min = 0,
 	  .max = 100000,
 	  .help = "folders of ended runs to keep (log, metrics, output)" },
+	{ .name = "breaker",
+	  .type = OPTION_INT,
+	  .offset = FIELD(breaker),
+	  .default_text = "3",
+	  .min = 0,
+	  .max = 100,
+	  .help = "drain when so many jobs in a row died soon after their start; 0: never" },
+	{ .name = "breaker-time",
+	  .type = OPTION_DURATION,
+	  .offset = FIELD(breaker_time_ms),
+	  .default_text = "1m",
+	  .min = 100,
+	  .max = 86400000,
+	  .help = "what soon means for the breaker" },
 	{ .name = "ready-fd",
 	  .type = OPTION_INT,
 	  .offset = FIELD(ready_fd),
@@ -104,3 +119,12 @@ const struct option_table worker_options = {
 	.rows = worker_rows,
 	.count = ARRAY_LEN(worker_rows),
 };
+
+enum log_level worker_log_level(const struct worker_settings *settings)
+{
+	static const char *const levels[] = { "error", "warn", "info", "debug" };
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+		if (!strcmp(settings->log_level, levels[i]))
+			return (enum log_level)i;
+	return LOG_INFO;
+}

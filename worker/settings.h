@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "lib/config.h"
+#include "lib/log.h"
 
 struct worker_settings {
 	char *redis_url;
@@ -24,8 +25,12 @@ struct worker_settings {
 	char *python;
 	char *trainer; /* NULL: beside the program, or in ../share/stoker */
 	int64_t keep_runs;
+	int64_t breaker;         /* jobs in a row; 0: off */
+	int64_t breaker_time_ms; /* died within so long */
 };
 
 extern const struct option_table worker_options;
+
+enum log_level worker_log_level(const struct worker_settings *settings);
 
 #endif

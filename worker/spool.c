@@ -120,6 +120,21 @@ bool spool_flush(struct spool *spool, struct error *err)
 			   "cannot write %" PRId64 " records to the spool", count);
 }
 
+void spool_tail(const struct spool *spool, size_t max, struct buf *into)
+{
+	size_t len = spool->size > (int64_t)max ? max : (size_t)spool->size;
+	int64_t from = spool->size - (int64_t)len;
+	CLEANUP(free_p) char *text = mem_alloc(len + 1);
+	ssize_t got = pread(spool->fd, text, len, from);
+	const char *first = text;
+	if (from > 0 && got > 0) { /* it may begin inside a record */
+		const char *newline = memchr(text, '\n', (size_t)got);
+		first = newline ? newline + 1 : text + got;
+	}
+	if (got > 0)
+		buf_add(into, first, (size_t)(text + got - first));
+}
+
 bool spool_parse(const char *line, size_t len, struct spool_record *record)
 {
 	const char *end = line + len;

@@ -44,6 +44,9 @@ void spool_add(struct spool *spool, char stream, int64_t wall_ms, const char *te
 /* Writes what was added. false, once for each time it starts: the disk refuses. */
 bool spool_flush(struct spool *spool, struct error *err);
 
+/* The last whole records of the file, at most max bytes of them, added to into. */
+void spool_tail(const struct spool *spool, size_t max, struct buf *into);
+
 /* One record of a stamped spool, as it stands in the file. */
 struct spool_record {
 	int64_t time_ms;

@@ -12,8 +12,10 @@
 #include "queue/jobs.h"
 #include "queue/spec.h"
 #include "worker/capacity.h"
+#include "worker/breaker.h"
 #include "worker/claims.h"
 #include "worker/identity.h"
+#include "worker/info.h"
 #include "worker/runs.h"
 
 enum {
@@ -28,7 +30,9 @@ struct worker_queue {
 	struct worker *worker;
 	char name[SPEC_QUEUE_MAX + 1];
 	struct claims *claims;
+	int64_t resumed_ms; /* when an operator last asked it to go on, as its heartbeats are told */
 	bool is_registered;
+	bool has_begun;   /* to claim: later it is only stopped and resumed */
 	bool is_asking;   /* a heartbeat is on its way */
 	bool is_outdated; /* and something changed since it was sent */
 	bool has_said_no; /* its registration failed; said once */
@@ -56,6 +60,7 @@ struct worker {
 	size_t queue_count;
 	size_t first_queue; /* that asks for what became free: each in turn */
 	struct claims_turn turn;
+	struct breaker breaker;
 	struct signals *signals;
 	struct event *heartbeat;
 	int64_t beat_at_ms; /* boot clock: the last heartbeat */
@@ -67,27 +72,7 @@ struct worker {
 
 static const char *worker_state(const struct worker *worker)
 {
-	return worker->is_leaving ? "gone" : worker->is_draining ? "draining" : "up";
-}
-
-static void worker_add_grant(struct buf *b, const char *name, const struct grant *grant, const char *labels)
-{
-	buf_printf(b, ",\"%s\":{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64, name, grant->cpus,
-		   slots_gpu_count(grant->gpus), grant->memory_bytes);
-	if (labels)
-		buf_printf(b, ",\"labels\":%s", labels);
-	buf_byte(b, '}');
-}
-
-static void worker_info(const struct worker *worker, struct buf *b)
-{
-	buf_printf(b, "{\"host\":\"%s\",\"pid\":%d,\"version\":\"%s\",\"state\":\"%s\"", worker->host, (int)getpid(),
-		   STOKER_VERSION, worker_state(worker));
-	worker_add_grant(b, "capacity", &worker->slots.total, worker->labels_json);
-	worker_add_grant(b, "used", &worker->slots.used, NULL);
-	buf_str(b, ",\"runs\":");
-	runs_list(worker->runs, b);
-	buf_byte(b, '}');
+	return worker->is_leaving ? "gone" : worker->is_draining || worker->breaker.is_open ? "draining" : "up";
 }
 
 /* Nothing puts off what is due sooner: a worker that is never still must be heard of, too. */
@@ -113,31 +98,31 @@ static void worker_leave(struct worker *worker)
 	event_base_loopbreak(worker->base);
 }
 
-/* With what `stoker up` shows of this worker. */
-static void worker_say_ready(const struct worker *worker)
-{
-	const struct grant *total = &worker->slots.total;
-	CLEANUP(buf) struct buf lines;
-	buf_init(&lines, 1024);
-	buf_printf(&lines, "WORKER=%s\nCPUS=%" PRId64 "\nGPUS=%" PRId64 "\nMEMORY=%" PRId64 "\n", worker->id,
-		   total->cpus, slots_gpu_count(total->gpus), total->memory_bytes);
-	ready_say(worker->settings->ready_fd, buf_text(&lines));
-}
-
-static void worker_first_registered(struct worker_queue *queue, int64_t last_request)
+static void worker_first_registered(struct worker_queue *queue)
 {
 	struct worker *worker = queue->worker;
 	queue->is_registered = true;
 	log_info("serving a queue", "queue=%s worker=%s", queue->name, worker->id);
-	if (!worker->is_draining)
-		claims_begin(queue->claims, last_request);
 	if (worker->was_ready)
 		return;
 	worker->was_ready = true;
-	worker_say_ready(worker);
+	worker_info_ready(worker->id, &worker->slots, worker->settings->ready_fd);
 }
 
-static void worker_registered(void *arg, int64_t last_request, bool drain, const struct error *err)
+/* An operator asked it to go on since the last heartbeat: whatever the breaker says. */
+static void worker_note_resumed(struct worker_queue *queue, int64_t resumed_ms)
+{
+	struct worker *worker = queue->worker;
+	bool is_new = queue->is_registered && resumed_ms > queue->resumed_ms;
+	queue->resumed_ms = resumed_ms;
+	if (!is_new || !worker->breaker.is_open)
+		return;
+	log_info("going on: asked to", "queue=%s", queue->name);
+	breaker_reset(&worker->breaker);
+	worker_beat_soon(worker); /* each queue's answer lets it claim again */
+}
+
+static void worker_registered(void *arg, const struct worker_answer *answer, const struct error *err)
 {
 	struct worker_queue *queue = arg;
 	struct worker *worker = queue->worker;
@@ -156,12 +141,16 @@ static void worker_registered(void *arg, int64_t last_request, bool drain, const
 	}
 	if (err)
 		return;
+	worker_note_resumed(queue, answer->resumed_ms);
 	if (!queue->is_registered)
-		worker_first_registered(queue, last_request);
-	else if (drain)
-		claims_stop(queue->claims); /* asked by an operator: what runs may end by itself */
-	else if (!worker->is_draining)
+		worker_first_registered(queue);
+	if (worker->is_draining || answer->drain || worker->breaker.is_open)
+		claims_stop(queue->claims); /* also when an operator asked: what runs may end by itself */
+	else if (queue->has_begun)
 		claims_resume(queue->claims);
+	else
+		claims_begin(queue->claims, answer->last_request);
+	queue->has_begun = queue->has_begun || !claims_is_stopped(queue->claims);
 	if (queue->is_outdated)
 		worker_beat_soon(worker);
 }
@@ -169,8 +158,17 @@ static void worker_registered(void *arg, int64_t last_request, bool drain, const
 static void worker_beat(struct worker *worker)
 {
 	CLEANUP(buf) struct buf info;
+	char why[512] = "";
+	if (worker->breaker.is_open)
+		breaker_why(&worker->breaker, worker->settings->breaker_time_ms, why, sizeof why);
+	struct worker_info about = { .host = worker->host,
+				     .state = worker_state(worker),
+				     .why = why,
+				     .slots = &worker->slots,
+				     .labels_json = worker->labels_json,
+				     .runs = worker->runs };
 	buf_init(&info, 1024 * 1024);
-	worker_info(worker, &info);
+	worker_info_json(&about, &info);
 	worker->beat_at_ms = clock_boot_ms();
 	for (size_t i = 0; i < worker->queue_count; i++) {
 		struct worker_queue *queue = &worker->queues[i];
@@ -257,6 +255,19 @@ static void worker_freed(void *arg)
 	worker_check_drained(worker);
 }
 
+static void worker_run_ended(void *arg, const char *job, enum run_end end)
+{
+	struct worker *worker = arg;
+	char why[512];
+	if (!breaker_note(&worker->breaker, job, end))
+		return;
+	breaker_why(&worker->breaker, worker->settings->breaker_time_ms, why, sizeof why);
+	log_warn("draining itself; stoker workers resume, or a restart, lets it go on", "why=\"%s\"", why);
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_stop(worker->queues[i].claims);
+	worker_beat_soon(worker);
+}
+
 static void worker_gave_back(void *arg, const char *text, size_t len, const struct error *err)
 {
 	(void)arg;
@@ -285,13 +296,17 @@ static void worker_stopped_claiming(void *arg)
 	worker_check_drained(arg);
 }
 
-/* A hint on :control: a class is new, or the queue was resumed. */
+/* A hint on :control: a class is new, the queue was resumed, or an operator said something to a worker. */
 static void worker_hint(void *arg, const char *channel, const char *text, size_t len)
 {
 	struct worker *worker = arg;
 	json_auto_t *hint = json_loadb(text, len, 0, NULL);
 	if (!hint || json_object_get(hint, "stop"))
 		return; /* for a runner */
+	if (json_object_get(hint, "worker")) {
+		worker_beat_soon(worker); /* its answer says what */
+		return;
+	}
 	for (size_t i = 0; i < worker->queue_count; i++) {
 		char name[160];
 		jobs_control_channel(worker->jobs, worker->queues[i].name, name, sizeof name);
@@ -342,7 +357,6 @@ static bool worker_parse_queues(struct worker *worker, struct error *err)
 static void worker_set_runner(struct worker *worker)
 {
 	const struct worker_settings *s = worker->settings;
-	static const char *const levels[] = { "error", "warn", "info", "debug" };
 	worker->jobs_options = (struct jobs_options){
 		.redis = { .url = s->redis_url, .ca_file = s->redis_ca, .name = "stoker-worker" }, .prefix = s->prefix
 	};
@@ -357,11 +371,10 @@ static void worker_set_runner(struct worker *worker)
 		.worker = worker->id,
 		.store = worker->store,
 		.backend = { .python = worker->python, .trainer = worker->trainer, .cache_dir = worker->cache_dir },
+		.log_level = worker_log_level(s),
 		.log_json = s->log_json,
+		.soon_ms = s->breaker_time_ms,
 	};
-	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-		if (!strcmp(s->log_level, levels[i]))
-			worker->runner.log_level = (enum log_level)i;
 }
 
 static bool worker_find_folders(struct worker *worker, struct error *err)
@@ -439,6 +452,7 @@ static bool worker_start(struct worker *worker, struct error *err)
 				  .settings = &worker->runner,
 				  .keep_runs = s->keep_runs,
 				  .on_freed = worker_freed,
+				  .on_ended = worker_run_ended,
 				  .arg = worker };
 	worker->runs = runs_new(&o, err);
 	if (!worker->runs || !runs_scan(worker->runs, err))
@@ -453,6 +467,7 @@ struct worker *worker_new(struct event_base *base, const struct worker_settings 
 	worker->base = base;
 	worker->settings = settings;
 	worker->lock_fd = -1;
+	worker->breaker.limit = settings->breaker;
 	if (worker_start(worker, err))
 		return worker;
 	worker_free(worker);

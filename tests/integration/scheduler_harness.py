@@ -20,13 +20,13 @@ class Answer:
 
 
 class Scheduler:
-    def __init__(self, folder, redis_url, name="scheduler", options=(), wait=True):
+    def __init__(self, folder, redis_url, name="scheduler", options=(), wait=True, env=None):
         self.folder, self.name, self.redis_url = folder, name, redis_url
         self.socket = folder / f"{name}.sock"
         self.token_file = folder / "token"
         self.token_file.write_text(TOKEN + "\n")
         self.token_file.chmod(0o600)
-        self.options = [str(o) for o in options]
+        self.options, self.env = [str(o) for o in options], env
         self.start(wait)
 
     def start(self, wait=True):
@@ -34,7 +34,7 @@ class Scheduler:
         self.process = Process(
             [BUILD / "stoker-scheduler", "--redis-url", self.redis_url, "--listen", f"unix:{self.socket},127.0.0.1:0",
              "--token-file", self.token_file, "--ready-fd", writer, *self.options],
-            self.folder / f"{self.name}.log", pass_fds=[writer])
+            self.folder / f"{self.name}.log", env=self.env, pass_fds=[writer])
         os.close(writer)
         self.ready = os.fdopen(reader)
         self.url = None

@@ -63,7 +63,9 @@ def test_limits_of_a_queue_from_the_command_line(cluster, tmp_path):
     cluster.cli("queues", "limit", "default", "--max-running", "2")
     assert "at most 2 at once" in cluster.cli("queues").stdout
     jobs = [cluster.submit(noted(notes)) for _ in range(7)]
-    wait_until(lambda: "which is what the queue allows" in cluster.show(jobs[-1])["why"], what="show says why it waits")
+    says = "the queue is at its limit: 2 of 2 jobs run"
+    wait_until(lambda: says in cluster.show(jobs[-1])["why"] and says in cluster.cli("ls").stdout,
+               what="show and ls say why it waits")
     for job in jobs:
         assert cluster.wait_final(job)["state"] == "succeeded"
     assert most_at_once(notes) == 2

@@ -109,7 +109,7 @@ def test_flag_and_stop(cli):
 def test_a_whole_worker_by_hand(cli):
     """As docs/protocol.md shows it; the real worker has no such label."""
     job = submit(cli, command="true", resources={"cpus": 1, "labels": {"by": "hand"}})
-    assert cli("FCALL", "stoker_worker", 1, META, "me", '{"host":"here","state":"up"}').split("\n") == ["0", "0"]
+    assert cli("FCALL", "stoker_worker", 1, META, "me", '{"host":"here","state":"up"}').split("\n") == ["0", "0", "0"]
     claim = fields(cli("FCALL", "stoker_claim", 1, META, "me", '{"cpus":1,"labels":{"by":"hand"}}', 1, 1))
     assert claim["id"] == job
     mine = (claim["n"], claim["uid"], claim["token"])

@@ -4,6 +4,8 @@ import json
 import pytest
 from redis.exceptions import ResponseError
 
+from harness import wait_until
+
 FENCED = {
     "renew": lambda q, c: q.renew(*c.fence, "phase", "running"),
     "checkpoint": lambda q, c: q.commit(c, 2, 2),
@@ -67,7 +69,8 @@ def test_a_full_redis_takes_nothing_in(q, full, function):
 
 STRANGE = ["events", "lanes", "leases", "waiting", "classes", "ready:cpu1:5:-", "ready:cpu1:5:!front", "wake:cpu1",
            "history:1", "checkpoints:1", "job:1", "jobs:failed", "jobs:cancelled", "jobs:succeeded", "log:1",
-           "metrics:1", "worker:w1", "workers", "spec:1", "key:k", "job:2", "meta"]
+           "metrics:1", "worker:w1", "workers", "spec:1", "key:k", "job:2", "meta", "elsewhere",
+           "ready:cpu1:5:!not@w1", "result:1"]
 CALLS = {
     **{name: call for name, call in FENCED.items() if name not in ("promote", "reap")}, **REFUSED,
     "submit with a key": lambda q, c: q.submit('{"command":["x"]}', "k"),
@@ -77,6 +80,8 @@ CALLS = {
     "finish permanent": lambda q, c: q.end(c, "permanent"),
     "corrupt": lambda q, c: q.corrupt(1, 1, "x", 1), "retry": lambda q, c: q.retry(3, 0),
     "retry final": lambda q, c: q.retry(4, 0),
+    "finish with a result": lambda q, c: q.end(c, "succeeded", result="{}"),
+    "worker drain": lambda q, c: q.worker_drain("w1"), "worker resume": lambda q, c: q.worker_resume("w1"),
     "create": lambda q, c: q.create("i"), "cancel queued": lambda q, c: q.cancel(2),
 }
 
@@ -90,10 +95,11 @@ def test_a_key_of_another_type_is_refused_or_harmless(redis, key):
         redis.flushall()
         q.requests = {}
         q.create("installation1")
-        claim = q.start()
+        claim = q.start(retry={"elsewhere": "1h"})
         q.commit(claim, 1, 1)
         q.add(), q.add(delay="1h"), q.add(delay="1h")
         q.cancel(4)
+        q.worker("w1", "{}")
         redis.zadd(q.key("waiting"), {"3": 1})
         redis.zadd(q.key("leases"), {"1": 1})
         redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "redis_run_id": redis.info("server")["run_id"]})
@@ -176,6 +182,8 @@ def test_finished_jobs_are_bounded(q):
         q.metric(*claim.fence, 1, '{"loss":1}')
         q.commit(claim, 1, 1)
         q.end(claim, ("succeeded", "permanent")[n % 2])
+        ended = q.now()
+        wait_until(lambda: q.now() > ended, what="a millisecond has passed: the oldest goes first")
     running = q.start()
     assert q.prune(2) == [2, 4]
     assert q.prune() == [1, 3]

@@ -21,7 +21,9 @@ OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"re
            {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
-           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}}]
+           {"unique": {"key": "s", "until": "started"}, "concurrency": {"key": "b", "max": 2}},
+           {"retry": {"elsewhere": "1h", "max_lost": 9, "max_attempts": 9}},
+           {"webhook": {"url": "http://y.org/"}}, {"webhook": {"url": "http://z.org/", "on": ["*"]}}]
 
 
 class Walk:
@@ -55,7 +57,8 @@ class Walk:
         before = self.counts()
         answer = self.send(function, args)
         self.check_answer(function, args, answer, before)
-        if self.random.random() < 0.2 and function not in ("submit", "graph", "promote", "reap", "prune", "each"):
+        makes_new = ("submit", "graph", "inbox", "promote", "reap", "prune", "each")
+        if self.random.random() < 0.2 and function not in makes_new:
             events = self.q.redis.xlen(self.q.key("events"))
             again = self.send(function, args)
             self.calls.append(("again", function))
@@ -80,6 +83,8 @@ class Walk:
             for claim in answer:
                 claim = type("Claim", (dict,), {})(zip(claim[::2], claim[1::2]))
                 claim.fence = (claim["n"], claim["uid"], claim["token"])
+                lane = self.q.job(claim["n"]).get("lane", "")
+                assert not lane.endswith(":!not@" + args[0]), f"{args[0]} claimed from {lane}"
                 assert int(claim["token"]) > self.tokens.get(claim["n"], 0), "tokens rise"
                 assert before.get(claim["n"]) not in FINAL, "no claim of what is final"
                 self.tokens[claim["n"]] = int(claim["token"])
@@ -158,14 +163,16 @@ def claim(walk):
 @action(9)
 def finish(walk):
     claim = walk.any_claim()
-    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)}])
+    detail = walk.pick([{}, {"exit": 1}, {"onset": walk.random.randrange(1000)},
+                        {"result": '{"x":[]}', "step": 5, "total": 9}])
     return claim and ("finish", (*claim.fence, walk.pick(CAUSES), json.dumps(detail)))
 
 
 @action(4)
 def renew(walk):
     claim = walk.any_claim()
-    extra = walk.pick([(), ("phase", "running"), ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
+    extra = walk.pick([(), ("phase", "running"), ("total", "1000", "pace", "2.5"),
+                       ("step", str(walk.random.randrange(1000))), ("resumed", "cold")])
     return claim and ("renew", (*claim.fence, *extra))
 
 
@@ -233,6 +240,9 @@ def promote(walk):
     for n in walk.q.redis.zrange(walk.q.key("waiting"), 0, -1):
         if walk.random.random() < 0.5:
             walk.q.redis.zadd(walk.q.key("waiting"), {n: 1})
+    for n in walk.q.redis.zrange(walk.q.key("elsewhere"), 0, -1):
+        if walk.random.random() < 0.2:
+            walk.q.redis.zadd(walk.q.key("elsewhere"), {n: 1})
     return "promote", ()
 
 
@@ -324,14 +334,69 @@ def fire(walk):
 
 
 @action(1)
+def submitter(walk):
+    return "submitter", (walk.pick(["add", "add", "remove"]), walk.pick(["a", "b"]))
+
+
+@action(4)
+def inbox(walk):
+    """An app puts something in, sometimes garbage or at the largest id."""
+    q, stream = walk.q, walk.q.key("inbox:" + walk.pick(["a", "b", "c"]))
+    fields = walk.pick([{"spec": '{"command":"x","lease":"1s"}'}, {"spec": '{"command":"x"}', "key": "k"}, {"x": "y"}])
+    try:
+        q.redis.xadd(stream, fields, id=walk.pick(["*"] * 9 + ["18446744073709551615-18446744073709551615"]))
+    except ResponseError:
+        pass
+    return "inbox", (walk.pick([1, 5]),)
+
+
+@action(1)
+def webhook_add(walk):
+    return "webhook_add", ("http://x.org", walk.pick(["", '["*"]', '["job.*"]']), "0123456789abcdef")
+
+
+@action(1)
+def webhook_remove(walk):
+    return "webhook_remove", (walk.pick(["h1", "h2", "h3"]),)
+
+
+@action(5)
+def webhook_gather(walk):
+    return "webhook_gather", (walk.pick([1, 3, 100]),)
+
+
+@action(5)
+def webhook_take(walk):
+    for lane in walk.q.redis.keys(walk.q.key("deliveries:to:*")):  # time passes
+        if walk.random.random() < 0.3:
+            walk.q.redis.zadd(lane, dict.fromkeys(walk.q.redis.zrange(lane, 0, -1), 1))
+            walk.q.redis.zadd(walk.q.key("deliveries"), {lane.rsplit(":", 1)[1]: 1})
+    return "webhook_take", (walk.pick([1, 50]), 1000)
+
+
+@action(8)
+def webhook_done(walk):
+    records = [k.rsplit(":", 1)[1] for k in walk.q.redis.keys(walk.q.key("delivery:*"))]
+    return records and ("webhook_done", (walk.pick(records), walk.pick([1, 2]), walk.pick(["ok", "failed", "refused"]),
+                                         "", "x")) or None
+
+
+@action(1)
+def webhook_resend(walk):
+    return "webhook_resend", ("all",)
+
+
+@action(1)
 def prune(walk):
     return "prune", ()
 
 
 ACTIONS = {f.__name__: f for f in (submit, submit_child, graph, batch, claim, finish, renew, checkpoint, reject, drop,
-                                   log, metric, adopt, cancel, corrupt, retry, promote, reap, pause, hold, release,
-                                   update, remove, each, prune, schedule, unschedule, schedule_pause, schedule_refuse,
-                                   fire)}
+                                   log, metric, adopt, cancel,
+                                   corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
+                                   submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
+                                   webhook_done, webhook_resend,
+                                   schedule, unschedule, schedule_pause, schedule_refuse, fire)}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,8 +7,10 @@ unit_SUPPORT := \
 	tests/unit/redis_server.c
 
 unit_TESTS := \
+	test_address \
 	test_backend_tinygrad \
 	test_blank \
+	test_breaker \
 	test_checkpoint_faults \
 	test_checkpoints \
 	test_child \
@@ -29,17 +31,21 @@ unit_TESTS := \
 	test_http_response \
 	test_metric_lines \
 	test_jobs \
+	test_jobs_edges \
 	test_jobs_run \
 	test_jobs_schedules \
 	test_names \
 	test_output \
 	test_points \
+	test_progress \
 	test_redis \
 	test_redis_faults \
 	test_redis_pubsub \
 	test_redis_tls \
 	test_redis_url \
 	test_restore \
+	test_result \
+	test_retry_rules \
 	test_run \
 	test_schedule \
 	test_spec \
@@ -49,5 +55,6 @@ unit_TESTS := \
 	test_tarball \
 	test_units \
 	test_watch \
+	test_webhook_sign \
 	test_yaml \
 	test_zone

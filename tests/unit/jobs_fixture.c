@@ -45,11 +45,12 @@ void on_promoted(void *arg, int64_t done, int64_t next_ms, const char *const *le
 	on_tick(arg, done, next_ms, err);
 }
 
-void on_worker(void *arg, int64_t last_request, bool drain, const struct error *err)
+void on_worker(void *arg, const struct worker_answer *answer, const struct error *err)
 {
 	struct fixture *f = arg;
-	f->done = last_request;
-	f->flag = drain;
+	f->done = answer->last_request;
+	f->next_ms = answer->resumed_ms;
+	f->flag = answer->drain;
 	ended(f, err);
 }
 

@@ -63,6 +63,16 @@ static void test_the_others(void **state)
 	assert_true(parse("{\"t\":\"progress\",\"step\":10,\"total\":2000}", &line, &err));
 	assert_int_equal(line.step, 10);
 	assert_int_equal(line.total, 2000);
+	assert_true(parse("{\"t\":\"metric\",\"step\":3,\"steps\":20,\"loss\":0.5}", &line, &err));
+	assert_int_equal(line.point.total, 20);
+	assert_int_equal(line.point.count, 1);
+	assert_true(parse("{\"t\":\"result\",\"value\":{\"b\":0.1,\"a\":[NaN,2]}}", &line, &err));
+	assert_int_equal(line.kind, CONTROL_RESULT);
+	assert_string_equal(line.result, "{\"a\":[\"NaN\",2],\"b\":0.1}");
+	control_line_done(&line);
+	assert_true(parse("{\"t\":\"result\",\"value\":null}", &line, &err));
+	assert_string_equal(line.result, "null");
+	control_line_done(&line);
 	assert_true(parse("{\"t\":\"heartbeat\"}", &line, &err));
 	assert_int_equal(line.kind, CONTROL_HEARTBEAT);
 	assert_true(parse("{\"t\":\"corrupted\",\"reason\":\"bad\",\"onset\":120}", &line, &err));
@@ -90,6 +100,8 @@ static void test_refused(void **state)
 		"{\"t\":\"checkpoint\"}",
 		"{\"t\":\"checkpoint\",\"path\":5}",
 		"{\"t\":\"progress\"}",
+		"{\"t\":\"result\"}",
+		"{\"t\":\"result\",\"result\":1}",
 		"{\"t\":\"done\"",
 		"{\"t\":\"done\"} x",
 		"{\"t\":\"done\",\"t\":\"done\"}",

@@ -18,6 +18,10 @@
 	"'requirement':{'cpus':" #cpus ",'gpus':" #gpus ",'memory':" #memory ",'labels':" labels "}"
 #define NOW_AND_JOB(fields) "{'id':'gpu-1','now_ms':100000,'job':{" fields "}}"
 
+#define NOT_ON_A(until)                                                                                                \
+	"{'id':'gpu-1','now_ms':100000,'elsewhere_until_ms':" until                                                    \
+	",'job':{'state':'queued','class':'cpu1','lane':'cpu1:5:!not@a'}}"
+
 static const struct {
 	const char *show;
 	const char *workers; /* NULL: not known */
@@ -47,7 +51,7 @@ static const struct {
 	  "starts in 42 s, as its rate limit allows" },
 	/* queued: not now */
 	{ QUEUED("'ahead':0,'running':8,'max_running':8"), "[]",
-	  "8 jobs run, which is what the queue allows at once (max_running)" },
+	  "the queue is at its limit: 8 of 8 jobs run (max_running)" },
 	{ QUEUED("'ahead':0,'running':7,'max_running':8"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0,'reserved':'node-2'"), "[" WORKER("node-2", 4, 2, 3, 0) "]",
 	  "node-2 takes no more small jobs, so that it fits there" },
@@ -99,6 +103,22 @@ static const struct {
 	{ QUEUED("'ahead':0," NEEDS(1, 0, 0, "{}")), "[" WORKER("a", 2, 0, 1, 0) "]", "about to start" },
 	{ QUEUED("'x':0"), "[" WORKER("a", 2, 0, 1, 0) "]", "about to start" },
 	{ QUEUED("'x':0"), "[" WORKER("a", 2, 0, 2, 0) "]", "the only worker is full" },
+	/* queued: not where it ended badly */
+	{ NOT_ON_A("120000"), "[" WORKER("a", 2, 0, 0, 0) "]",
+	  "not on a, where it ended badly, for another 20 s; no other worker fits" },
+	{ NOT_ON_A("120000"), "[" WORKER("a", 2, 0, 0, 0) "," WORKER("b", 2, 0, 2, 0) "]",
+	  "not on a, where it ended badly, for another 20 s; the other worker is full" },
+	{ NOT_ON_A("120000"), "[" WORKER("a", 2, 0, 0, 0) "," WORKER("b", 2, 0, 1, 0) "]",
+	  "not on a, where it ended badly, for another 20 s; about to start" },
+	{ NOT_ON_A("0"), "[" WORKER("b", 2, 0, 2, 0) "," WORKER("c", 2, 0, 2, 0) "]",
+	  "not on a, where it ended badly; all 2 others are full" },
+	/* queued: they drain, and say why */
+	{ QUEUED("'ahead':0"), "[{'id':'a','seen_ms':99000,'state':'draining','why':'3 died'}]",
+	  "the only worker of queue gpu is draining: 3 died" },
+	{ QUEUED("'ahead':0"),
+	  "[{'id':'a','seen_ms':99000,'state':'up','drain':'1','drain_reason':'new disk'},"
+	  "{'id':'b','seen_ms':99000,'state':'draining'}]",
+	  "all workers of queue gpu are draining: new disk" },
 	/* running */
 	{ NOW_AND_JOB("'state':'running','phase':'running','renewed_ms':'99000','lease_ms':'10000'"), NULL, "" },
 	{ NOW_AND_JOB("'state':'running','phase':'restoring','renewed_ms':'99000'"), NULL, "restoring its checkpoint" },
@@ -176,8 +196,41 @@ static void test_sentences(void **state)
 	}
 }
 
+static const struct {
+	const char *job;
+	int64_t left_ms;
+} lefts[] = {
+	{ "{'state':'running','step':'100','total':'1100','pace':'2.5','renewed_ms':'100000'}", 2500 },
+	{ "{'state':'running','step':'100','total':'1100','pace':'2.5','renewed_ms':'99999'}", 2499 },
+	{ "{'state':'running','step':'100','total':'1100','pace':'2.5','renewed_ms':'90000'}", 2497 },
+	{ "{'state':'running','step':'100','total':'1100','pace':'2.5','renewed_ms':'100900'}", 2500 },
+	{ "{'state':'running','step':'9','total':'10','pace':'60000','renewed_ms':'70000'}", 30000 },
+	{ "{'state':'running','step':'10','total':'10','pace':'60000'}", 0 },
+	{ "{'state':'running','step':'12','total':'10','pace':'60000'}", 0 },
+	{ "{'state':'running','step':'0','total':'10','pace':'0'}", 0 },
+	{ "{'state':'running','total':'10','pace':'60000'}", -1 },
+	{ "{'state':'running','step':'5','pace':'60000'}", -1 },
+	{ "{'state':'running','step':'5','total':'10'}", -1 },
+	{ "{'state':'running','step':'5','total':'9007199254740992','pace':'999999999'}", -1 },
+	{ "{'state':'waiting','step':'5','total':'10','pace':'60000'}", -1 },
+	{ "{'state':'succeeded','step':'10','total':'10','pace':'60000'}", -1 },
+	{ "{}", -1 },
+};
+
+static void test_the_time_left(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lefts); i++) {
+		json_auto_t *job = parse(lefts[i].job);
+		if (explain_left_ms(job, 100000) != lefts[i].left_ms)
+			fail_msg("row %zu: %lld", i, (long long)explain_left_ms(job, 100000));
+		explain_add_left(job, 100000);
+		assert_int_equal(json_object_get(job, "left_ms") != NULL, lefts[i].left_ms >= 0);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences), cmocka_unit_test(test_the_time_left) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

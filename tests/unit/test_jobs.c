@@ -209,7 +209,8 @@ static void test_server_info(void **state)
 	jobs_server_info(f->jobs, on_text, f);
 	GOOD(f);
 	json_auto_t *less = answered_json(f);
-	assert_true(json_is_null(json_object_get(less, "appendonly")));
+	assert_member(less, "appendonly", "1"); /* INFO says that much */
+	assert_true(json_is_null(json_object_get(less, "appendfsync")));
 	assert_member(less, "role", "master");
 }
 
@@ -239,6 +240,49 @@ static void test_workers(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(second, "capacity"), "cpus")), 2);
 	jobs_worker(f->jobs, "gpu", "node 1", "{}", on_worker, f);
 	BAD(f, ERR_INPUT);
+}
+
+static void test_workers_drain_and_resume(void **state)
+{
+	struct fixture *f = *state;
+	jobs_worker_drain(f->jobs, "gpu", "w", NULL, NULL, on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	jobs_worker(f->jobs, "gpu", "w", "{}", on_worker, f);
+	GOOD(f);
+	assert_int_equal(f->next_ms, 0);
+	jobs_worker_drain(f->jobs, "gpu", "w", "a disk", "ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "{\"worker\":\"w\",\"state\":\"draining\"}");
+	jobs_worker(f->jobs, "gpu", "w", "{}", on_worker, f);
+	GOOD(f);
+	assert_true(f->flag);
+	jobs_worker_resume(f->jobs, "gpu", "w", "ada", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "{\"worker\":\"w\",\"state\":\"up\"}");
+	jobs_worker(f->jobs, "gpu", "w", "{}", on_worker, f);
+	GOOD(f);
+	assert_false(f->flag);
+	assert_true(f->next_ms > 1000000);
+}
+
+static void test_results(void **state)
+{
+	struct fixture *f = *state;
+	submit(f);
+	claim(f, 1);
+	jobs_result(f->jobs, "gpu", 1, on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	struct renewal renewal = { .phase = "running", .step = 3, .total = 9, .pace_ms = 12.34567 };
+	jobs_renew(f->jobs, &f->claim.ref, &renewal, on_verdict, f);
+	GOOD(f);
+	char *pace = redis_server_ask(&f->server, "HGET", "test.1:{gpu}:job:1", "pace", NULL);
+	assert_non_null(strstr(pace, "12.346"));
+	free(pace);
+	jobs_finish(f->jobs, &f->claim.ref, "succeeded", "{\"exit\":0,\"result\":\"{\\\"a\\\": 0.10}\"}", on_text, f);
+	GOOD(f);
+	jobs_result(f->jobs, "gpu", 1, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "{\"a\": 0.10}");
 }
 
 static void test_ticks(void **state)
@@ -384,10 +428,19 @@ static void test_graphs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_apps),    TEST(test_steering),  TEST(test_each),
-		TEST(test_names),   TEST(test_queues),    TEST(test_server_info),
-		TEST(test_workers), TEST(test_ticks),     TEST(test_other_libraries),
-		TEST(test_graphs),  TEST(test_torn_down),
+		TEST(test_apps),
+		TEST(test_steering),
+		TEST(test_each),
+		TEST(test_names),
+		TEST(test_queues),
+		TEST(test_server_info),
+		TEST(test_workers),
+		TEST(test_ticks),
+		TEST(test_other_libraries),
+		TEST(test_workers_drain_and_resume),
+		TEST(test_results),
+		TEST(test_graphs),
+		TEST(test_torn_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

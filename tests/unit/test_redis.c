@@ -205,6 +205,30 @@ static void test_big_replies(void **state)
 	assert_true(clock_boot_ms() - start_ms < 30000); /* quadratic feeding takes minutes */
 }
 
+static void on_ended(void *arg, const struct redisReply *reply, const struct error *err)
+{
+	struct fixture *f = arg;
+	f->ended++;
+	f->answered += reply != NULL;
+	f->err = err ? *err : (struct error){ 0 };
+}
+
+/* What is larger than the bound costs the connection, and is known to be unknown; the next one serves again. */
+static void test_bounded_replies(void **state)
+{
+	struct fixture *f = *state;
+	open_redis(f, &(struct redis_options){ .url = f->server.url, .max_reply = 100000 });
+	redis_do(f->redis, 0, on_ended, f, "EVAL", "return string.rep('x', 90000)", "0", NULL);
+	UNTIL(&f->loop, f->ended == 1);
+	assert_int_equal(f->answered, 1);
+	redis_do(f->redis, 0, on_ended, f, "EVAL", "return string.rep('x', 50000000)", "0", NULL);
+	UNTIL(&f->loop, f->ended == 2);
+	assert_int_equal(f->err.kind, ERR_UNKNOWN);
+	redis_do(f->redis, 0, on_ended, f, "PING", NULL);
+	UNTIL(&f->loop, f->ended == 3);
+	assert_int_equal(f->answered, 2);
+}
+
 /* Calls again and again from inside its callback, and ends the last one by freeing the redis. */
 static void on_chain(void *arg, const struct redisReply *reply, const struct error *err)
 {
@@ -417,6 +441,7 @@ int main(void)
 		TEST(test_errors),
 		TEST(test_pipeline),
 		TEST(test_big_replies),
+		TEST(test_bounded_replies),
 		TEST(test_free_in_callback),
 		TEST(test_free_in_state_callback),
 		TEST(test_free_at_any_moment),

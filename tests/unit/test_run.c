@@ -61,6 +61,43 @@ static const struct {
 	{ { .failure = "bad spec", .is_permanent = true }, "permanent", "bad spec" },
 };
 
+static void test_outcomes_by_the_rules_of_the_spec(void **state)
+{
+	static char two[] = "2", sixty_five[] = "65", *never[] = { two }, *wanted[] = { sixty_five };
+	static const struct {
+		struct child_exit how;
+		enum stop_reason stop;
+		const char *cause, *error;
+		bool is_own_fault;
+	} rows[] = {
+		{ EXITED(2), STOP_NONE, "permanent", "exit 2; not tried again: retry.never_on_exit names it", true },
+		{ EXITED(65), STOP_NONE, "error", "exit 65: the program says that its input is wrong", true },
+		{ EXITED(78), STOP_NONE, "permanent",
+		  "exit 78: the program says that it cannot run like this; not tried again: retry.on_exit does not "
+		  "have it",
+		  false },
+		{ EXITED(2), STOP_TIMEOUT, "timeout", "it ran longer than its timeout", false },
+		{ EXITED(2), STOP_CANCEL, "cancelled", "cancelled", false },
+		{ EXITED(0), STOP_NONE, "succeeded", "", false },
+	};
+	(void)state;
+	struct spec spec = { .retry = { .never_on_exit = { never, 1 }, .on_exit = { wanted, 1 } } };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct outcome out;
+		struct outcome_input in = { .stop = rows[i].stop,
+					    .why = "",
+					    .was_started = true,
+					    .how = rows[i].how,
+					    .failure = "",
+					    .spec = &spec,
+					    .tail = "" };
+		outcome_of(&in, &out);
+		assert_string_equal(out.cause, rows[i].cause);
+		assert_string_equal(out.error, rows[i].error);
+		assert_int_equal(out.is_own_fault, rows[i].is_own_fault);
+	}
+}
+
 static void test_outcomes(void **state)
 {
 	(void)state;
@@ -290,10 +327,10 @@ static void test_command(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_outcomes),   cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_capacity),   cmocka_unit_test(test_run_record),
-		cmocka_unit_test(test_run_folder), cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_outcomes),    cmocka_unit_test(test_outcomes_by_the_rules_of_the_spec),
+		cmocka_unit_test(test_slots),       cmocka_unit_test(test_capacity),
+		cmocka_unit_test(test_run_record),  cmocka_unit_test(test_run_folder),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_command),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,8 @@ static void test_defaults(void **state)
 	assert_int_equal(s.retry.max_attempts, 3);
 	assert_int_equal(s.retry.max_backoff_ms, 60000);
 	assert_true(s.retry.jitter == 0.25);
+	assert_int_equal(s.retry.growth, GROWTH_EXPONENTIAL);
+	assert_int_equal(s.retry.on_exit.count + s.retry.elsewhere_ms, 0);
 	assert_true(s.recovery.enabled && s.recovery.restore_optimizer);
 	assert_string_equal(s.recovery.checkpoint, "latest");
 	assert_int_equal(s.recovery.no_checkpoint, NO_CHECKPOINT_RESTART);
@@ -63,7 +65,9 @@ static void test_every_key(void **state)
 		"9\n"
 		"tags: [x, y]\nexperiment: e\ndelay: 1m\ntimeout: 2 h\nstall_timeout: 90\ngrace: 1.5\nlease: 20s\n"
 		"on_partition: stop\nresources: {cpus: 2, gpus: 3, memory: 1.5GiB, labels: {gpu: a100}}\n"
-		"retry: {max_attempts: 4, max_lost: 5, backoff: 100ms, max_backoff: 2s, jitter: 1}\n"
+		"retry: {max_attempts: 4, max_lost: 5, backoff: 100ms, max_backoff: 2s, jitter: 1,\n"
+		"  growth: linear, on_exit: [1, SIGKILL, 255], never_on_exit: [2], on_output: [a b], never_on_output: "
+		"[c, d],\n  elsewhere: 5m}\n"
 		"recovery: {enabled: false, max_attempts: 0, backoff: 0, max_backoff: 0, jitter: 0, nonfinite: 0,\n"
 		"  checkpoint: 2-1, restore_optimizer: false, no_checkpoint: fail}\n"
 		"checkpoint: {paths: ['out/*.pt'], every: 10m, keep_last: 1}\nmetrics: {parse: false, watch: "
@@ -91,6 +95,14 @@ static void test_every_key(void **state)
 	assert_int_equal(s.retry.backoff_ms, 100);
 	assert_int_equal(s.retry.max_backoff_ms, 2000);
 	assert_true(s.retry.jitter == 1);
+	assert_int_equal(s.retry.growth, GROWTH_LINEAR);
+	assert_int_equal(s.recovery.growth, GROWTH_EXPONENTIAL);
+	assert_int_equal(s.retry.on_exit.count, 3);
+	assert_string_equal(s.retry.on_exit.items[0], "1");
+	assert_string_equal(s.retry.on_exit.items[1], "SIGKILL");
+	assert_int_equal(s.retry.never_on_exit.count * 10 + s.retry.never_on_output.count, 12);
+	assert_string_equal(s.retry.on_output.items[0], "a b");
+	assert_int_equal(s.retry.elsewhere_ms, 300000);
 	assert_false(s.recovery.enabled || s.recovery.restore_optimizer);
 	assert_int_equal(s.recovery.max_attempts + s.recovery.max_backoff_ms + s.recovery.nonfinite, 0);
 	assert_string_equal(s.recovery.checkpoint, "2-1");
