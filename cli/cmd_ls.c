@@ -10,10 +10,13 @@
 
 #define LS_LIMIT 50
 #define LS_PAGE  100 /* what the server gives at once */
+#define LS_VALUE 4   /* the column of a metric */
 
 struct ls_options {
 	const char *queue;
 	const char *state;
+	const char *batch;
+	const char *rank;
 	int64_t limit;
 	bool watch;
 	bool only_ids;
@@ -26,10 +29,12 @@ static bool ls_page(struct cli *cli, const struct ls_options *options, const cha
 	CLEANUP(buf) struct buf path;
 	char number[24];
 	buf_init(&path, 4096);
-	str_format(number, sizeof number, "%lld", (long long)(limit < LS_PAGE ? limit : LS_PAGE));
+	str_format(number, sizeof number, "%lld", (long long)(limit < LS_PAGE || options->rank ? limit : LS_PAGE));
 	buf_str(&path, "/api/v1/jobs");
 	client_query(&path, "queue", options->queue);
 	client_query(&path, "state", options->state);
+	client_query(&path, "batch", options->batch);
+	client_query(&path, "rank", options->rank);
 	client_query(&path, "limit", number);
 	client_query(&path, "cursor", *cursor ? cursor : NULL);
 	return client_get(cli, buf_text(&path), answer, err);
@@ -66,7 +71,7 @@ static const char *ls_why(const json_t *job, char *left, size_t size)
 	return job_left(job, left, size) ? left : "";
 }
 
-static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
+static void ls_row(struct table *table, const json_t *job, const char *value, int64_t now_ms)
 {
 	char text[64];
 	double loss;
@@ -78,7 +83,7 @@ static void ls_row(struct table *table, const json_t *job, int64_t now_ms)
 	job_step(job, text, sizeof text);
 	table_add(table, text);
 	text[0] = '\0';
-	if (fields_number(job, "loss", &loss))
+	if (fields_number(job, value, &loss))
 		text_number(loss, text, sizeof text);
 	table_add(table, text);
 	text_age(now_ms - fields_int(job, "submitted_ms", now_ms), text, sizeof text);
@@ -105,10 +110,11 @@ static void ls_mark(struct buf *mark, const json_t *job)
 
 static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, struct error *err)
 {
-	static const char *const titles[] = { "ID",  "NAME", "STATE",    "STEP",  "LOSS",
-					      "AGE", "RAN",  "ATTEMPTS", "WHERE", "WHY" };
+	const char *titles[] = { "ID", "NAME", "STATE", "STEP", "LOSS", "AGE", "RAN", "ATTEMPTS", "WHERE", "WHY" };
 	const struct ls_options *options = arg;
 	json_auto_t *answer = NULL;
+	if (options->rank)
+		titles[LS_VALUE] = options->rank + (*options->rank == '-');
 	if (!ls_fetch(cli, options, &answer, err))
 		return false;
 	const json_t *jobs = json_object_get(answer, "jobs");
@@ -119,7 +125,7 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 	json_t *job;
 	json_array_foreach(jobs, i, job)
 	{
-		ls_row(&table, job, now_ms);
+		ls_row(&table, job, options->rank ? "rank" : "loss", now_ms);
 		ls_mark(&frame->mark, job);
 	}
 	if (json_array_size(jobs))
@@ -147,6 +153,8 @@ static bool ls_run(struct cli *cli, const void *options, const struct arg_list *
 {
 	(void)words;
 	const struct ls_options *o = options;
+	if (o->rank && !o->batch)
+		return error_set(err, ERR_INPUT, NULL, "--rank wants --batch BATCH");
 	if (o->only_ids)
 		return ls_print_ids(cli, o, err);
 	if (!cli->common.json)
@@ -162,6 +170,10 @@ static const struct arg_row ls_rows[] = {
 	{ "queue", 'q', ARG_TEXT, offsetof(struct ls_options, queue), "QUEUE", "of one queue only", 0 },
 	{ "state", 's', ARG_TEXT, offsetof(struct ls_options, state), "STATE",
 	  "waiting, queued, running, succeeded, failed or cancelled", 0 },
+	{ "batch", 'b', ARG_TEXT, offsetof(struct ls_options, batch), "BATCH",
+	  "of this batch (of --queue, or of default)", 0 },
+	{ "rank", 'r', ARG_TEXT, offsetof(struct ls_options, rank), "METRIC",
+	  "of a batch: by the last value of this metric, lowest first; -METRIC: highest first", 0 },
 	{ "limit", 'n', ARG_INT, offsetof(struct ls_options, limit), "N", "at most so many (50)", 1 },
 	{ "watch", 'w', ARG_FLAG, offsetof(struct ls_options, watch), NULL, "go on, once a second", 0 },
 	{ "ids", 0, ARG_FLAG, offsetof(struct ls_options, only_ids), NULL,
@@ -170,7 +182,7 @@ static const struct arg_row ls_rows[] = {
 
 const struct command cmd_ls = {
 	.name = "ls",
-	.usage = "[--queue QUEUE] [--state STATE] [--watch]",
+	.usage = "[--queue QUEUE] [--state STATE] [--batch BATCH [--rank METRIC]] [--watch]",
 	.summary = "lists jobs, newest first",
 	.options = CLI_ROWS(ls_rows),
 	.options_size = sizeof(struct ls_options),

@@ -134,6 +134,29 @@ static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *
 	show_line(into, will_resume ? "resumes from" : "checkpoint", line);
 }
 
+/* "default-1 (succeeded), default-2 (running)": what it waits or waited for, and who waits for it. */
+static void show_relatives(const json_t *shown, const json_t *job, struct buf *into)
+{
+	CLEANUP(buf) struct buf parents, children;
+	const char *id;
+	json_t *parent, *child;
+	size_t i;
+	buf_init(&parents, 512);
+	buf_init(&children, 512);
+	json_object_foreach(json_object_get(shown, "parents"), id, parent)
+	{
+		const char *state = fields_text(parent, "state");
+		bool is_open = strcmp(state, "-") == 0;
+		buf_printf(&parents, "%s%s%s%s%s", parents.len ? ", " : "", id, is_open ? "" : " (",
+			   is_open ? "" : state, is_open ? "" : ")");
+	}
+	json_array_foreach(json_object_get(shown, "children"), i, child)
+		buf_printf(&children, "%s%s", i ? ", " : "", json_string_value(child));
+	show_line(into, "after", buf_text(&parents));
+	show_line(into, "waited for by", buf_text(&children));
+	show_line(into, "batch", fields_text(job, "batch"));
+}
+
 /* Why the attempt before ended; of a job that is over the first line says it. */
 static void show_end(const json_t *job, struct buf *into)
 {
@@ -232,6 +255,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_end(job, &frame->text);
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
+	show_relatives(shown, job, &frame->text);
 	show_webhook(shown, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	job_last_lines(shown, &frame->text);

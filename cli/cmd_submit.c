@@ -12,6 +12,7 @@
 #include "cli/schedule.h"
 #include "cli/spec_file.h"
 #include "cli/submit_bulk.h"
+#include "cli/submit_dry.h"
 #include "cli/submit_view.h"
 #include "lib/fields.h"
 
@@ -24,6 +25,7 @@ struct submit_options {
 	bool follow;
 	bool wait;
 	bool is_ndjson;
+	bool dry_run;
 };
 
 struct submit_ids {
@@ -39,6 +41,16 @@ static bool submit_key(char *key, size_t size, struct error *err)
 	for (size_t i = 0; i < sizeof random && 2 * i + 3 <= size; i++)
 		str_format(key + 2 * i, 3, "%02x", random[i]);
 	return true;
+}
+
+/* A part of a sweep is in: the key that goes on must be known. False. */
+static bool submit_name_key(const char *key, struct error *err)
+{
+	static const char mark[] = "with the same key it goes on";
+	char *place = strstr(err->hint, mark);
+	if (place)
+		str_format(place, sizeof err->hint - (size_t)(place - err->hint), "--key %s goes on", key);
+	return false;
 }
 
 /* Sends the same key again when the answer was lost: the same job comes back. */
@@ -59,7 +71,7 @@ static bool submit_send(struct cli *cli, const struct submit_options *o, const c
 		if (client_post_text(cli, buf_text(&path), &body, answer, err))
 			return true;
 		if ((err->kind != ERR_UNKNOWN && err->kind != ERR_TIMEOUT) || tries == SUBMIT_TRIES)
-			return false;
+			return submit_name_key(o->key ? o->key : key, err);
 		if (interrupt < 0)
 			interrupt = interrupt_open(err);
 		if (interrupt < 0 || interrupt_wait(interrupt, 200 * tries))
@@ -79,25 +91,41 @@ static bool submit_schedule(struct cli *cli, const struct submit_options *o, con
 	return schedule_send(cli, o->queue, text, err);
 }
 
-static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, json_t **spec, char **id,
+static void submit_add_id(void *arg, const char *id)
+{
+	struct submit_ids *ids = arg;
+	ids->items = mem_realloc(ids->items, (ids->count + 1) * sizeof *ids->items);
+	ids->items[ids->count++] = mem_strdup(id);
+}
+
+/* Appends the ids of what the file became: one job, or a graph of them. */
+static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
 		       struct error *err)
 {
 	CLEANUP(free_p) char *text = NULL;
 	json_auto_t *answer = NULL;
+	size_t first = ids->count, i;
+	json_t *id;
 	if (!spec_file_load(path, &o->sets, &text, err))
 		return false;
-	*spec = json_loads(text, 0, NULL);
-	if (json_is_object(json_object_get(*spec, "schedule")))
+	json_auto_t *spec = json_loads(text, 0, NULL);
+	if (o->dry_run)
+		return submit_dry_run(cli, text, err);
+	if (json_is_object(json_object_get(spec, "schedule")))
 		return submit_schedule(cli, o, text, err);
+	if (o->follow && (json_object_get(spec, "jobs") || json_object_get(spec, "sweep")))
+		return error_set(err, ERR_INPUT, "--wait waits for all of them", "--follow takes one job");
 	if (!submit_send(cli, o, text, &answer, err))
 		return false;
-	*id = mem_strdup(fields_text(answer, "id"));
+	json_array_foreach(json_object_get(answer, "ids"), i, id) submit_add_id(ids, json_string_value(id));
+	if (ids->count == first)
+		submit_add_id(ids, fields_text(answer, "id"));
 	if (cli->common.json)
 		cli_print_json_line(answer);
-	else if (!o->follow)
-		puts(*id);
+	for (i = first; i < ids->count && !cli->common.json && !o->follow; i++)
+		puts(ids->items[i]);
 	fflush(stdout);
-	return true;
+	return !o->follow || submit_view_follow(cli, ids->items[first], spec, err);
 }
 
 static bool submit_wait(struct cli *cli, const char *id, struct error *err)
@@ -125,13 +153,6 @@ static bool submit_wait_all(struct cli *cli, char *const *ids, size_t count, str
 	return true;
 }
 
-static void submit_add_id(void *arg, const char *id)
-{
-	struct submit_ids *ids = arg;
-	ids->items = mem_realloc(ids->items, (ids->count + 1) * sizeof *ids->items);
-	ids->items[ids->count++] = mem_strdup(id);
-}
-
 static bool submit_many(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
 			struct error *err)
 {
@@ -153,16 +174,9 @@ static bool submit_many(struct cli *cli, const struct submit_options *o, const c
 static bool submit_file(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
 			struct error *err)
 {
-	CLEANUP(free_p) char *id = NULL;
-	json_auto_t *spec = NULL;
 	if (o->is_ndjson || submit_bulk_is_file(path))
 		return submit_many(cli, o, path, ids, err);
-	if (!submit_one(cli, o, path, &spec, &id, err))
-		return false;
-	if (!id)
-		return true; /* a schedule */
-	submit_add_id(ids, id);
-	return !o->follow || submit_view_follow(cli, id, spec, err);
+	return submit_one(cli, o, path, ids, err);
 }
 
 static bool submit_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
@@ -193,15 +207,20 @@ static const struct arg_row submit_rows[] = {
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",
 	  "idempotency key: the same key with the same spec gives the same job (default: a random one)", 0 },
+	{ "dry-run", 0, ARG_FLAG, offsetof(struct submit_options, dry_run), NULL,
+	  "submit nothing: show what it would be, every job of a graph or a sweep", 0 },
 	{ "ndjson", 'n', ARG_FLAG, offsetof(struct submit_options, is_ndjson), NULL,
 	  "FILE holds a spec a line, as JSON: thousands of jobs; so do files that end in .ndjson or .jsonl", 0 },
 };
 
 const struct command cmd_submit = {
 	.name = "submit",
-	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson]",
+	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson] [--dry-run]",
 	.summary = "submits jobs; - reads stdin",
-	.text = "FILE is YAML or JSON (spec.md). Its id goes to stdout. The value of --set is YAML, so numbers and "
+	.text = "FILE is YAML or JSON (spec.md): one job, or `jobs: [...]`, a graph of jobs that name each other in "
+		"`after`. "
+		"The ids\n"
+		"go to stdout. The value of --set is YAML, so numbers and "
 		"lists are\n"
 		"what they look like. Relative paths in train.text and train.data that exist beside the file are made "
 		"absolute.\n"

@@ -58,6 +58,7 @@ static const struct event_row event_rows[] = {
 	{ "job.lost", "lost", "", false, false },
 	{ "job.preempted", "preempted", "", false, false },
 	{ "job.adopted", "adopted", "", false, false },
+	{ "job.unmet", "held", "", false, false },
 	{ "job.cancel_asked", "asked to stop", "", false, false },
 	{ "job.held", "held", "", false, false },
 	{ "job.released", "released", "", false, false },
@@ -73,6 +74,7 @@ static const struct event_row event_rows[] = {
 	{ "recovery.completed", "recovered", "", false, false },
 	{ "recovery.failed", "recovery failed", "", false, false },
 	{ "recovery.exhausted", "recovery given up", "", false, false },
+	{ "batch.done", "batch done", "", false, false },
 	{ "queue.created", "queue created", "", false, false },
 	{ "queue.paused", "queue paused", "", false, false },
 	{ "queue.draining", "queue draining", "", false, false },
@@ -150,6 +152,7 @@ void entry_event(const json_t *event, struct buf *into)
 		event_part(event, "checkpoint", " ", into);
 	if (!row.is_cold)
 		event_part(event, "step", " at step ", into);
+	event_part(event, "batch", " ", into);
 	event_part(event, "count", ", ", into);
 	event_part(event, "worker", " on ", into);
 	buf_str(into, row.after);

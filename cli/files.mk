@@ -2,6 +2,7 @@ cli_SOURCES := \
 	cli/args.c \
 	cli/cli.c \
 	cli/client.c \
+	cli/cmd_batches.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
 	cli/cmd_completion.c \
@@ -44,6 +45,7 @@ cli_SOURCES := \
 	cli/spark.c \
 	cli/spec_file.c \
 	cli/submit_bulk.c \
+	cli/submit_dry.c \
 	cli/submit_view.c \
 	cli/table.c \
 	cli/text.c \

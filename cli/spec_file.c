@@ -8,7 +8,10 @@
 #include <unistd.h>
 #include "cli/set.h"
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "lib/yaml.h"
+#include "queue/graph.h"
+#include "queue/sweep.h"
 #include "queue/spec.h"
 
 static bool spec_file_read(const char *path, const char *name, struct buf *text, struct error *err)
@@ -68,6 +71,34 @@ static char *spec_file_folder(const char *path)
 	return slash == path ? mem_strdup("/") : mem_strndup(path, (size_t)(slash - path));
 }
 
+/* A sweep is sent as it is, and expanded there: here it is only checked. */
+static bool spec_file_sweep(const char *text, size_t len, const char *origin, char **json, struct error *err)
+{
+	CLEANUP(sweep) struct sweep sweep = { 0 };
+	CLEANUP(buf) struct buf out;
+	buf_init(&out, YAML_MAX_BYTES);
+	if (!sweep_read(text, len, origin, "sweep", &sweep, err))
+		return false;
+	json_auto_t *root = yaml_decode(text, len, origin, err);
+	if (!root || !json_canonical(root, &out))
+		return error_set(err, ERR_INPUT, NULL, "spec: expected at most %d bytes as JSON", YAML_MAX_BYTES);
+	*json = buf_take(&out);
+	return true;
+}
+
+static bool spec_file_normalize(const char *text, size_t len, const char *origin, char **json, struct error *err)
+{
+	CLEANUP(graph) struct graph graph = { 0 };
+	if (sweep_is_one(text, len))
+		return spec_file_sweep(text, len, origin, json, err);
+	if (!graph_is_one(text, len))
+		return spec_normalize(text, len, origin, json, err);
+	if (!graph_read(text, len, origin, &graph, err))
+		return false;
+	*json = graph_json(&graph);
+	return true;
+}
+
 /* What is sent is the document after --set; but where the same is wrong with the file as it stands,
  * the error names the line there. */
 static bool spec_file_check(const char *name, const struct buf *text, const json_t *spec, char **json,
@@ -77,10 +108,10 @@ static bool spec_file_check(const char *name, const struct buf *text, const json
 	struct error plain = { 0 };
 	CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT | JSON_ENCODE_ANY);
 	CLEANUP(free_p) char *ignored = NULL;
-	if (spec_normalize(document, strlen(document), NULL, json, &changed))
+	if (spec_file_normalize(document, strlen(document), NULL, json, &changed))
 		return true;
 	size_t tail = strlen(changed.message);
-	if (!spec_normalize(buf_text(text), text->len, name, &ignored, &plain) && strlen(plain.message) > tail &&
+	if (!spec_file_normalize(buf_text(text), text->len, name, &ignored, &plain) && strlen(plain.message) > tail &&
 	    strcmp(plain.message + strlen(plain.message) - tail, changed.message) == 0)
 		*err = plain;
 	else
@@ -96,15 +127,18 @@ bool spec_file_load(const char *path, const struct arg_list *sets, char **json, 
 	buf_init(&text, YAML_MAX_BYTES);
 	if (!spec_file_read(path, name, &text, err))
 		return false;
-	if (sets->count == 0 && !spec_normalize(buf_text(&text), text.len, name, &plain, err))
+	if (sets->count == 0 && !spec_file_normalize(buf_text(&text), text.len, name, &plain, err))
 		return false;
 	json_auto_t *spec = yaml_decode(buf_text(&text), text.len, name, err);
 	if (!spec)
 		return false;
-	for (size_t i = 0; i < sets->count; i++)
-		if (!set_apply(spec, sets->items[i], err))
+	for (size_t k = 0; k < sets->count; k++)
+		if (!set_apply(spec, sets->items[k], err))
 			return false;
 	CLEANUP(free_p) char *folder = spec_file_folder(path);
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(spec, "jobs"), i, job) spec_file_absolute(job, folder);
 	spec_file_absolute(spec, folder);
 	return spec_file_check(name, &text, spec, json, err);
 }

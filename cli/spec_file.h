@@ -10,7 +10,7 @@
 #include "cli/args.h"
 #include "lib/error.h"
 
-/* path "-": stdin. *json is canonical JSON, to be freed. */
+/* path "-": stdin. *json is canonical JSON, to be freed: a spec, or a graph of them (queue/graph.h). */
 bool spec_file_load(const char *path, const struct arg_list *sets, char **json, struct error *err) MUST_CHECK;
 
 /* train.text and train.data (a path or a list of paths): each relative one that exists beside the

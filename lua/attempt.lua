@@ -148,6 +148,7 @@ end
 -- The types of everything that the end of an attempt may write, checked before.
 local function attempt_expect_types(q, j, cause)
     limits.expect(q, j)
+    depend.expect_types(q, j)
     if cause == 'succeeded' and j.f.state == 'running' and j.f.stop ~= 'corrupted' then
         expect_type(q, 'stream', 'ready:' .. j.f.lane)
         return -- the usual end writes nothing else

@@ -61,6 +61,9 @@ do
         if summary then
             append(answer, 'resume', j.f.resume, 'checkpoint', summary)
         end
+        if j.f.parents then
+            append(answer, 'parents', depend.parents_json(q, j.n, true))
+        end
         return answer
     end
 
@@ -126,11 +129,11 @@ do
     local function job_of_entry(q, lane, id, n)
         local key = key_of(q, 'job:' .. (n or ''))
         local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token', 'unique_until', 'tenant', 'scheduled_ms')
+                                        'checkpoint', 'token', 'unique_until', 'tenant', 'scheduled_ms', 'links')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
-        elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] then
+        elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] or known[13] then
             return job_find(q, n)
         end
         return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7],

@@ -6,11 +6,13 @@ lua_SOURCES := \
 	lua/lane.lua \
 	lua/nearest.lua \
 	lua/spec_url.lua \
+	lua/spec_shown.lua \
 	lua/spec_walk.lua \
 	lua/spec_text.lua \
 	lua/spec.lua \
 	lua/move.lua \
 	lua/limit.lua \
+	lua/depend.lua \
 	lua/checkpoints.lua \
 	lua/recovery.lua \
 	lua/share.lua \
@@ -22,6 +24,10 @@ lua_SOURCES := \
 	lua/webhook.lua \
 	lua/submit.lua \
 	lua/members.lua \
+	lua/batch_parts.lua \
+	lua/batch.lua \
+	lua/graph.lua \
+	lua/stage.lua \
 	lua/inbox.lua \
 	lua/worker.lua \
 	lua/claim.lua \
@@ -41,11 +47,13 @@ lua_SOURCES := \
 	lua/each.lua \
 	lua/schedule.lua \
 	lua/fire.lua \
+	lua/post.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
 	lua/show.lua \
 	lua/list.lua \
+	lua/batches.lua \
 	lua/stats.lua \
 	lua/limits.lua \
 	lua/schedules.lua

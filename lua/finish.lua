@@ -48,9 +48,9 @@ do
     local function find_plain(q, n, uid, token)
         local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'attempt', 'state', 'uid', 'token', 'lane', 'entry',
                                   'claimed_ms', 'worker', 'phase', 'stop', 'recover_step', 'finished', 'slot', 'unique',
-                                  'tenant')
+                                  'tenant', 'links')
         if known.err or known[1] ~= '1' or known[2] ~= 'running' or known[3] ~= uid or known[4] ~= token or
-            known[10] or known[11] or known[12] or known[13] or known[14] or known[15] then
+            known[10] or known[11] or known[12] or known[13] or known[14] or known[15] or known[16] then
             return false
         end
         if not q.known.lanes[known[5]] then

@@ -1,7 +1,8 @@
 -- The record of a job, `job:<n>`: read once, changed in memory, written back with one HSET and one HDEL.
 
 -- Everything that Redis keeps of a job besides its places in the indexes; into the list.
-local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:'}
+local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
+                  'parents:', 'children:'}
 local function job_keys(q, n, list)
     for i = 1, #JOB_KEYS do
         list[#list + 1] = key_of(q, JOB_KEYS[i] .. n)
@@ -10,7 +11,7 @@ local function job_keys(q, n, list)
 end
 
 local function job_of_fields(n, fields)
-    return {n = n, f = fields, set = {}, gone = {}}
+    return {n = n, f = fields, set = {}, gone = {}, was = fields.state}
 end
 
 local function job_set(j, field, value)
@@ -57,6 +58,11 @@ local function job_save(q, j)
     call_with('HSET', key, set)
     call_with('HDEL', key, gone)
     j.set, j.gone = {}, {}
+    if j.f.batch and j.was ~= j.f.state then
+        batching.count(q, j.f.batch, j.was, -1)
+        batching.count(q, j.f.batch, j.f.state, 1)
+        j.was = j.f.state
+    end
 end
 
 local function want_job_number(text)

@@ -141,6 +141,18 @@ function limits.reserve(q, key, most, per_ms)
     return math.ceil(place - per_ms)
 end
 
+-- Takes a job's place under the rates of its key and of the queue. Answers when it may go.
+function limits.rate(q, values)
+    local due_ms = 0
+    if values['rate.key'] then
+        due_ms = limits.reserve(q, values['rate.key'], values['rate.max'], values['rate.per'])
+    end
+    if q.meta.rate_max > 0 then
+        due_ms = math.max(due_ms, limits.reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
+    end
+    return due_ms
+end
+
 -- ---------------------------------------------------------------- a new job
 
 -- Before when it must not be queued, and why; the reason is nil when that is now.
@@ -149,16 +161,9 @@ function limits.due_of(q, values, delay_ms)
     if delay_ms > 0 then
         due_ms, reason = q.now + delay_ms, 'delay'
     end
-    local function not_before(time_ms)
-        if time_ms > due_ms then
-            due_ms, reason = time_ms, 'limit'
-        end
-    end
-    if values['rate.key'] then
-        not_before(limits.reserve(q, values['rate.key'], values['rate.max'], values['rate.per']))
-    end
-    if q.meta.rate_max > 0 then
-        not_before(limits.reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
+    local rate_ms = limits.rate(q, values)
+    if rate_ms > due_ms then
+        due_ms, reason = rate_ms, 'limit'
     end
     return due_ms, reason
 end

@@ -30,6 +30,9 @@ local limits, unique = {}, {} -- lua/limit.lua
 local function job_settle(q, j, event)
     local state = job_move(j, event)
     job_set(j, 'ended_ms', q.now)
+    if j.f.needs or j.f.unmet then
+        depend.forget(q, j)
+    end
     job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next',
               unpack(HELD_FIELDS))
     q.batch.final[state] = q.batch.final[state] or {}
@@ -37,6 +40,9 @@ local function job_settle(q, j, event)
     q.active = q.active - 1
     limits.leave(q, j)
     unique.leave(q, j)
+    if j.f.links then
+        append(q.batch.settled, j)
+    end
 end
 
 -- The class of a waiting job, and of one that runs in a lane of a tenant or of one that went elsewhere, may have been
@@ -89,6 +95,9 @@ end
 
 local function job_ready(q, j, event)
     job_renew_class(q, j)
+    if j.f.needs or j.f.unmet then
+        depend.forget(q, j)
+    end
     append(q.batch.unwait, j.n)
     job_queue(q, j, event, lane_elsewhere(j))
     event_say(q, j, 'job.queued', 'state', 'queued')

@@ -356,6 +356,8 @@ end
 
 local event_flush -- lua/event.lua
 local share = {} -- lua/share.lua
+local depend = {} -- lua/depend.lua
+local batching = {} -- lua/batch.lua
 
 -- Rings for every class of which something is ready, as far as it is near the front.
 local function queue_ring_all(q)
@@ -373,6 +375,12 @@ local INDEX_WRITES = {
 -- same call must leave no lease behind.
 local function queue_flush(q)
     local batch = q.batch
+    if rawget(batch, 'settled') then
+        depend.flush(q)
+    end
+    if rawget(batch, 'counts') then
+        batching.flush(q)
+    end
     if rawget(batch, 'ack') then
         queue_flush_entries(q)
     end

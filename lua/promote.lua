@@ -1,5 +1,6 @@
--- stoker_promote [limit]: what is due goes from waiting to queued. What waited long enough for another worker than its
--- last one is for all of them.
+-- stoker_promote [limit]: what is due goes from waiting to queued; children of jobs that have ended are told
+-- (lua/depend.lua). What waited long enough for another worker than its last one is for all of them. The answer also
+-- hands out what is to be carried to other queues (lua/post.lua).
 do
     -- Jobs whose time in a lane of their own is over. The types of what is written for them are checked.
     local function no_longer_elsewhere(q, limit)
@@ -52,17 +53,20 @@ do
         local due = {}
         for i, n in ipairs(call('ZRANGEBYSCORE', waiting, '-inf', integer_text(q.now), 'LIMIT', 0, limit)) do
             due[i] = job_find(q, n) or job_of_fields(n, {})
-            if due[i].f.state == 'waiting' and due[i].f.reason ~= 'held' then
+            if due[i].f.state == 'waiting' and due[i].f.reason ~= 'held' and not due[i].f.needs then
                 expect_can_queue(q, due[i])
                 due[i].is_held = schedule_holds(q, due[i])
             end
         end
+        expect_type(q, 'zset', 'releases')
+        expect_type(q, 'zset', 'outbox')
+        expect_type(q, 'zset', 'fires')
         local away, moved = no_longer_elsewhere(q, limit - #due), 0
         for _, j in ipairs(away) do
             let_go_anywhere(q, j)
         end
         for _, j in ipairs(due) do
-            if j.f.state == 'waiting' and j.f.reason == 'held' then
+            if j.f.state == 'waiting' and (j.f.reason == 'held' or j.f.needs or j.f.unmet) then
                 append(q.batch.waiting, '+inf', j.n) -- the record rules over the index
             elseif j.is_held then
                 append(q.batch.waiting, integer_text(q.now + SCHEDULE_HOLD_MS), j.n)
@@ -73,8 +77,13 @@ do
                 append(q.batch.unwait, j.n) -- an index entry without its job
             end
         end
+        local told, has_more = depend.drain(q, limit)
+        told = told + batching.fire(q)
         queue_flush(q)
-        return {moved, next_due_ms(q)}
+        if has_more then
+            return {moved + told, 0, depend.letters(q)}
+        end
+        return {moved + told, next_due_ms(q), depend.letters(q)}
     end
 
     register('promote', promote, 'allow-oom')

@@ -29,10 +29,17 @@ do
 
     local function drop_jobs(q, limit)
         local kept, dropped, numbers = count_final(q), {}, {}
+        if call('ZCARD', key_of(q, 'releases')) > 0 then
+            return 0, kept -- their children are told first
+        end
         while kept > q.meta.max_finished and #dropped < limit do
             local state, n = oldest(q)
+            local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. n), 'batch')
             call('ZREM', final_key(q, state), n)
             call('UNLINK', unpack(job_keys(q, n, {})))
+            if type(in_batch) == 'string' then
+                batching.drop_job(q, in_batch, n)
+            end
             kept = kept - 1
             append(dropped, job_id(q, n))
             append(numbers, n)
@@ -104,11 +111,13 @@ do
         expect_type(q, 'zset', 'workers')
         expect_type(q, 'hash', 'classes')
         expect_type(q, 'zset', 'lanes')
+        expect_type(q, 'zset', 'batches')
         expect_type(q, 'set', 'webhooks:jobs')
         count_final(q) -- reads, and so checks, every index before the first write
         local dropped, kept = drop_jobs(q, limit)
         drop_workers(q)
         drop_classes(q)
+        batching.drop_empty(q)
         event_flush(q)
         return {dropped, kept}
     end

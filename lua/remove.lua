@@ -7,12 +7,18 @@ do
             fail('CONFLICT', 'job %s is %s: only a job that has ended can be removed | stoker cancel %s',
                  job_id(q, j.n), j.f.state, job_id(q, j.n))
         end
+        if redis.pcall('ZCARD', key_of(q, 'children:' .. j.n)) ~= 0 then
+            fail('CONFLICT', 'job %s: those that wait for it are being told of its end | try again', job_id(q, j.n))
+        end
         return j
     end
 
     local function act(q, j, o)
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
         call('ZREM', final_key(q, j.f.state), j.n)
+        if j.f.batch then
+            batching.drop_job(q, j.f.batch, j.n)
+        end
         call('UNLINK', unpack(job_keys(q, j.n, {})))
         call('SREM', key_of(q, 'webhooks:jobs'), j.n)
         return 'removed'

@@ -20,18 +20,31 @@ do
         if not text then
             fail('NOTFOUND', 'the spec of job %s is gone', job_id(q, old.n))
         end
+        local wanted = depend.inherit(q, old)
         local new = submit_check(q, spec_of_job(q, old.n))
         if new.rival then
             fail('CONFLICT', 'unique.key: the retry of another job of this call has the key %s',
                  quoted(new.values['unique.key']))
         end
-        return {j = old, text = text, policy = spec_policy(q, old.n), new = new}
+        if old.f.batch then
+            batching.expect_types(q, old.f.batch)
+        end
+        new.waits = depend.is_open(wanted)
+        return {j = old, text = text, policy = spec_policy(q, old.n), new = new, wanted = wanted}
     end
 
     local function again(q, checked, actor)
         local old = checked.j
         submit_reserve(q, 1)
         local j = submit_job(q, checked.text, checked.new, actor, 0)
+        if checked.wanted then
+            local values = checked.new.values
+            depend.attach(q, j, checked.wanted, {on_unmet = values.on_unmet, delay = 0,
+                                                 ['rate.key'] = values['rate.key']})
+        end
+        if old.f.batch then
+            batching.join(q, j.n, old.f.batch, j.f.state, actor)
+        end
         job_set(j, 'retry_of', old.n)
         job_set(j, 'schedule', old.f.schedule)
         job_set(j, 'scheduled_ms', old.f.scheduled_ms) -- it is for the same day as the old one
@@ -57,6 +70,9 @@ do
             fail('CONFLICT', 'job %s %s: there is nothing to retry', job_id(q, j.n), job_state_words(j))
         elseif j.f.reason == 'held' then
             fail('CONFLICT', 'job %s is held%s | stoker release %s', job_id(q, j.n), held_words(j), job_id(q, j.n))
+        elseif j.f.needs and not j.f.unmet then
+            fail('CONFLICT', 'job %s waits for others, %s of them have not ended | stoker show %s names them',
+                 job_id(q, j.n), j.f.needs, job_id(q, j.n))
         elseif job_is_final(j) and not j.f.retried_as then
             return check_again(q, j)
         elseif j.f.state == 'waiting' and attempt == last then
@@ -72,6 +88,9 @@ do
             return job_id(q, again(q, checked, o.actor))
         elseif checked.hurry and j.f.state == 'waiting' then
             event_note(q, j, 'job.retrying', 'state', 'queued', 'actor', o.actor)
+            if j.f.unmet then
+                depend.forget(q, j)
+            end
             limits.ready(q, j, 'hurry')
         end
         return job_id(q, j.f.retried_as or j.n)

@@ -96,6 +96,10 @@ do
         if not values['schedule.name'] then
             fail('INVALID', 'schedule: required: its name, and when it is due | for example ' ..
                  '"schedule":{"name":"nightly","cron":"0 3 * * *"}')
+        elseif values.after then
+            fail('INVALID', 'after: not in a recurring job: its jobs wait for nobody')
+        elseif values.batch then
+            fail('INVALID', 'batch: not in a recurring job')
         elseif values.queue and values.queue ~= q.name then
             fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
         end

@@ -54,6 +54,15 @@ do
         return type(worker) == 'string' and worker or ''
     end
 
+    -- Those that wait for it, the first hundred.
+    local function children_json(q, n)
+        local parts = {}
+        for i, child in ipairs(redis.pcall('ZRANGE', key_of(q, 'children:' .. n), 0, 99)) do
+            parts[i] = cjson.encode(child:find('-', 1, true) and child or job_id(q, child))
+        end
+        return json_list(parts)
+    end
+
     local function show(keys, args)
         no_more_arguments(args, 1)
         local q = queue_open(keys)
@@ -74,6 +83,8 @@ do
             ',"max_running":', integer_text(q.meta.max_running),
             ',"running":', call('ZCARD', key_of(q, 'leases')),
             paused and ',"paused":' .. paused or '',
+            j.f.parents and ',"parents":' .. depend.parents_json(q, j.n) or '',
+            (j.f.links or ''):find('c', 1, true) and ',"children":' .. children_json(q, j.n) or '',
             until_ms and ',"elsewhere_until_ms":' .. until_ms or '',
             result and ',"result":' .. result or '',
             ',"now_ms":', integer_text(q.now), '}',

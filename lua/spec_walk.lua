@@ -4,48 +4,7 @@
 
 local spec_walk, spec_walk_quickly, spec_walk_in_order
 do
-    local SPEC_SHOWN_BYTES = 40 -- of a text in a message
-
-    -- ---------------------------------------------------------------- showing what was found
-
-    local SPEC_ESCAPES = {['"'] = '\\"', ['\\'] = '\\\\'}
-
-    local function spec_show_text(text)
-        local shown = clip(text, SPEC_SHOWN_BYTES)
-        local escaped = shown:gsub('[%c"\\]', function(c)
-            return SPEC_ESCAPES[c] or string.format('\\u%04x', c:byte())
-        end)
-        return '"' .. escaped .. (#shown < #text and '…"' or '"')
-    end
-
-    local function spec_show_value(value)
-        if type(value) == 'string' then
-            return spec_show_text(value)
-        elseif type(value) == 'number' then
-            local is_whole = value == math.floor(value) and math.abs(value) < 1e15
-            return string.format(is_whole and '%.0f' or '%.14g', value == 0 and 0 or value)
-        elseif type(value) ~= 'table' then
-            return value == cjson.null and 'null' or tostring(value)
-        elseif next(value) == nil then
-            return 'an empty list'
-        elseif value[1] ~= nil then
-            return 'a list of ' .. #value
-        end
-        local count = 0
-        for _ in pairs(value) do
-            count = count + 1
-        end
-        return 'an object of ' .. count
-    end
-
-    -- A name as part of a path: in quotes unless it is short and plain.
-    local function spec_show_name(name)
-        return #name <= 64 and name:find('^[A-Za-z0-9_.-]+$') and name or spec_show_text(name)
-    end
-
-    local function spec_fail(path, expected, value)
-        fail('INVALID', path .. ': expected ' .. expected .. ', got ' .. spec_show_value(value))
-    end
+    local spec_show_name, spec_fail = spec_table.shown_name, spec_table.refuse
 
     -- The smallest name for which is_bad(name, value).
     local function spec_first_bad(object, is_bad)
@@ -189,6 +148,18 @@ do
             return spec_is_fine_map(row, value) and value or nil
         end
     end
+    function spec_decoders.after(row) -- a list, or conditions by name
+        return function(value)
+            local count, is_list = 0, type(value) ~= 'table' or value[1] ~= nil
+            for name, condition in pairs(is_list and {} or value) do
+                count = count + 1
+                if count > row.max or not spec_is_text(row.text, name) or not row.choices[condition] then
+                    return nil
+                end
+            end
+            return (not is_list or spec_is_fine_list(row, value)) and value or nil
+        end
+    end
     function spec_decoders.bool()
         return function(value)
             if type(value) == 'boolean' then
@@ -226,7 +197,7 @@ do
         end
     end
 
-    local function spec_fail_map(row, value)
+    local function spec_fail_map(row, value, names)
         local count = 0
         for _ in pairs(type(value) == 'table' and value[1] == nil and value or {}) do
             count = count + 1
@@ -235,12 +206,13 @@ do
             spec_fail(row.path, row.expected, value)
         end
         local bad = spec_first_bad(value, function(name, item)
-            return not spec_is_text(row.names, name) or not spec_is_text(row.text, item)
+            local is_fine = row.choices and row.choices[item] or not row.choices and spec_is_text(row.text, item)
+            return not spec_is_text(names, name) or not is_fine
         end)
-        if not spec_is_text(row.names, bad) then
-            spec_fail(row.path, row.names.expected, bad)
+        if not spec_is_text(names, bad) then
+            spec_fail(row.path, names.expected, bad)
         end
-        spec_fail(row.path .. '.' .. bad, row.text.expected, value[bad])
+        spec_fail(row.path .. '.' .. bad, row.expected_choice or row.text.expected, value[bad])
     end
 
     -- Fails, or answers the value in its decoded form.
@@ -249,8 +221,10 @@ do
         if decoded ~= nil then
             return decoded
         elseif row.type == 'map' then
-            spec_fail_map(row, value)
-        elseif row.type == 'list' or (row.type == 'command' and type(value) ~= 'string') then
+            spec_fail_map(row, value, row.names)
+        elseif row.type == 'after' and type(value) == 'table' and value[1] == nil then
+            spec_fail_map(row, value, row.text)
+        elseif row.type == 'list' or row.type == 'after' or (row.type == 'command' and type(value) ~= 'string') then
             spec_fail_list(row, value)
         end
         spec_fail(row.path, row.expected, value)
@@ -412,7 +386,7 @@ do
                     return nil
                 end
                 values[row.path] = decoded
-                if row.type == 'map' then
+                if row.type == 'map' or (row.type == 'after' and value[1] == nil) then
                     for _ in pairs(value) do
                         names = names + 1
                     end

@@ -2,6 +2,7 @@
 -- stoker_bulk <actor or ''> (<spec JSON> <key or ''>)…: the same for up to 100, each answered by itself.
 
 local submit_check, submit_reserve, submit_job, submit_each
+local submitting = {} -- parts of it that others use, too
 do
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
 
@@ -45,7 +46,7 @@ do
 
     -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
     -- the first number in it, then the number.
-    local function uid_of(q, n)
+    function submitting.uid(q, n)
         q.uid_stem = q.uid_stem or redis.sha1hex(q.base .. n .. ':' .. table.concat(q.time, '.')):sub(1, 12)
         return string.format('%s%04x', q.uid_stem, n % 65536)
     end
@@ -61,7 +62,7 @@ do
     end
 
     -- What few jobs have, into their record.
-    local function append_more(q, record, values, n)
+    function submitting.more(q, record, values, n)
         if values.name then
             append(record, 'name', values.name)
         end
@@ -89,23 +90,25 @@ do
         end
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail.
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail. One that waits for others
+    -- (checked.waits) takes its place under the limits when they have ended.
     -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
     function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
         local values, specs = checked.values, q.batch.specs
         local number = q.meta.next + 1
         q.meta.next = number
         local n = integer_text(number)
-        local wait = is_held and held_wait_of(q, values, delay_ms, actor) or limits.wait_of(q, values, n, delay_ms)
+        local wait = is_held and held_wait_of(q, values, delay_ms, actor) or
+            checked.waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
         local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
         local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
-        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', uid_of(q, number), 'class',
+        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', submitting.uid(q, number), 'class',
                         checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
                         'submitted_ms', q.now_text}
         if actor then
             append(record, 'actor', actor)
         end
-        append_more(q, record, values, n)
+        submitting.more(q, record, values, n)
         if wait then
             append(q.batch.waiting, wait.due_ms or '+inf', n)
             append(record, 'reason', wait.reason)
@@ -126,16 +129,34 @@ do
         return j
     end
 
-    local function earlier(q, name, key, hash)
+    -- The job that this key made, and how many came with it when they were a graph; nil: none.
+    function submitting.earlier(q, name, key, hash)
         local known = call('GET', key_of(q, 'key:' .. name))
         if not known then
             return nil
         end
-        local n, known_hash = known:match('^(%d+) (%x+)$')
+        local n, known_hash, count = known:match('^(%d+) (%x+) ?(%d*)$')
         if known_hash ~= hash then
             fail('CONFLICT', KEY_IS_USED, quoted(key), n and job_id(q, n) or 'unknown')
         end
-        return job_id(q, n)
+        return job_id(q, n), tonumber(n), tonumber(count)
+    end
+
+    -- The values of a spec that is meant for this queue.
+    function submitting.read(q, spec_text)
+        local values = spec_read(spec_text)
+        if values.queue and values.queue ~= q.name then
+            fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
+        end
+        return values
+    end
+
+    -- What a new job waits for. of_name: jobs of the same submit by name.
+    function submitting.wanted(q, values, of_name)
+        if values.after and values.hold then
+            fail('INVALID', 'hold: not of a job that waits for others (after)')
+        end
+        return values.after and depend.check(q, values.after, of_name)
     end
 
     -- What is to be done for one spec: {id} of the job that is there already, or a checked job. The keys of a scope
@@ -146,27 +167,35 @@ do
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
             hash = redis.sha1hex(spec_text)
             name = scope and scope .. ' ' .. key or key
-            local id = earlier(q, name, key, hash)
+            local id = submitting.earlier(q, name, key, hash)
             if id then
                 return {id = id}
             end
         end
-        local values = spec_read(spec_text)
-        if values.queue and values.queue ~= q.name then
-            fail('INVALID', 'queue: the spec says %s, but it was submitted to queue %s', values.queue, q.name)
-        end
+        local values = submitting.read(q, spec_text)
         if values['schedule.name'] then
             fail('INVALID', 'schedule: this is a recurring job, not one to submit | FCALL stoker_schedule, POST ' ..
                  '/api/v1/schedules or stoker submit takes it')
         end
+        local wanted = submitting.wanted(q, values)
+        if values.batch then
+            batching.expect_types(q, values.batch)
+        end
         local checked = submit_check(q, values)
         checked.text, checked.key, checked.key_name, checked.hash = spec_text, key, name, hash
+        checked.wanted, checked.waits = wanted, wanted ~= nil
         return checked
     end
 
-    local function make(q, checked, actor)
+    function submitting.make(q, checked, actor)
         local values = checked.values
         local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
+        if checked.wanted then
+            checked.n, checked.ended = j.n, depend.attach(q, j, checked.wanted, values)
+        end
+        if checked.values.batch or checked.batch then
+            batching.join(q, j.n, checked.values.batch or checked.batch, j.f.state, actor)
+        end
         if checked.key then
             call('SET', key_of(q, 'key:' .. checked.key_name), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
@@ -186,7 +215,10 @@ do
             return checked.id
         end
         submit_reserve(q, 1)
-        local id = make(q, checked, actor)
+        local id = submitting.make(q, checked, actor)
+        if checked.ended then
+            depend.tell_ended(q, checked.n, checked.ended)
+        end
         queue_flush(q)
         return id
     end
@@ -240,8 +272,13 @@ do
             elseif one.answer then
                 answers[at] = one.answer
             else
-                one.id = make(q, one, actor)
+                one.id = submitting.make(q, one, actor)
                 answers[at] = {'ok', one.id}
+            end
+        end
+        for at = 1, #checked do
+            if checked[at].ended then
+                depend.tell_ended(q, checked[at].n, checked[at].ended)
             end
         end
         return answers

@@ -1,9 +1,11 @@
 queue_SOURCES = \
 	$(queue_TABLES) \
 	queue/functions.c \
+	queue/graph.c \
 	queue/jobs.c \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
+	queue/jobs_graph.c \
 	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
 	queue/jobs_schedules.c \
@@ -28,7 +30,9 @@ queue_SOURCES = \
 	queue/spec.c \
 	queue/spec_check.c \
 	queue/spec_decode.c \
-	queue/spec_markdown.c
+	queue/spec_markdown.c \
+	queue/sweep.c \
+	queue/sweep_points.c
 
 # The tables that both C and the function library are made from.
 queue_TABLES := \

@@ -60,6 +60,37 @@ struct bulk_answer {
 typedef void jobs_bulk_fn(void *arg, const struct bulk_answer *answers, size_t count, const struct error *err);
 void jobs_bulk(struct jobs *jobs, const char *queue, const char *actor, const struct bulk_item *items, size_t count,
 	       jobs_bulk_fn *fn, void *arg);
+/* A whole graph (queue/graph.h), of at most GRAPH_A_CALL jobs: the answer is a JSON list of their ids. */
+void jobs_graph(struct jobs *jobs, const char *queue, const char *graph_json, const char *key, const char *actor,
+		jobs_text_fn *fn, void *arg);
+/* A larger graph: pages of it, parents before their children, of which nobody sees anything until the commit, whose
+ * answer is as that of jobs_graph. The answer of a page: how many are staged. The same page again: nothing changes. */
+struct stage_page {
+	const char *stage; /* its name */
+	size_t total;      /* of the graph */
+	size_t at;         /* the first of this page */
+	const char *const *specs;
+	size_t count; /* at most GRAPH_A_CALL */
+};
+void jobs_stage(struct jobs *jobs, const char *queue, const struct stage_page *page, jobs_text_fn *fn, void *arg);
+struct stage_end {
+	const char *stage;
+	const char *key, *batch, *then_json; /* NULL or "": none */
+};
+void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *end, const char *actor, jobs_text_fn *fn,
+		 void *arg);
+/* Makes a batch or changes it: json is {"size","then"}. The answer is its id. */
+void jobs_batch(struct jobs *jobs, const char *queue, const char *batch, const char *json, const char *actor,
+		jobs_text_fn *fn, void *arg);
+void jobs_batches(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn, void *arg);
+struct members_page {
+	const char *batch;
+	const char *state;
+	int limit; /* at most 100 */
+	const char *cursor;
+	const char *metric; /* whose last value is given as "rank"; NULL: none */
+};
+void jobs_members(struct jobs *jobs, const char *queue, const struct members_page *page, jobs_text_fn *fn, void *arg);
 void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
 		 jobs_text_fn *fn, void *arg);
 void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
@@ -229,7 +260,16 @@ void jobs_control_channel(const struct jobs *jobs, const char *queue, char *into
 /* ---- the scheduler's tick ---- */
 /* ms until the next one is due, -1: none. */
 typedef void jobs_tick_fn(void *arg, int64_t done, int64_t next_ms, const struct error *err);
-void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+/* The same, with what is to be carried to other queues (lua/post.lua). */
+typedef void jobs_promoted_fn(void *arg, int64_t done, int64_t next_ms, const char *const *letters, size_t count,
+			      const struct error *err);
+void jobs_promote(struct jobs *jobs, const char *queue, jobs_promoted_fn *fn, void *arg);
+/* A job of another queue waits for this one: the answer is its state, "gone" when there is none. */
+void jobs_watch(struct jobs *jobs, const char *queue, int64_t n, const char *child, jobs_text_fn *fn, void *arg);
+/* A parent in another queue has ended so. */
+void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state, jobs_text_fn *fn,
+	       void *arg);
+void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
@@ -305,6 +345,7 @@ struct claim {
 	const char *resume;     /* checkpoint id; NULL: cold start */
 	const char *checkpoint; /* its summary JSON; NULL likewise */
 	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
+	const char *parents;    /* what it waited for: JSON by id; NULL: nothing */
 };
 struct claim_request {
 	const char *queue;

@@ -6,6 +6,7 @@
  *	jobs_text.c      calls whose answer is one text
  *	jobs_each.c      one action on many jobs
  *	jobs_schedules.c recurring jobs
+ *	jobs_graph.c     several jobs at once
  *	jobs_server.c    answers gathered from plain commands
  *	jobs_streams.c   logs, metrics and events as JSON
  *	jobs_webhooks.c  webhooks and their deliveries

@@ -171,3 +171,57 @@ void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *con
 		jobs_arg(call, ids[i]);
 	jobs_send(call);
 }
+
+void jobs_watch(struct jobs *jobs, const char *queue, int64_t n, const char *child, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_watch", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, child);
+	jobs_send(call);
+}
+
+void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state, jobs_text_fn *fn,
+	       void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_tell", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, parent);
+	jobs_arg(call, state);
+	jobs_send(call);
+}
+
+void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_sent", queue, fn, arg);
+	jobs_arg(call, letter);
+	jobs_send(call);
+}
+
+void jobs_batch(struct jobs *jobs, const char *queue, const char *batch, const char *json, const char *actor,
+		jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_batch", queue, fn, arg);
+	jobs_arg(call, batch);
+	jobs_arg(call, json);
+	jobs_arg(call, actor);
+	jobs_send(call);
+}
+
+void jobs_batches(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_batches", queue, fn, arg);
+	jobs_arg_number(call, limit);
+	jobs_arg(call, cursor);
+	jobs_send(call);
+}
+
+void jobs_members(struct jobs *jobs, const char *queue, const struct members_page *page, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_members", queue, fn, arg);
+	jobs_arg(call, page->batch);
+	jobs_arg(call, page->state);
+	jobs_arg_number(call, page->limit);
+	jobs_arg(call, page->cursor);
+	jobs_arg(call, page->metric);
+	jobs_send(call);
+}

@@ -4,7 +4,7 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* promote, reap and inbox: [done, ms until it is due again or -1]. */
+/* reap and inbox: [done, ms until it is due again or -1]. */
 void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
@@ -16,6 +16,25 @@ void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, con
 		err = &bad;
 	}
 	fn(call->arg, done, err ? -1 : next_ms, err);
+}
+
+/* promote: the same, and a list of letters. */
+static void jobs_decode_promote(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_promoted_fn *fn = (jobs_promoted_fn *)call->fn;
+	const struct redisReply *list = err ? NULL : jobs_reply_item(reply, 2);
+	size_t count = list && list->type == REDIS_REPLY_ARRAY ? list->elements : 0, read = 0;
+	CLEANUP(free_p) const char **letters = mem_alloc((count + 1) * sizeof *letters);
+	int64_t done = 0, next_ms = -1;
+	struct error bad;
+	while (read < count && jobs_reply_text(list->element[read], &letters[read], NULL))
+		read++;
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &done) ||
+		     !jobs_reply_number(jobs_reply_item(reply, 1), &next_ms) || read < count)) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	fn(call->arg, done, err ? -1 : next_ms, letters, err ? 0 : count, err);
 }
 
 /* prune: [dropped, kept]. Nothing says when there is more to do: whoever ticks asks again. */
@@ -31,9 +50,9 @@ static void jobs_decode_prune(struct jobs_call *call, const struct redisReply *r
 	fn(call->arg, done, -1, err);
 }
 
-void jobs_promote(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+void jobs_promote(struct jobs *jobs, const char *queue, jobs_promoted_fn *fn, void *arg)
 {
-	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
+	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_promote, (jobs_any_fn *)fn, arg));
 }
 
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
@@ -118,6 +137,8 @@ static bool jobs_claim_field(struct claim *claim, const char *name, const struct
 		return jobs_reply_text(value, &claim->resume, NULL);
 	if (strcmp(name, "checkpoint") == 0)
 		return jobs_reply_text(value, &claim->checkpoint, NULL);
+	if (strcmp(name, "parents") == 0)
+		return jobs_reply_text(value, &claim->parents, NULL);
 	return true;
 }
 

@@ -36,8 +36,7 @@ static int spec_line_of(const char *text, size_t len, char *path)
 	return line;
 }
 
-/* Puts where it is in front of the message: "bad.yaml:6: ". */
-static bool spec_wrap(const char *text, size_t len, const char *origin, char *path, struct error *err)
+bool spec_place(const char *text, size_t len, const char *origin, char *path, struct error *err)
 {
 	if (!origin)
 		return false;
@@ -64,17 +63,17 @@ bool spec_normalize(const char *text, size_t len, const char *origin, char **jso
 {
 	char path[SPEC_PATH_MAX] = "";
 	if (!spec_check_text(text, len, err))
-		return spec_wrap(text, len, origin, path, err);
+		return spec_place(text, len, origin, path, err);
 	json_auto_t *root = yaml_decode(text, len, origin, err);
 	if (!root)
 		return false;
 	if (!spec_check(root, path, err))
-		return spec_wrap(text, len, origin, path, err);
+		return spec_place(text, len, origin, path, err);
 	CLEANUP(buf) struct buf out;
 	buf_init(&out, SPEC_MAX_BYTES);
 	if (!json_canonical(root, &out)) {
 		error_set(err, ERR_INPUT, NULL, "spec: expected at most %d bytes as JSON", SPEC_MAX_BYTES);
-		return spec_wrap(text, len, origin, path, err);
+		return spec_place(text, len, origin, path, err);
 	}
 	*json = buf_take(&out);
 	return true;

@@ -20,6 +20,7 @@
 enum spec_backend { BACKEND_COMMAND, BACKEND_TINYGRAD };
 enum spec_on_partition { PARTITION_CONTINUE, PARTITION_STOP };
 enum spec_until { UNTIL_FINISHED, UNTIL_STARTED, UNTIL_EXPIRED };
+enum spec_on_unmet { UNMET_CANCEL, UNMET_HOLD };
 enum spec_growth { GROWTH_CONSTANT, GROWTH_LINEAR, GROWTH_EXPONENTIAL };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
 enum spec_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE };
@@ -72,6 +73,7 @@ struct spec {
 	} unique;
 	struct spec_list tags;
 	char *experiment;
+	char *batch;
 	int64_t delay_ms;
 	bool hold;                /* until it is released */
 	int64_t timeout_ms;       /* of an attempt; 0: none */
@@ -79,6 +81,8 @@ struct spec {
 	int64_t grace_ms;         /* between SIGTERM and SIGKILL; default 30 s */
 	int64_t lease_ms;         /* default 10 s, 1 s to 10 min */
 	enum spec_on_partition on_partition;
+	struct spec_map after; /* job → succeeded, finished or failed */
+	enum spec_on_unmet on_unmet;
 	struct {
 		int64_t max_attempts; /* errors before it fails; default 3 */
 		int64_t max_lost;     /* losses in a row without a new checkpoint; default 3 */

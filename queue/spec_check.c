@@ -39,7 +39,7 @@ static void spec_show_number(double number, struct buf *out)
 		buf_printf(out, "%.14g", number);
 }
 
-static void spec_show_value(const json_t *value, struct buf *out)
+void spec_show_value(const json_t *value, struct buf *out)
 {
 	size_t count = json_is_array(value) ? json_array_size(value) : json_object_size(value);
 	if (json_is_null(value))
@@ -218,6 +218,35 @@ static bool spec_check_map(const struct spec_walk *w, const char *path, const st
 	return spec_fail_value(w, at, row->text->expected, json_object_get(value, worst));
 }
 
+/* Jobs and the condition of each. */
+static bool spec_check_after(const struct spec_walk *w, const char *path, const struct spec_row *row,
+			     const json_t *value)
+{
+	const char *name, *worst = NULL;
+	json_t *item;
+	if ((double)json_object_size(value) > row->max)
+		return spec_fail_row(w, path, row, value);
+	json_object_foreach((json_t *)value, name, item)
+	{
+		bool ok = spec_grammar_takes(row->text, name, strlen(name)) && spec_text_of(item) &&
+			  spec_is_choice(row->choices, spec_text_of(item));
+		if (!ok && (!worst || strcmp(name, worst) < 0))
+			worst = name;
+	}
+	if (!worst)
+		return true;
+	if (!spec_grammar_takes(row->text, worst, strlen(worst))) {
+		json_auto_t *text = json_string(worst);
+		return spec_fail_value(w, path, row->text->expected, text);
+	}
+	char at[SPEC_PATH_MAX];
+	CLEANUP(buf) struct buf expected;
+	buf_init(&expected, 400);
+	spec_show_choices(row->choices, &expected);
+	str_format(at, sizeof at, "%s.%s", path, worst);
+	return spec_fail_value(w, at, buf_text(&expected), json_object_get(value, worst));
+}
+
 static bool spec_is_number_in(const struct spec_row *row, const json_t *value)
 {
 	double number = 0;
@@ -251,6 +280,7 @@ static bool spec_takes(const struct spec_row *row, const json_t *value)
 		return json_string_length(value) > 0 && spec_takes_text(row->text, value);
 	case SPEC_LIST:
 	case SPEC_MAP:
+	case SPEC_AFTER:
 	case SPEC_TYPES:
 	default:
 		return false;
@@ -266,7 +296,9 @@ static bool spec_check_row(const struct spec_walk *w, const struct spec_section 
 	spec_row_path(section, row, path);
 	if (row->type == SPEC_MAP)
 		return spec_check_map(w, path, row, value);
-	if (row->type == SPEC_LIST || (row->type == SPEC_COMMAND && !json_is_string(value)))
+	if (row->type == SPEC_AFTER && json_is_object(value))
+		return spec_check_after(w, path, row, value);
+	if (row->type == SPEC_LIST || row->type == SPEC_AFTER || (row->type == SPEC_COMMAND && !json_is_string(value)))
 		return spec_check_list(w, path, row, value);
 	return spec_takes(row, value) || spec_fail_row(w, path, row, value);
 }

@@ -12,6 +12,12 @@
  * line can be found. */
 bool spec_check(const json_t *root, char path[SPEC_PATH_MAX], struct error *err);
 
+/* Puts where it is in front of the message: "bad.yaml:6: "; nothing without an origin. Cuts path down. False. */
+bool spec_place(const char *text, size_t len, const char *origin, char *path, struct error *err);
+
+/* As messages show what was found (queue/spec_table.h). */
+void spec_show_value(const json_t *value, struct buf *out);
+
 /* The value given for a row; NULL when there is none or null. */
 const json_t *spec_given(const json_t *root, const struct spec_section *section, const struct spec_row *row);
 

@@ -36,6 +36,23 @@ static struct spec_map spec_map_of(const json_t *value)
 	return map;
 }
 
+/* Of a list each must have succeeded. */
+static struct spec_map spec_after_of(const json_t *value)
+{
+	struct spec_map map = { 0 };
+	size_t i;
+	const json_t *item;
+	if (!json_is_array(value) || json_array_size(value) == 0)
+		return spec_map_of(value);
+	map.items = mem_alloc(json_array_size(value) * sizeof *map.items);
+	json_array_foreach(value, i, item)
+	{
+		map.items[map.count].key = mem_strdup(json_string_value(item));
+		map.items[map.count++].value = mem_strdup("succeeded");
+	}
+	return map;
+}
+
 /* A list as it is; one text is a line for the shell. */
 static struct spec_list spec_command_of(const json_t *value)
 {
@@ -96,6 +113,9 @@ static void spec_store(const struct spec_row *row, const json_t *given, struct s
 		break;
 	case SPEC_MAP:
 		*(struct spec_map *)field = spec_map_of(given);
+		break;
+	case SPEC_AFTER:
+		*(struct spec_map *)field = spec_after_of(given);
 		break;
 	case SPEC_EVERY: /* the one row with two fields */
 		if (given && spec_every_of(given, &steps, &number)) {
@@ -197,7 +217,7 @@ void spec_done(struct spec *spec)
 				free(*(char **)field);
 			else if (section->rows[j].type == SPEC_LIST || section->rows[j].type == SPEC_COMMAND)
 				spec_list_free(field);
-			else if (section->rows[j].type == SPEC_MAP)
+			else if (section->rows[j].type == SPEC_MAP || section->rows[j].type == SPEC_AFTER)
 				spec_map_free(field);
 		}
 	}

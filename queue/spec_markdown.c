@@ -22,6 +22,50 @@ static const char spec_markdown_head[] =
 	"\n";
 
 static const char spec_markdown_tail[] =
+	"## Several jobs in one file: a graph\n"
+	"\n"
+	"```yaml\n"
+	"batch: nightly                  # left out: graph-<number of the first job>\n"
+	"then: {command: ./report.sh}    # submitted when all have ended\n"
+	"jobs:\n"
+	"  - {name: prepare, command: ./prepare.sh}\n"
+	"  - {name: left, command: ./train.sh left, after: [prepare]}\n"
+	"  - {name: right, command: ./train.sh right, after: [prepare]}\n"
+	"  - name: compare\n"
+	"    command: ./compare.sh       # finds what they left in STOKER_PARENTS (programs.md)\n"
+	"    after: {left: succeeded, right: finished}\n"
+	"    on_unmet: hold\n"
+	"```\n"
+	"\n"
+	"All of them are submitted or none, at most 10,000; `unique` and `rate` only in graphs of at most 100.\n"
+	"`FCALL stoker_graph` takes the same as JSON, up to 100 jobs.\n"
+	"\n"
+	"## One spec, many jobs: a sweep\n"
+	"\n"
+	"```yaml\n"
+	"command: python3 train.py --lr {{lr}} --width {{width}}\n"
+	"sweep:\n"
+	"  grid: {lr: [0.1, 0.01], width: [32, 64]}   # every combination: 4 jobs\n"
+	"```\n"
+	"\n"
+	"| key of `sweep` | value | meaning |\n"
+	"|---|---|---|\n"
+	"| `grid` | 1 to 16 names, each with a list of values | every combination |\n"
+	"| `random` | 1 to 16 names, each with a list of values or `{min, max}` | drawn evenly; `log: true`: evenly in "
+	"the logarithm; `int: true`: whole numbers, both ends included; others are rounded to six digits |\n"
+	"| `count`, `seed` | with `random` | how many; the same seed (default 1) draws the same values |\n"
+	"| `list` | 1 to 10,000 objects | these sets of parameters |\n"
+	"| `then` | a spec | submitted when all have ended |\n"
+	"\n"
+	"Exactly one of `grid`, `random` and `list`; at most 10,000 jobs. Values are numbers, texts, true and false. "
+	"A\n"
+	"parameter is in the environment under its name, and stands for `{{name}}` anywhere in the spec; a value\n"
+	"that is only `\"{{name}}\"` becomes the number, except in `command`, `env` and `name`\n"
+	"(`train: {lr: \"{{lr}}\"}`). Names of jobs get the parameters behind them, unless `name` has a `{{name}}`.\n"
+	"The jobs are one batch: `batch` of the spec, else a name of its own. `stoker submit --dry-run` shows them,\n"
+	"`stoker ls --batch BATCH --rank loss` ranks them. The command and the HTTP API expand sweeps; to `FCALL`\n"
+	"`sweep` is an unknown key.\n"
+	"\n"
 	"## When a spec is wrong\n"
 	"\n"
 	"The command, the HTTP API and `FCALL stoker_submit` refuse a bad spec with the same sentence, which\n"
@@ -74,6 +118,11 @@ static void spec_markdown_row(const struct spec_row *row)
 		}
 		fputs(row->text->whole_max ? "; each: " : "; texts: ", stdout);
 		spec_markdown_cell(row->text->expected);
+	}
+	if (row->type == SPEC_AFTER) {
+		fputs("; jobs: ", stdout);
+		spec_markdown_cell(row->text->expected);
+		fputs("; conditions: succeeded, finished or failed", stdout);
 	}
 	printf(" | %s%s%s | ", row->standard ? "`" : "", row->standard ? row->standard : "", row->standard ? "`" : "");
 	spec_markdown_cell(row->help);

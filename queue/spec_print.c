@@ -6,7 +6,7 @@
 static const char *const spec_type_names[SPEC_TYPES] = {
 	[SPEC_TEXT] = "text",     [SPEC_INTEGER] = "integer",   [SPEC_NUMBER] = "number", [SPEC_BOOL] = "bool",
 	[SPEC_CHOICE] = "choice", [SPEC_DURATION] = "duration", [SPEC_SIZE] = "size",     [SPEC_LIST] = "list",
-	[SPEC_MAP] = "map",       [SPEC_COMMAND] = "command",   [SPEC_EVERY] = "every",
+	[SPEC_MAP] = "map",       [SPEC_COMMAND] = "command",   [SPEC_EVERY] = "every",   [SPEC_AFTER] = "after",
 };
 
 /* A Lua string; every byte that is not plain ASCII as \ddd. */
@@ -87,6 +87,12 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 	printf("\t\t\t{ key = \"%s\", path = \"%s\", type = \"%s\",", row->key, path, spec_type_names[row->type]);
 	if (row->max > 0)
 		printf(" min = %.17g, max = %.17g,", row->min, row->max);
+	if (row->type == SPEC_AFTER) {
+		CLEANUP(buf) struct buf choices;
+		buf_init(&choices, 400);
+		spec_show_choices(row->choices, &choices);
+		spec_lua_text("expected_choice", buf_text(&choices));
+	}
 	if (row->choices)
 		spec_lua_words("choices", row->choices);
 	if (row->text)

@@ -28,6 +28,8 @@ static const struct spec_grammar spec_label = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1,
 						.expected = "a label (letters, digits, . _ -, at most 63)" };
 static const struct spec_grammar spec_tag = { "[A-Za-z0-9][A-Za-z0-9._:/=-]*", 1, 64,
 					      .expected = "a tag (letters, digits, . _ : / = -, at most 64)" };
+static const struct spec_grammar spec_batch = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 64,
+						.expected = "a batch id (letters, digits, . _ -, at most 64)" };
 static const struct spec_grammar spec_metric = {
 	"[A-Za-z_][A-Za-z0-9_./-]*", 1, 64,
 	.expected = "a metric name (letters, digits, _ . / -, no digit in front, at most 64)"
@@ -49,6 +51,9 @@ static const struct spec_grammar spec_cron = { "[A-Za-z0-9@*,/ -]+", 1, 256,
 static const struct spec_grammar spec_zone = { "[A-Za-z][A-Za-z0-9+_/-]*", 1, 64,
 					       .expected = "a time zone like Europe/Berlin" };
 
+static const struct spec_grammar spec_job = {
+	"[^%c]*", 1, 80, .expected = "the name of a job of the same submit, or a job id, of 1 to 80 bytes"
+};
 /* A shell says a death by a signal as 128 and its number: so either way of writing it means both. */
 static const struct spec_grammar spec_exit = {
 	NULL,
@@ -70,7 +75,7 @@ static const struct spec_grammar spec_url = {
 static const struct spec_grammar spec_event = {
 	NULL, 0, 0,
 	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
-		 "job.cancelled|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
+		 "job.cancelled|job.unmet|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
 		 "job.released|job.updated|job.removed|"
 		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
 		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
@@ -104,6 +109,8 @@ static const struct spec_row spec_top[] = {
 	  .help = "whose job it is: tenants of a queue share it by what they used of it lately" },
 	{ "tags", SPEC_LIST, FIELD(tags), .max = 32, .text = &spec_tag, .help = "words to find it by" },
 	{ "experiment", SPEC_TEXT, FIELD(experiment), .text = &spec_line, .help = "the group of runs it belongs to" },
+	{ "batch", SPEC_TEXT, FIELD(batch), .text = &spec_batch,
+	  .help = "the batch that it is counted with, made at first use" },
 	{ "delay", SPEC_DURATION, FIELD(delay_ms), "0s", .max = 365 * DAY,
 	  .help = "do not start before this has passed" },
 	{ "hold", SPEC_BOOL, FIELD(hold), "false", .help = "do not start before it is released (`stoker release`)" },
@@ -116,6 +123,13 @@ static const struct spec_row spec_top[] = {
 	  .help = "a runner that is not heard of for so long has lost its job" },
 	{ "on_partition", SPEC_CHOICE, FIELD(on_partition), "continue", .choices = "continue|stop",
 	  .help = "without a connection to Redis: go on training, or stop before the lease ends" },
+	{ "after", SPEC_AFTER, FIELD(after), .max = 100, .choices = "succeeded|finished|failed", .text = &spec_job,
+	  .help = "jobs that must have ended before: names of jobs of the same submit, or ids. In a list each must "
+		  "have "
+		  "succeeded; an object gives a condition for each: `after: {prepare: succeeded, gpu-3: finished}`" },
+	{ "on_unmet", SPEC_CHOICE, FIELD(on_unmet), "cancel", .choices = "cancel|hold",
+	  .help = "when one of them has ended otherwise: it is cancelled, or waits for somebody to retry or cancel "
+		  "it" },
 };
 
 static const struct spec_row spec_resources[] = {
@@ -343,6 +357,12 @@ void spec_show_known(const struct spec_section *section, struct buf *out)
 			buf_printf(out, ", %s", spec_sections[i].name);
 }
 
+void spec_show_choices(const char *choices, struct buf *out)
+{
+	for (const char *c = choices; *c; c++)
+		buf_printf(out, *c == '|' ? " or " : "%c", *c);
+}
+
 static void spec_show_duration(const struct spec_row *row, struct buf *out)
 {
 	char min[CONFIG_VALUE_MAX], max[CONFIG_VALUE_MAX];
@@ -368,8 +388,7 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		buf_str(out, "true or false");
 		break;
 	case SPEC_CHOICE:
-		for (const char *c = row->choices; *c; c++)
-			buf_printf(out, *c == '|' ? " or " : "%c", *c);
+		spec_show_choices(row->choices, out);
 		break;
 	case SPEC_DURATION:
 		spec_show_duration(row, out);
@@ -388,6 +407,9 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		break;
 	case SPEC_COMMAND:
 		buf_printf(out, "a text, or a list of %.0f to %.0f texts", row->min, row->max);
+		break;
+	case SPEC_AFTER:
+		buf_printf(out, "a list of at most %.0f jobs, or an object of them and conditions", row->max);
 		break;
 	case SPEC_EVERY:
 		buf_str(out, "\"N steps\" or ");

@@ -47,6 +47,7 @@ enum spec_type {
 	SPEC_MAP,      /* of texts by name */
 	SPEC_COMMAND,  /* a text, or a list of texts */
 	SPEC_EVERY,    /* "200 steps" or a duration */
+	SPEC_AFTER,    /* a list of texts, or an object of them and choices */
 	SPEC_TYPES
 };
 
@@ -106,6 +107,8 @@ void spec_row_path(const struct spec_section *section, const struct spec_row *ro
 
 /* "an integer from 0 to 1024" */
 void spec_show_expected(const struct spec_row *row, struct buf *out);
+/* "cancel or hold" */
+void spec_show_choices(const char *choices, struct buf *out);
 /* "cpus, gpus, memory, labels" */
 void spec_show_known(const struct spec_section *section, struct buf *out);
 

@@ -24,6 +24,7 @@ static const struct state_move moves[] = {
 	{ "waiting", "hold", "waiting", "somebody holds it: out of the way of time until it is released" },
 	{ "waiting", "wait", "waiting", "released before it is due, or given another due time" },
 	{ "waiting", "release", "queued", "released, and nothing else to wait for" },
+	{ "waiting", "meet", "queued", "the jobs that it waited for have ended as it needs" },
 	{ "waiting", "cancel", "cancelled", "cancelled before it ran again" },
 	{ "waiting", "flag", "waiting", "its last attempt was flagged corrupted: it resumes from before the onset" },
 	{ "waiting", "fail", "failed", "its last attempt was flagged corrupted and cannot be recovered" },

@@ -37,6 +37,8 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/schedules/{name}/resume", api_resume_schedule, "let it fire again", true },
 	{ "GET", API "/events", api_events, "events of a queue", true },
 	{ "GET", API "/workers", api_workers, "workers and what they have", true },
+	{ "GET", API "/batches", api_batches, "batches and how far they are", true },
+	{ "POST", API "/batches", api_create_batch, "make a batch before its jobs", true },
 	{ "POST", API "/workers/{id}/drain", api_worker_drain, "have a worker claim no more", true },
 	{ "POST", API "/workers/{id}/resume", api_worker_resume, "have a worker claim again", true },
 	{ "GET", API "/queues", api_queues, "queues and their figures", true },
@@ -65,6 +67,8 @@ void api_forget(struct api_call *call)
 	json_decref(call->body);
 	json_decref(call->show);
 	free(call->spec);
+	graph_done(&call->graph);
+	sweep_done(&call->sweep);
 	free(call);
 }
 

@@ -9,6 +9,8 @@
 #define STOKER_SCHEDULER_API_H
 
 #include <jansson.h>
+#include "queue/graph.h"
+#include "queue/sweep.h"
 #include "scheduler/scheduler.h"
 
 extern const struct http_route api_routes[];
@@ -33,6 +35,8 @@ struct api_call {
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
+	struct graph graph; /* what is submitted, when it is one; count 0: it is something else */
+	struct sweep sweep; /* likewise */
 };
 
 /* NULL: the request was refused (Redis is away) and answered. */
@@ -74,6 +78,18 @@ bool api_queue(struct api_call *call, const char *queue, struct error *err);
 /* The same, where none means default. */
 bool api_queue_or_default(struct api_call *call, const char *queue, struct error *err);
 
+/* Adds its `why` to a job of a list; workers may be NULL. */
+void api_list_explain(json_t *job, const json_t *paused, const json_t *workers);
+
+/* Lists the jobs of the batch that the query names (api_batch.c). */
+void api_members(struct api_call *call, const struct http_request *request);
+
+/* Sends call->graph, then answers (api_graph.c). */
+void api_submit_graph(struct api_call *call);
+/* The same of call->sweep (api_sweep.c); call->after is the stem of its keys. */
+void api_submit_sweep(struct api_call *call);
+void api_sweep_stem(struct api_call *call, const struct http_request *request, char stem[17]);
+
 bool api_flag(const struct http_request *request, const char *name);
 
 /* A submit whose body is a spec a line: goes on with the call and ends it. */
@@ -100,6 +116,7 @@ http_handler_fn api_list;                                      /* api_list.c */
 http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
 http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
+http_handler_fn api_batches, api_create_batch;                 /* api_batch.c */
 http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
 http_handler_fn api_workers;                                   /* api_workers.c */
 http_handler_fn api_worker_drain, api_worker_resume;

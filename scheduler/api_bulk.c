@@ -19,7 +19,7 @@ struct bulk {
 	size_t count;
 	const char *page; /* where it began, and the line before it: to send it again */
 	int64_t page_line;
-	bool is_started, is_waiting, is_gone;
+	bool is_started, is_waiting, is_gone, is_second_try;
 	struct error failed; /* Redis went away: what is left is not sent */
 };
 
@@ -112,8 +112,8 @@ static void bulk_on_answers(void *arg, const struct bulk_answer *answers, size_t
 {
 	struct bulk *bulk = arg;
 	/* The first job of a queue makes the queue. */
-	if (err && err->kind == ERR_NOT_FOUND && !bulk->call->is_second_try) {
-		bulk->call->is_second_try = true;
+	if (err && err->kind == ERR_NOT_FOUND && !bulk->is_second_try) {
+		bulk->is_second_try = true;
 		jobs_create_queue(bulk->call->scheduler->jobs, bulk->call->queue, bulk->call->scheduler->installation,
 				  bulk_on_queue_made, bulk);
 		return;

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "lib/buf.h"
+#include "queue/graph.h"
 #include "queue/spec.h"
 #include "scheduler/api.h"
 #include "lib/fields.h"
@@ -59,10 +60,9 @@ static bool api_is_spec_type(const char *type)
 }
 
 /* The queue of the spec, of the request, or default; a contradiction is an error. */
-static bool api_submit_queue(struct api_call *call, const struct http_request *request, struct error *err)
+static bool api_submit_queue(struct api_call *call, const struct http_request *request, const char *own,
+			     struct error *err)
 {
-	json_auto_t *spec = fields_parse(call->spec, strlen(call->spec));
-	const char *own = fields_text(spec, "queue");
 	const char *asked = http_request_query(request, "queue");
 	if (!asked || !*asked)
 		asked = *own ? own : "default";
@@ -72,13 +72,25 @@ static bool api_submit_queue(struct api_call *call, const struct http_request *r
 	return api_queue(call, asked, err);
 }
 
+static bool api_submit_read_sweep(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	char stem[17], batch[32];
+	api_sweep_stem(call, request, stem);
+	str_format(batch, sizeof batch, "sweep-%s", stem);
+	str_copy(call->after, sizeof call->after, stem);
+	return sweep_read(request->body, request->body_len, NULL, batch, &call->sweep, err) &&
+	       api_submit_queue(call, request, call->sweep.queue ? call->sweep.queue : "", err);
+}
+
 bool api_read_spec(struct api_call *call, const struct http_request *request, struct error *err)
 {
 	if (!api_is_spec_type(http_request_header(request, "Content-Type")))
 		return error_set(err, ERR_INPUT, "send Content-Type: application/json or application/yaml",
 				 "the body's type is not one of a job spec");
-	return spec_normalize(request->body, request->body_len, NULL, &call->spec, err) &&
-	       api_submit_queue(call, request, err);
+	if (!spec_normalize(request->body, request->body_len, NULL, &call->spec, err))
+		return false;
+	json_auto_t *spec = fields_parse(call->spec, strlen(call->spec));
+	return api_submit_queue(call, request, fields_text(spec, "queue"), err);
 }
 
 static bool api_submit_read(struct api_call *call, const struct http_request *request, struct error *err)
@@ -87,6 +99,12 @@ static bool api_submit_read(struct api_call *call, const struct http_request *re
 	if (key && !str_copy(call->key, sizeof call->key, key))
 		return error_set(err, ERR_INPUT, NULL, "Idempotency-Key: longer than %zu characters",
 				 sizeof call->key - 1);
+	bool is_document = api_is_spec_type(http_request_header(request, "Content-Type"));
+	if (is_document && sweep_is_one(request->body, request->body_len))
+		return api_submit_read_sweep(call, request, err);
+	if (is_document && graph_is_one(request->body, request->body_len))
+		return graph_read(request->body, request->body_len, NULL, &call->graph, err) &&
+		       api_submit_queue(call, request, call->graph.queue ? call->graph.queue : "", err);
 	return api_read_spec(call, request, err);
 }
 
@@ -98,10 +116,14 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 		return;
 	if (api_is_type(http_request_header(request, "Content-Type"), "application/x-ndjson"))
 		api_bulk(call, request);
-	else if (api_submit_read(call, request, &err))
-		api_submit_spec(call);
-	else
+	else if (!api_submit_read(call, request, &err))
 		api_refuse(call, &err);
+	else if (call->graph.count)
+		api_submit_graph(call);
+	else if (call->sweep.count)
+		api_submit_sweep(call);
+	else
+		api_submit_spec(call);
 }
 
 /* ---- cancel, retry, corrupt ---- */

@@ -20,7 +20,7 @@ static void api_list_ask(struct api_call *call, const char *queue, size_t which,
 }
 
 /* The wall clock is good enough here: "in 42 s" is for people. */
-static void api_list_explain(json_t *job, const json_t *page, const json_t *workers)
+void api_list_explain(json_t *job, const json_t *page, const json_t *workers)
 {
 	CLEANUP(buf) struct buf why;
 	buf_init(&why, 4096);
@@ -79,8 +79,11 @@ void api_list(void *arg, const struct http_request *request, struct http_reply *
 	if (!str_copy(call->key, sizeof call->key, state && *state ? state : "all"))
 		str_copy(call->key, sizeof call->key, "?"); /* the function says which there are */
 	if (!api_queue(call, http_request_query(request, "queue"), &err) ||
-	    !api_limit(call, request, 50, API_LIST_MAX, &err) || !api_after(call, request, "cursor", &err))
+	    !api_limit(call, request, 50, http_request_query(request, "batch") ? API_LIMIT_MAX : API_LIST_MAX, &err) ||
+	    !api_after(call, request, "cursor", &err))
 		api_refuse(call, &err);
+	else if (http_request_query(request, "batch"))
+		api_members(call, request);
 	else
 		api_gather(call, &options);
 }

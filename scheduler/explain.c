@@ -117,6 +117,10 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 		explain_overlap(show, job, why);
 		return;
 	}
+	if (strcmp(reason, "dependency") == 0) {
+		explain_parents(show, why);
+		return;
+	}
 	if (is_limit && !fields_int(job, "due_ms", 0)) {
 		explain_slot(show, why);
 		return;

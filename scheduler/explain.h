@@ -33,4 +33,7 @@ void explain_who(struct buf *into, const char *who, int64_t since_ms);
 /* Why no worker takes a queued job (explain_queued.c). */
 void explain_queued(const json_t *show, const json_t *workers, struct buf *why);
 
+/* For which jobs it waits (explain_parents.c). */
+void explain_parents(const json_t *show, struct buf *why);
+
 #endif

@@ -1,10 +1,12 @@
 scheduler_SOURCES := \
 	scheduler/api.c \
 	scheduler/api_bulk.c \
+	scheduler/api_batch.c \
 	scheduler/api_change.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
 	scheduler/api_gather.c \
+	scheduler/api_graph.c \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
@@ -12,18 +14,21 @@ scheduler_SOURCES := \
 	scheduler/api_schedules.c \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
+	scheduler/api_sweep.c \
 	scheduler/api_workers.c \
 	scheduler/api_submitters.c \
 	scheduler/api_webhooks.c \
 	scheduler/bell.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
+	scheduler/explain_parents.c \
 	scheduler/explain_queued.c \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
 	scheduler/points.c \
 	scheduler/schedules.c \
+	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
 	scheduler/ticker.c \

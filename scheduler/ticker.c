@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/fields.h"
+#include "scheduler/post.h"
 #include "scheduler/schedules.h"
 
 enum {
@@ -110,13 +111,15 @@ static bool ticker_settle(struct ticker_call *call, int64_t done, const struct e
 	return !err;
 }
 
-static void ticker_on_promoted(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+static void ticker_on_promoted(void *arg, int64_t done, int64_t next_ms, const char *const *letters, size_t count,
+			       const struct error *err)
 {
 	struct ticker_call *call = arg;
 	if (err && err->kind == ERR_NOT_FOUND)
 		ticker_create(call->ticker, call->queue); /* asked for by SADD */
 	else if (ticker_settle(call, done, err))
 		ticker_due(call->ticker, next_ms);
+	post_carry(call->ticker->options.jobs, call->queue, letters, count);
 	ticker_call_done(call);
 }
 

@@ -42,7 +42,13 @@ class Queue:
                 wanted["pending " + short] = lambda p, name=name: p.xpending_range(name, "workers", "-", "+", 1000000)
         self.types = {name[len(self.base):]: kind for name, kind in types.items()}
         self.data = dict(zip(wanted, self.many(wanted.values())))
-        self.jobs = {short[4:]: fields for short, fields in self.data.items() if short.startswith("job:")}
+        self.staged = set()  # numbers that nobody sees yet
+        for short, stage in self.data.items():
+            if short.startswith("stage:") and "done" not in stage and stage:
+                first = int(stage["first"])
+                self.staged.update(str(n) for n in range(first, first + int(stage["have"])))
+        self.jobs = {short[4:]: fields for short, fields in self.data.items()
+                     if short.startswith("job:") and short[4:] not in self.staged}
         self.meta = self.data.get("meta", {})
 
     def many(self, commands):
@@ -63,22 +69,27 @@ class Queue:
         self.check_slots()
         self.check_counts(entries)
         self.check_schedules()
+        self.check_batches()
         self.check_inboxes()
         self.check_deliveries()
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
+            self.check_parents(n)
+            self.check_children(n)
         return self.problems
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
                     "schedules": "zset", "elsewhere": "zset",
+                    "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
                  "schedule": "hash", "schedule-spec": "string", "result": "string",
+                 "parents": "hash", "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
@@ -211,7 +222,8 @@ class Queue:
                     self.say("%s has %s, which is no job", name, n)
         for short in self.types:
             kind, _, n = short.partition(":")
-            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result") and n not in self.jobs:
+            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children") and \
+                    n not in self.jobs and n not in self.staged:
                 self.say("%s belongs to no job", short)
 
     def check_counts(self, entries):
@@ -257,6 +269,73 @@ class Queue:
         for n, job in self.jobs.items():
             if job.get("reason") == "overlap" and ("behind" not in job or job["state"] != "waiting"):
                 self.say("%s job %s waits for no job before it", job["state"], n)
+
+    def check_parents(self, n):
+        """A job that waits for others has exactly so many that have not ended, and those know of it."""
+        job, parents = self.jobs[n], self.data.get("parents:" + n, {})
+        open_ones = [p for p, entry in parents.items() if entry.endswith(" -")]
+        if len(parents) != int(job.get("parents", 0)):
+            self.say("job %s says %s parents, there are %d", n, job.get("parents"), len(parents))
+        if ("p" in job.get("links", "")) != bool(parents):
+            self.say("job %s has the links %s and %d parents", n, job.get("links"), len(parents))
+        waits = job.get("state") == "waiting" and (bool(job.get("needs")) or bool(job.get("unmet")))
+        if job.get("reason") == "dependency" and not waits:
+            self.say("job %s waits for nobody", n)
+        if not waits:
+            if "needs" in job or "unmet" in job:
+                self.say("%s job %s still needs %s, unmet %s", job.get("state"), n, job.get("needs"), job.get("unmet"))
+            return
+        if int(job.get("needs", 0)) != len(open_ones):
+            self.say("job %s needs %s, open are %s", n, job.get("needs"), open_ones)
+        for parent in open_ones:
+            queue, _, p = parent.rpartition("-")
+            if not self.base.endswith("{%s}:" % queue):
+                if f"ask {parent} {n}" not in self.index("outbox"):
+                    self.say("job %s waits for %s, and nobody asks there", n, parent)
+                continue
+            if n not in self.index("children:" + p):
+                self.say("job %s waits for %s, which does not know", n, parent)
+            if p not in self.jobs:
+                self.say("job %s waits for %s, which is gone", n, parent)
+            elif self.jobs[p].get("state") in FINAL and p not in self.index("releases"):
+                self.say("job %s waits for %s, which has ended", n, parent)
+
+    def check_children(self, n):
+        """A parent that has ended has told all its children, or is in `releases`."""
+        job, children = self.jobs[n], self.index("children:" + n)
+        if children and "c" not in job.get("links", ""):
+            self.say("job %s has children and the links %s", n, job.get("links"))
+        if job.get("state") in FINAL and children and n not in self.index("releases"):
+            self.say("%s job %s has children that were not told: %s", job["state"], n, sorted(children))
+
+    def check_batches(self):
+        """The counts of a batch are those of its jobs; what was dropped had ended."""
+        of_batch = {}
+        for n, job in self.jobs.items():
+            if ("b" in job.get("links", "")) != ("batch" in job):
+                self.say("job %s of batch %s has the links %s", n, job.get("batch"), job.get("links"))
+            if "batch" in job:
+                of_batch.setdefault(job["batch"], {})[n] = job["state"]
+        for batch, states in of_batch.items():
+            if set(self.index("members:" + batch)) != set(states):
+                self.say("batch %s has the members %s, its jobs are %s", batch, self.index("members:" + batch), states)
+            counts = self.data.get("batch:" + batch, {})
+            for state in STATES:
+                there, said = list(states.values()).count(state), int(counts.get(state, 0))
+                if said != there if state not in FINAL else said < there:
+                    self.say("batch %s counts %d %s jobs, there are %d", batch, said, state, there)
+            if sum(int(counts.get(s, 0)) for s in STATES) != int(counts.get("total", 0)):
+                self.say("batch %s counts %s", batch, counts)
+            if batch not in self.index("batches"):
+                self.say("batch %s is not in batches", batch)
+        for short, batch in self.data.items():
+            if not short.startswith("batch:"):
+                continue
+            ended = sum(int(batch.get(s, 0)) for s in FINAL)
+            total = int(batch.get("total", 0))
+            done = ended == total and total >= int(batch.get("size", 1))
+            if done != ("done_ms" in batch):
+                self.say("%s: %d of %d jobs have ended, done_ms is %s", short, ended, total, batch.get("done_ms"))
 
     def check_inboxes(self):
         """An inbox of a stranger is nobody's fault; what we answer goes to those who were let in."""

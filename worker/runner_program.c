@@ -56,6 +56,8 @@ static void program_environment(const struct runner *r, const struct launch *lau
 		if (r->resume_step >= 0)
 			program_set_number(e, "STOKER_RESUME_STEP", r->resume_step);
 	}
+	if (r->record->parents)
+		environment_set(e, "STOKER_PARENTS", r->record->parents);
 	run_record_mark(r->record, mark, sizeof mark);
 	environment_set(e, "STOKER_RUN", strchr(mark, '=') + 1);
 	slots_gpu_text(r->record->grant.gpus, gpus, sizeof gpus);

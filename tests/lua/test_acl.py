@@ -31,17 +31,21 @@ CALLS = {
                   "each": ["cancel", "", "", "", 1, 2], "limit": [1, 2, 1000], "share": ["ada", 2],
                   "schedule": [SCHEDULE], "unschedule": ["s"], "schedule_pause": ["s", "pause"],
                   "schedule_refuse": ["s", 1, "x"], "fire": ["s", 1, 0, 0, 6], "worker_drain": ["w"],
+                  "graph": ['{"jobs":[{"command":"x"}]}', "g"], "stage": ["s", 1, 0, '{"command":"x"}'],
+                  "commit": ["s", "c"], "batch": ["b", '{"size":1}'], "watch": [1, "other-1"],
+                  "tell": [1, "other-1", "failed"], "sent": ["x"],
                   "worker_resume": ["w"], "submitter": ["add", "x"], "inbox": [],
                   "webhook_add": ["http://x.org", "", "x" * 16],
                   "webhook_remove": ["h1"], "webhook_secret": ["x" * 16], "webhook_test": ["h1"], "webhook_gather": [],
                   "webhook_take": [1, 1000], "webhook_done": ["x", 1, "ok"], "webhook_resend": ["all"]},
     "viewer": {"schedules": [], "schedule_show": ["s"], "due": [], "show": [1], "list": ["all", 10], "stats": [],
+               "batches": [], "members": ["graph-3"],
                "submitters": [], "webhooks": [],
                "webhook_dead": [], "webhook_delivery": ["1-1-1-h1"]},
 }
 
-MAY_FIND_NOTHING = ("retry", "remove", "reject", "webhook_remove", "webhook_test", "webhook_delivery",
-                    "unschedule", "schedule_pause", "schedule_refuse", "schedule_show", "fire")
+MAY_FIND_NOTHING = ("commit", "members", "retry", "remove", "reject", "webhook_remove", "webhook_test",
+                    "webhook_delivery", "unschedule", "schedule_pause", "schedule_refuse", "schedule_show", "fire")
 
 
 @pytest.fixture(scope="module")

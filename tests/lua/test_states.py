@@ -40,6 +40,13 @@ def bring(q, state):
     return claim
 
 
+def succeed_a_parent(q):
+    """Of the last job, which is new and waits for it."""
+    parent = q.start()
+    q.add(after=[parent["id"]])
+    q.end(parent, "succeeded")
+
+
 # operation → what it does, and the events of the table that it may stand for
 OPERATIONS = {
     "promote": (lambda q, c: q.promote(), {"promote"}),
@@ -112,6 +119,9 @@ def test_every_move_happens(q):
     see("new", "submit")
     q.add(delay="1h")
     see("new", "submit-later")
+    fresh("succeeded")
+    succeed_a_parent(q)
+    see("waiting", "meet")
     for state, event, operation in [
             ("waiting", "promote", "promote when due"), ("waiting", "hurry", "retry"), ("waiting", "cancel", "cancel"),
             ("waiting", "hold", "hold"), ("waiting", "wait", "update the delay"),

@@ -17,6 +17,7 @@ CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "
 OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},
            {"retry": {"max_attempts": 1, "max_lost": 2}}, {"recovery": {"enabled": False}},
            {"recovery": {"no_checkpoint": "fail", "max_attempts": 2}}, {"checkpoint": {"keep_last": 1}},
+           {"batch": "b1"}, {"batch": "b2"},
            {"concurrency": {"key": "a", "max": 1}}, {"concurrency": {"key": "a", "max": 2}, "priority": 7},
            {"concurrency": {"key": "b", "max": 3}, "rate": {"key": "r", "max": 3, "per": "50ms"}},
            {"tenant": "ada"}, {"tenant": "bob", "resources": {"cpus": 2}}, {"unique": {"key": "u"}},
@@ -56,7 +57,8 @@ class Walk:
         before = self.counts()
         answer = self.send(function, args)
         self.check_answer(function, args, answer, before)
-        if self.random.random() < 0.2 and function not in ("submit", "inbox", "promote", "reap", "prune", "each"):
+        makes_new = ("submit", "graph", "inbox", "promote", "reap", "prune", "each")
+        if self.random.random() < 0.2 and function not in makes_new:
             events = self.q.redis.xlen(self.q.key("events"))
             again = self.send(function, args)
             self.calls.append(("again", function))
@@ -90,6 +92,13 @@ class Walk:
         if function in ("renew", "log", "metric", "checkpoint", "adopt") and isinstance(answer, list):
             assert int(args[2]) == self.tokens[args[0]], f"{function} with an old token was taken"
 
+    def check_order(self):
+        """What runs has parents that have ended, unless somebody let it go by a retry."""
+        for n in self.q.redis.zrange(self.q.key("leases"), 0, -1):
+            open_ones = [p for p, e in self.q.redis.hgetall(self.q.key(f"parents:{n}")).items() if e.endswith(" -")]
+            retried = [str(call[1]) for call in self.calls if call[0] == "retry"]
+            assert not open_ones or n in retried, (n, open_ones)
+
     def check(self):
         problems = fsck.check(self.q.redis)
         assert not problems, problems
@@ -111,6 +120,36 @@ def action(weight):
 @action(3)
 def submit(walk):
     return "submit", (json.dumps({"command": ["x"], "lease": "1s", **walk.pick(OPTIONS)}),)
+
+
+@action(3)
+def submit_child(walk):
+    """After some jobs of before, on some condition; sometimes after one that never was."""
+    parents = {"default-" + walk.any_number(): walk.pick(["succeeded", "finished", "failed"])
+               for _ in range(walk.pick([1, 1, 2, 3]))}
+    more = {"on_unmet": walk.pick(["cancel", "cancel", "hold"]), **walk.pick([{}, {"batch": "b1"}]),
+            **walk.pick([{}, {}, {"delay": "1h"}])}
+    return "submit", (json.dumps({"command": ["x"], "lease": "1s", "after": parents, **more}),)
+
+
+@action(1)
+def graph(walk):
+    """A few jobs, each after some of those before it, and after some that are there."""
+    jobs = []
+    for i in range(walk.pick([2, 3])):
+        after = {f"j{k}": walk.pick(["succeeded", "finished", "failed"]) for k in range(i)
+                 if walk.random.random() < 0.6}
+        if walk.random.random() < 0.3:
+            after["default-" + walk.any_number()] = "finished"
+        jobs.append({"name": f"j{i}", "command": ["x"], "lease": "1s", "after": after})
+    walk.random.shuffle(jobs)
+    return "graph", (json.dumps({"jobs": jobs}),)
+
+
+@action(1)
+def batch(walk):
+    following = walk.pick([{}, {"then": {"command": ["x"], "lease": "1s"}}])
+    return "batch", (walk.pick(["b1", "b2"]), json.dumps({"size": walk.pick([1, 2, 5]), **following}))
 
 
 @action(6)
@@ -352,7 +391,8 @@ def prune(walk):
     return "prune", ()
 
 
-ACTIONS = {f.__name__: f for f in (submit, claim, finish, renew, checkpoint, reject, drop, log, metric, adopt, cancel,
+ACTIONS = {f.__name__: f for f in (submit, submit_child, graph, batch, claim, finish, renew, checkpoint, reject, drop,
+                                   log, metric, adopt, cancel,
                                    corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
                                    submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
                                    webhook_done, webhook_resend,
@@ -370,6 +410,7 @@ def test_invariants_hold_after_every_step(redis, seed):
         for _ in range(STEPS):
             walk.step()
             walk.check()
+            walk.check_order()
     except AssertionError as error:
         raise AssertionError(f"WALK_SEED={seed}, step {len(walk.calls)}: {error}\n" +
                              "\n".join(map(str, walk.calls[-15:]))) from error

@@ -26,6 +26,7 @@ unit_TESTS := \
 	test_feed \
 	test_formats \
 	test_functions \
+	test_graph \
 	test_http_guard \
 	test_http_response \
 	test_metric_lines \
@@ -50,6 +51,7 @@ unit_TESTS := \
 	test_spec \
 	test_state \
 	test_store \
+	test_sweep \
 	test_tarball \
 	test_units \
 	test_watch \

@@ -33,6 +33,18 @@ void on_tick(void *arg, int64_t done, int64_t next_ms, const struct error *err)
 	ended(f, err);
 }
 
+void on_promoted(void *arg, int64_t done, int64_t next_ms, const char *const *letters, size_t count,
+		 const struct error *err)
+{
+	struct fixture *f = arg;
+	f->count = count;
+	if (count) {
+		free(f->text);
+		f->text = mem_strdup(letters[count - 1]);
+	}
+	on_tick(arg, done, next_ms, err);
+}
+
 void on_worker(void *arg, const struct worker_answer *answer, const struct error *err)
 {
 	struct fixture *f = arg;

@@ -54,6 +54,8 @@ struct fixture {
 
 void on_text(void *arg, const char *text, size_t len, const struct error *err);
 void on_tick(void *arg, int64_t done, int64_t next_ms, const struct error *err);
+void on_promoted(void *arg, int64_t done, int64_t next_ms, const char *const *letters, size_t count,
+		 const struct error *err);
 void on_worker(void *arg, const struct worker_answer *answer, const struct error *err);
 void on_claims(void *arg, const struct claim *claims, size_t count, const struct error *err);
 void on_verdict(void *arg, enum verdict verdict, const char *reason, const struct error *err);

@@ -43,7 +43,7 @@ static const struct {
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','cause':'corrupted',"
 		      "'signal':'15','error':'bad data'"),
 	  NULL, "retries in 42 s (corrupted: bad data)" },
-	{ NOW_AND_JOB("'state':'waiting','reason':'dependency'"), NULL, "waits: dependency" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'stars'"), NULL, "waits: stars" },
 	{ "{'now_ms':100000,'holders':['gpu-3','gpu-4'],'job':{'state':'waiting','reason':'limit','slot':'user-7',"
 	  "'slot_max':'2'}}",
 	  NULL, "waits for a slot of user-7, which has 2: taken by gpu-3, gpu-4" },
@@ -57,6 +57,18 @@ static const struct {
 	  "node-2 takes no more small jobs, so that it fits there" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'overlap','due_ms':'99000','behind':'7','schedule':'nightly'"), NULL,
 	  "waits for gpu-7 to end: the one before it of schedule nightly" },
+	{ "{'job':{'state':'waiting','reason':'dependency','needs':'2'},'parents':{'gpu-3':{'state':'running'},"
+	  "'gpu-2':{'state':'succeeded'},'gpu-4':{'state':'queued'}}}",
+	  NULL, "waits for gpu-3 (running) and gpu-4 (queued)" },
+	{ "{'job':{'state':'waiting','reason':'dependency','needs':'1'},'parents':{'other-3':{'state':'-'}}}", NULL,
+	  "waits for other-3" },
+	{ "{'job':{'state':'waiting','reason':'dependency','needs':'6'},'parents':{'a-1':{'state':'-'},'a-2':{'state':"
+	  "'-'},'a-3':{'state':'-'},'a-4':{'state':'-'},'a-5':{'state':'-'},'a-6':{'state':'-'}}}",
+	  NULL, "waits for a-1, a-2, a-3, a-4 and 2 more" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','needs':'2'"), NULL, "waits for 2 other jobs" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','needs':'1'"), NULL, "waits for another job" },
+	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','unmet':'gpu-3, which it needs, failed'"), NULL,
+	  "held: gpu-3, which it needs, failed" },
 	/* queued: nobody to run it */
 	{ QUEUED("'ahead':0"), "[]", "no worker serves queue gpu" },
 	{ QUEUED("'ahead':0"), "[{'id':'node-7','seen_ms':'40000','state':'up'}]",

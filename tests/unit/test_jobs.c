@@ -288,12 +288,12 @@ static void test_results(void **state)
 static void test_ticks(void **state)
 {
 	struct fixture *f = *state;
-	jobs_promote(f->jobs, "gpu", on_tick, f);
+	jobs_promote(f->jobs, "gpu", on_promoted, f);
 	GOOD(f);
 	assert_int_equal(f->next_ms, -1);
 	jobs_submit(f->jobs, "gpu", "{\"command\":[\"true\"],\"delay\":\"1h\"}", NULL, NULL, on_text, f);
 	GOOD(f);
-	jobs_promote(f->jobs, "gpu", on_tick, f);
+	jobs_promote(f->jobs, "gpu", on_promoted, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
 	assert_in_range(f->next_ms, 3000000, 3600000);
@@ -339,7 +339,7 @@ static void test_other_libraries(void **state)
 	jobs_stats(f->jobs, "gpu", on_text, f);
 	BAD(f, ERR_INTERNAL);
 	assert_non_null(strstr(f->err.message, "stoker_stats"));
-	jobs_promote(f->jobs, "gpu", on_tick, f);
+	jobs_promote(f->jobs, "gpu", on_promoted, f);
 	BAD(f, ERR_INTERNAL);
 	jobs_adopt(f->jobs, &ref, "w", on_verdict, f);
 	BAD(f, ERR_INTERNAL);
@@ -377,6 +377,54 @@ static void test_torn_down(void **state)
 	jobs_free(NULL);
 }
 
+static void test_graphs(void **state)
+{
+	struct fixture *f = *state;
+	const char *const specs[] = { "{\"name\":\"a\",\"command\":[\"true\"]}",
+				      "{\"command\":[\"true\"],\"after\":[\"a\",\"other-7\"]}" };
+	struct stage_page page = { "s", 2, 0, specs, 2 };
+	jobs_graph(f->jobs, "gpu", "{\"jobs\":[{\"name\":\"a\",\"command\":\"true\"},{\"command\":\"true\"}]}", "k",
+		   "me", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "[\"gpu-1\",\"gpu-2\"]");
+	jobs_graph(f->jobs, "gpu", "{\"jobs\":[]}", NULL, NULL, on_text, f);
+	BAD(f, ERR_INPUT);
+	jobs_stage(f->jobs, "gpu", &page, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "2");
+	jobs_commit(f->jobs, "gpu", &(struct stage_end){ .stage = "s", .batch = "b" }, NULL, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "[\"gpu-3\",\"gpu-4\"]");
+	jobs_commit(f->jobs, "gpu", &(struct stage_end){ .stage = "nothing" }, NULL, on_text, f);
+	BAD(f, ERR_NOT_FOUND);
+	jobs_batch(f->jobs, "gpu", "b", "{\"size\":3}", NULL, on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "b");
+	jobs_batch(f->jobs, "gpu", "b", "{\"size\":1}", NULL, on_text, f);
+	BAD(f, ERR_CONFLICT);
+	jobs_batches(f->jobs, "gpu", 10, NULL, on_text, f);
+	GOOD(f);
+	json_auto_t *batches = answered_json(f);
+	assert_int_equal(json_array_size(json_object_get(batches, "batches")), 2);
+	struct members_page members = { .batch = "b", .state = "all", .limit = 1, .metric = "loss" };
+	jobs_members(f->jobs, "gpu", &members, on_text, f);
+	GOOD(f);
+	json_auto_t *found = answered_json(f);
+	assert_member(json_array_get(json_object_get(found, "jobs"), 0), "id", "gpu-4");
+	jobs_promote(f->jobs, "gpu", on_promoted, f);
+	GOOD(f);
+	assert_string_equal(f->text, "ask other-7 4");
+	jobs_watch(f->jobs, "gpu", 3, "other-1", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "queued");
+	jobs_tell(f->jobs, "gpu", 4, "other-7", "failed", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "cancelled");
+	jobs_sent(f->jobs, "gpu", "ask other-7 4", on_text, f);
+	GOOD(f);
+	assert_string_equal(f->text, "0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +439,7 @@ int main(void)
 		TEST(test_other_libraries),
 		TEST(test_workers_drain_and_resume),
 		TEST(test_results),
+		TEST(test_graphs),
 		TEST(test_torn_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,84 @@
+-- Between queues: what is in `outbox` (lua/depend.lua) is handed out by stoker_promote, carried by a scheduler, and
+-- handed out again until it was answered. Every call here may come twice.
+--
+--   ask <parent> <n>                  → stoker_watch at the parent's queue; an end that it answers → stoker_tell here
+--   tell <child> <parent> <state>     → stoker_tell at the child's queue, then stoker_sent here
+
+do
+    local ASK_AGAIN_MS = 60000 -- the parent's queue knows already who waits: this is for what it lost
+    local TELL_AGAIN_MS = 5000
+    local ENDS = {succeeded = true, failed = true, cancelled = true, gone = true}
+
+    -- What is due; nil: nothing. The type of `outbox` is checked.
+    function depend.letters(q)
+        local key, again = key_of(q, 'outbox'), {}
+        local letters = call('ZRANGEBYSCORE', key, '-inf', q.now_text, 'LIMIT', 0, MAX_JOBS_A_CALL)
+        for i = 1, #letters do
+            local wait_ms = letters[i]:sub(1, 4) == 'ask ' and ASK_AGAIN_MS or TELL_AGAIN_MS
+            append(again, integer_text(q.now + wait_ms), letters[i])
+        end
+        call_with('ZADD', key, again)
+        return letters[1] and letters or nil
+    end
+
+    local function want_id(text, what)
+        local name, n = depend.split(text or '')
+        if not name then
+            fail('INVALID', '%s: expected a job id, got %s', what, quoted(text))
+        end
+        return name, n
+    end
+
+    -- stoker_watch <n> <child>: a job of another queue waits for this one. Answers its state; gone: there is none.
+    local function watch(keys, args)
+        no_more_arguments(args, 2)
+        local q = queue_open(keys)
+        local n = want_job_number(args[1])
+        if want_id(args[2], 'child') == q.name then
+            fail('INVALID', 'child: expected a job of another queue, got %s', quoted(args[2]))
+        end
+        local state = call('HGET', key_of(q, 'job:' .. n), 'state')
+        expect_type(q, 'zset', 'children:' .. n)
+        if state and not STATE_FINAL[state] then
+            depend.link(q, n, args[2])
+        end
+        return state or 'gone'
+    end
+
+    -- stoker_tell <n> <parent> <state>: a parent in another queue has ended, or is not there. Answers the child's
+    -- state.
+    local function tell(keys, args)
+        no_more_arguments(args, 3)
+        local q = queue_open(keys)
+        local n, parent, state = want_job_number(args[1]), args[2], args[3]
+        want_id(parent, 'parent')
+        if not ENDS[state] then
+            fail('INVALID', 'state: expected succeeded, failed, cancelled or gone, got %s', quoted(state))
+        end
+        expect_queue_types(q)
+        expect_type(q, 'zset', 'outbox')
+        local child = job_find(q, n)
+        if child then
+            local ok, answer = depend.can_tell(q, child)
+            if not ok then
+                error(answer)
+            end
+            depend.tell(q, child, parent, state)
+            queue_flush(q)
+        end
+        return child and child.f.state or 'gone'
+    end
+
+    -- stoker_sent <letter>…: these were carried.
+    local function sent(keys, args)
+        local q = queue_open(keys)
+        if #args < 1 or #args > MAX_JOBS_A_CALL then
+            fail('INVALID', 'expected 1 to %d letters, got %d', MAX_JOBS_A_CALL, #args)
+        end
+        return call('ZREM', key_of(q, 'outbox'), unpack(args))
+    end
+
+    register('watch', watch, 'allow-oom')
+    register('tell', tell, 'allow-oom')
+    register('sent', sent, 'allow-oom')
+end

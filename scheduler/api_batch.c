@@ -1,0 +1,192 @@
+/* Batches, and the jobs of one: page after page, and ranked by a metric. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/fields.h"
+#include "scheduler/api_gather.h"
+
+enum { BATCH_PAGE = 100, BATCH_RANK_MAX = 10000 };
+
+/* ---- the list ---- */
+
+static void api_batches_ask(struct api_call *call, const char *queue, size_t which, jobs_text_fn *fn, void *arg)
+{
+	(void)which;
+	jobs_batches(call->scheduler->jobs, queue, (int)call->limit, call->after, fn, arg);
+}
+
+static int api_batches_order(const void *a, const void *b)
+{
+	int64_t left = fields_int(*(json_t *const *)a, "created_ms", 0);
+	int64_t right = fields_int(*(json_t *const *)b, "created_ms", 0);
+	return (right > left) - (right < left);
+}
+
+/* As api_list_answer: a cursor only within one queue. */
+static void api_batches_answer(struct api_call *call, const struct gathered *all, size_t count)
+{
+	size_t total = 0, used = 0, row;
+	json_t *batch, *batches = json_array();
+	for (size_t i = 0; i < count; i++)
+		total += json_array_size(json_object_get(all[i].answers[0], "batches"));
+	json_t **sorted = mem_alloc((total + 1) * sizeof *sorted);
+	for (size_t i = 0; i < count; i++)
+		json_array_foreach(json_object_get(all[i].answers[0], "batches"), row, batch)
+		{
+			json_object_set_new(batch, "queue", json_string(all[i].queue));
+			sorted[used++] = batch;
+		}
+	if (count > 1)
+		qsort(sorted, used, sizeof *sorted, api_batches_order);
+	for (size_t i = 0; i < used && i < (size_t)call->limit; i++)
+		json_array_append(batches, sorted[i]);
+	free(sorted);
+	const char *cursor = count == 1 ? fields_text(all[0].answers[0], "cursor") : "";
+	api_answer(call, 200, json_pack("{s:o, s:s}", "batches", batches, "cursor", cursor));
+}
+
+void api_batches(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const struct api_gather_options options = { 1, api_batches_ask, api_batches_answer };
+	struct error err;
+	struct api_call *call = api_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (api_queue(call, http_request_query(request, "queue"), &err) &&
+	    api_limit(call, request, 50, BATCH_PAGE, &err) && api_after(call, request, "cursor", &err))
+		api_gather(call, &options);
+	else
+		api_refuse(call, &err);
+}
+
+/* ---- making one ---- */
+
+static void api_on_batch(void *arg, const char *text, size_t len, const struct error *err);
+
+static void api_batch_send(struct api_call *call)
+{
+	json_auto_t *rest = json_copy(call->body);
+	const char *batch = fields_text(call->body, "batch");
+	json_object_del(rest, "batch");
+	json_object_del(rest, "queue");
+	CLEANUP(free_p) char *text = json_dumps(rest, JSON_COMPACT);
+	jobs_batch(call->scheduler->jobs, call->queue, batch, text, call->actor, api_on_batch, call);
+}
+
+static void api_on_batch(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (!api_makes_queue(call, err, api_batch_send) && api_went_well(call, err))
+		api_answer(call, 201, json_pack("{s:s%}", "batch", text, len));
+}
+
+void api_create_batch(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "batch", "queue", "size", "then" };
+	struct error err;
+	struct api_call *call = api_call_new(arg, request, reply);
+	if (!call)
+		return;
+	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err)) {
+		api_refuse(call, &err);
+		return;
+	}
+	const char *queue = fields_text(call->body, "queue");
+	if (api_queue(call, *queue ? queue : "default", &err))
+		api_batch_send(call);
+	else
+		api_refuse(call, &err);
+}
+
+/* ---- the jobs of one ---- */
+
+/* What call->show collects. */
+static void api_members_next(struct api_call *call);
+
+/* A missing value comes last, whichever way it is ranked. */
+static double api_rank_of(const json_t *job, bool is_descending)
+{
+	double value;
+	if (!fields_number(job, "rank", &value) || isnan(value))
+		return INFINITY;
+	return is_descending ? -value : value;
+}
+
+static int api_rank_ascending(const void *a, const void *b)
+{
+	double left = api_rank_of(*(json_t *const *)a, false), right = api_rank_of(*(json_t *const *)b, false);
+	return (left > right) - (left < right);
+}
+
+static int api_rank_descending(const void *a, const void *b)
+{
+	double left = api_rank_of(*(json_t *const *)a, true), right = api_rank_of(*(json_t *const *)b, true);
+	return (left > right) - (left < right);
+}
+
+static void api_members_answer(struct api_call *call)
+{
+	json_t *jobs = json_object_get(call->show, "jobs"), *answered = json_array();
+	size_t count = json_array_size(jobs);
+	bool is_descending = call->spec && *call->spec == '-';
+	json_t **sorted = mem_alloc((count + 1) * sizeof *sorted);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = json_array_get(jobs, i);
+	if (call->spec)
+		qsort(sorted, count, sizeof *sorted, is_descending ? api_rank_descending : api_rank_ascending);
+	for (size_t i = 0; i < count && i < (size_t)call->limit; i++) {
+		api_list_explain(sorted[i], NULL, NULL);
+		json_array_append(answered, sorted[i]);
+	}
+	free(sorted);
+	json_object_set_new(call->show, "jobs", answered);
+	json_object_set_new(call->show, "cursor", json_string(call->spec ? "" : call->after));
+	api_answer(call, 200, STEAL(call->show));
+}
+
+static void api_on_members(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_auto_t *page = api_parse(call, text, len, err);
+	if (!page)
+		return;
+	if (!call->show)
+		call->show = json_pack("{s:O, s:[]}", "batch", json_object_get(page, "batch"), "jobs");
+	json_t *jobs = json_object_get(call->show, "jobs");
+	json_array_extend(jobs, json_object_get(page, "jobs"));
+	str_copy(call->after, sizeof call->after, fields_text(page, "cursor"));
+	int64_t wanted = call->spec ? BATCH_RANK_MAX : call->limit;
+	if (*call->after && (int64_t)json_array_size(jobs) < wanted)
+		api_members_next(call);
+	else
+		api_members_answer(call);
+}
+
+static void api_members_next(struct api_call *call)
+{
+	int64_t left = call->limit - (int64_t)json_array_size(json_object_get(call->show, "jobs"));
+	const char *metric = call->spec ? call->spec + (*call->spec == '-') : NULL;
+	struct members_page page = { .batch = call->id,
+				     .state = call->key,
+				     .limit = call->spec || left > BATCH_PAGE ? BATCH_PAGE : (int)left,
+				     .cursor = call->after,
+				     .metric = metric };
+	jobs_members(call->scheduler->jobs, call->queue, &page, api_on_members, call);
+}
+
+void api_members(struct api_call *call, const struct http_request *request)
+{
+	struct error err;
+	const char *rank = http_request_query(request, "rank");
+	const char *batch = http_request_query(request, "batch");
+	call->spec = rank && *rank ? mem_strdup(rank) : NULL;
+	if (!*call->queue)
+		str_copy(call->queue, sizeof call->queue, "default");
+	if (str_copy(call->id, sizeof call->id, batch)) {
+		api_members_next(call);
+		return;
+	}
+	error_set(&err, ERR_INPUT, NULL, "batch: longer than 64 characters");
+	api_refuse(call, &err);
+}

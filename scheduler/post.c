@@ -1,0 +1,121 @@
+#include "scheduler/post.h"
+
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "queue/spec.h"
+
+enum { POST_WORDS = 4 };
+
+struct post_letter {
+	struct jobs *jobs;
+	char queue[SPEC_QUEUE_MAX + 1]; /* where it was handed out */
+	char *text;
+	char *copy; /* cut into words */
+	char *words[POST_WORDS];
+	size_t count;
+};
+
+static void post_free(struct post_letter *letter)
+{
+	free(letter->text);
+	free(letter->copy);
+	free(letter);
+}
+
+/* It comes again: that it failed is said, not more. */
+static void post_fail(struct post_letter *letter, const struct error *err)
+{
+	if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_UNKNOWN)
+		log_warn("a letter to another queue was refused", "queue=%s letter=\"%s\" error=\"%s\"", letter->queue,
+			 letter->text, err->message);
+	post_free(letter);
+}
+
+static void post_on_end(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	struct post_letter *letter = arg;
+	if (err)
+		post_fail(letter, err);
+	else
+		post_free(letter);
+}
+
+/* ---- tell <child> <parent> <state> ---- */
+
+/* A queue that is not there has no child that waits. */
+static void post_on_told(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	struct post_letter *letter = arg;
+	if (err && err->kind != ERR_NOT_FOUND)
+		post_fail(letter, err);
+	else
+		jobs_sent(letter->jobs, letter->queue, letter->text, post_on_end, letter);
+}
+
+static bool post_tell(struct post_letter *letter)
+{
+	char queue[SPEC_QUEUE_MAX + 1];
+	int64_t n;
+	if (letter->count != 4 || !spec_split_id(letter->words[1], queue, &n, NULL))
+		return false;
+	jobs_tell(letter->jobs, queue, n, letter->words[2], letter->words[3], post_on_told, letter);
+	return true;
+}
+
+/* ---- ask <parent> <n> ---- */
+
+static void post_on_state(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)len;
+	struct post_letter *letter = arg;
+	const char *state = err ? "gone" : text;
+	if (err && err->kind != ERR_NOT_FOUND)
+		post_fail(letter, err);
+	else if (strcmp(state, "waiting") == 0 || strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)
+		post_free(letter); /* its queue will tell */
+	else
+		jobs_tell(letter->jobs, letter->queue, strtoll(letter->words[2], NULL, 10), letter->words[1], state,
+			  post_on_end, letter);
+}
+
+static bool post_ask(struct post_letter *letter)
+{
+	char queue[SPEC_QUEUE_MAX + 1], child[96];
+	int64_t n;
+	if (letter->count != 3 || !spec_split_id(letter->words[1], queue, &n, NULL))
+		return false;
+	str_format(child, sizeof child, "%s-%s", letter->queue, letter->words[2]);
+	jobs_watch(letter->jobs, queue, n, child, post_on_state, letter);
+	return true;
+}
+
+/* ---- all ---- */
+
+static struct post_letter *post_letter_new(struct jobs *jobs, const char *queue, const char *text)
+{
+	struct post_letter *letter = mem_alloc(sizeof *letter);
+	letter->jobs = jobs;
+	str_copy(letter->queue, sizeof letter->queue, queue);
+	letter->text = mem_strdup(text);
+	letter->copy = mem_strdup(text);
+	char *rest = letter->copy, *word;
+	while (letter->count < POST_WORDS && (word = strsep(&rest, " ")))
+		letter->words[letter->count++] = word;
+	return letter;
+}
+
+void post_carry(struct jobs *jobs, const char *queue, const char *const *letters, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct post_letter *letter = post_letter_new(jobs, queue, letters[i]);
+		bool is_known = (strcmp(letter->words[0], "ask") == 0 && post_ask(letter)) ||
+				(strcmp(letter->words[0], "tell") == 0 && post_tell(letter));
+		if (!is_known)
+			post_free(letter); /* of a newer version: its own scheduler carries it */
+	}
+}
