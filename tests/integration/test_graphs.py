@@ -238,3 +238,12 @@ def test_kill_of_a_submit_that_stages(idle):
     idle.start_scheduler(0)
     ids = submit(idle, *jobs, key="cut")
     assert len(set(ids)) == 3000 and int(client.hget(META, "active")) == 3001
+
+
+def test_the_example_hands_results_on(cluster):
+    ids = cluster.cli("submit", ROOT / "examples/graph.yaml").stdout.split()
+    for id in ids:
+        assert cluster.wait_final(id)["state"] == "succeeded"
+    printed = "".join(entry.get("stdout", "") for entry in cluster.log_text(ids[3]))
+    assert {p["name"]: p["result"] for p in json.loads(printed).values()} == {
+        "first": {"loss": 0.4}, "second": {"loss": 0.3}}

@@ -130,3 +130,10 @@ def test_bad_sweeps(idle, door, case):
     assert said is not None, "it was accepted"
     assert said.removeprefix("line 1: ").startswith(case["says"])
     assert idle.redis.client().hget(META, "next") == before
+
+
+def test_the_example_is_ranked(cluster):
+    for id in cluster.cli("submit", ROOT / "examples/sweep.yaml").stdout.split():
+        assert cluster.wait_final(id)["state"] == "succeeded"
+    ranked = cluster.cli("ls", "--batch", "tune", "--rank", "loss").stdout.splitlines()
+    assert ranked[1].split()[1:4] == ["tune", "lr=0.1", "width=64"] and len(ranked) == 7
