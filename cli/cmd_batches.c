@@ -2,9 +2,8 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "cli/text.h"
-#include "cli/watch.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
 
@@ -12,16 +11,6 @@ struct batches_options {
 	const char *queue;
 	bool watch;
 };
-
-static bool batches_fetch(struct cli *cli, const struct batches_options *options, json_t **answer, struct error *err)
-{
-	CLEANUP(buf) struct buf path;
-	buf_init(&path, 4096);
-	buf_str(&path, "/api/v1/batches");
-	client_query(&path, "queue", options->queue);
-	client_query(&path, "limit", "100");
-	return client_get(cli, buf_text(&path), answer, err);
-}
 
 static int64_t batches_ended(const json_t *batch)
 {
@@ -45,54 +34,43 @@ static void batches_state(const json_t *batch, char *into, size_t size)
 		   *failed ? ", then refused: " : "", failed);
 }
 
-static bool batches_frame(struct cli *cli, void *arg, struct watch_frame *frame, struct error *err)
+static void batches_row(struct table *table, const json_t *batch)
 {
-	static const char *const titles[] = { "BATCH",   "QUEUE",     "AGE",    "WAITING",   "QUEUED",
-					      "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "PROGRESS" };
 	static const char *const counts[] = { "waiting", "queued", "running", "succeeded", "failed", "cancelled" };
-	json_auto_t *answer = NULL;
-	if (!batches_fetch(cli, arg, &answer, err))
-		return false;
-	CLEANUP(table) struct table table;
-	table_init(&table, titles, ARRAY_LEN(titles));
+	char text[512];
 	int64_t now_ms = clock_wall_ms();
-	size_t i;
-	json_t *batch;
-	json_array_foreach(json_object_get(answer, "batches"), i, batch)
-	{
-		char text[512];
-		table_add(&table, fields_text(batch, "id"));
-		table_add(&table, fields_text(batch, "queue"));
-		text_age(now_ms - fields_int(batch, "created_ms", now_ms), text, sizeof text);
-		table_add(&table, text);
-		for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
-			str_format(text, sizeof text, "%lld", (long long)fields_int(batch, counts[k], 0));
-			table_add(&table, text);
-			buf_printf(&frame->mark, "%s ", text);
-		}
-		batches_state(batch, text, sizeof text);
-		table_add(&table, text);
-	}
-	if (table.count)
-		table_print(&table, cli->color, &frame->text);
-	else
-		fprintf(stderr,
-			"no batches here\n  hint: batch: NAME in a spec, a graph (jobs: …) or a sweep makes one\n");
-	return true;
+	table_add(table, fields_text(batch, "id"));
+	table_add(table, fields_text(batch, "queue"));
+	text_age(now_ms - fields_int(batch, "created_ms", now_ms), text, sizeof text);
+	table_add(table, text);
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+		table_add_int(table, fields_int(batch, counts[i], 0));
+	batches_state(batch, text, sizeof text);
+	table_add(table, text);
 }
 
 static bool batches_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
-	(void)words;
+	static const char *const titles[] = { "BATCH",   "QUEUE",     "AGE",    "WAITING",   "QUEUED",
+					      "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "PROGRESS" };
 	const struct batches_options *o = options;
-	if (!cli->common.json)
-		return o->watch ? watch_run(cli, batches_frame, (void *)o, err)
-				: watch_once(cli, batches_frame, (void *)o, err);
-	json_auto_t *answer = NULL;
-	if (!batches_fetch(cli, o, &answer, err))
-		return false;
-	cli_print_json(answer);
-	return true;
+	CLEANUP(buf) struct buf path;
+	(void)words;
+	buf_init(&path, 4096);
+	buf_str(&path, "/api/v1/batches");
+	client_query(&path, "queue", o->queue);
+	client_query(&path, "limit", "100");
+	const struct listing listing = {
+		.path = buf_text(&path),
+		.member = "batches",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = batches_row,
+		.empty = "no batches here\n  hint: batch: NAME in a spec, a graph (jobs: …) or a sweep makes one\n",
+		.ages = LISTING_AGE(2),
+		.watch = o->watch,
+	};
+	return listing_print(cli, &listing, NULL, err);
 }
 
 static const struct arg_row batches_rows[] = {

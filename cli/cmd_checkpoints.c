@@ -49,7 +49,12 @@ static bool checkpoints_run(struct cli *cli, const void *options, const struct a
 		   "checkpoints\n",
 		   words->items[0]);
 	const struct listing listing = {
-		path, "checkpoints", titles, ARRAY_LEN(titles), checkpoints_row, buf_text(&empty),
+		.path = path,
+		.member = "checkpoints",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = checkpoints_row,
+		.empty = buf_text(&empty),
 	};
 	return listing_print(cli, &listing, NULL, err);
 }

@@ -11,6 +11,7 @@ struct queues_options {
 	const char *reason;
 	const char *rate;
 	const char *max_running;
+	bool watch;
 };
 
 static bool queues_create(struct cli *cli, const char *name, struct error *err)
@@ -55,12 +56,18 @@ static void queues_row(struct table *table, const json_t *queue)
 	table_add(table, paused);
 }
 
-static bool queues_list(struct cli *cli, struct error *err)
+static bool queues_list(struct cli *cli, bool is_watched, struct error *err)
 {
 	static const char *const titles[] = { "QUEUE",  "WAITING",   "QUEUED",  "RUNNING", "SUCCEEDED",
 					      "FAILED", "CANCELLED", "WORKERS", "LIMITS",  "" };
 	const struct listing listing = {
-		"/api/v1/queues", "queues", titles, ARRAY_LEN(titles), queues_row, NULL,
+		.path = "/api/v1/queues",
+		.member = "queues",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = queues_row,
+		.ages = LISTING_AGE(9),
+		.watch = is_watched,
 	};
 	return listing_print(cli, &listing, NULL, err);
 }
@@ -83,11 +90,14 @@ static bool queues_run(struct cli *cli, const void *options, const struct arg_li
 {
 	const struct queues_options *o = options;
 	static const char *const verbs[] = { "pause", "drain", "resume" };
+	bool is_list = !words->count || (words->count == 1 && strcmp(words->items[0], "list") == 0);
+	if (is_list)
+		return queues_list(cli, o->watch, err);
+	if (o->watch)
+		return listing_refuse_watch(err);
 	for (size_t i = 0; i < ARRAY_LEN(verbs) && words->count == 2; i++)
 		if (strcmp(words->items[0], verbs[i]) == 0)
 			return queues_verb(cli, verbs[i], words->items[1], o->reason, err);
-	if (!words->count || (words->count == 1 && strcmp(words->items[0], "list") == 0))
-		return queues_list(cli, err);
 	if (words->count == 2 && strcmp(words->items[0], "create") == 0)
 		return queues_create(cli, words->items[1], err);
 	if (words->count == 2 && strcmp(words->items[0], "limit") == 0)
@@ -107,6 +117,7 @@ static const struct arg_row queues_rows[] = {
 	  "limit: so many of its jobs run at once; 0: any number", 0 },
 	{ "rate", 't', ARG_TEXT, offsetof(struct queues_options, rate), "N/TIME",
 	  "limit: so many of its jobs are let go in a time, 100/1m; 0: any number", 0 },
+	{ "watch", 'w', ARG_FLAG, offsetof(struct queues_options, watch), NULL, "the list: go on, once a second", 0 },
 };
 
 const struct command cmd_queues = {

@@ -16,6 +16,7 @@ struct schedules_options {
 	const char *missed;
 	struct arg_list sets;
 	int64_t count;
+	bool watch;
 };
 
 static bool schedules_list(struct cli *cli, const struct schedules_options *o, struct error *err)
@@ -25,9 +26,14 @@ static bool schedules_list(struct cli *cli, const struct schedules_options *o, s
 	buf_str(&path, "/api/v1/schedules");
 	client_query(&path, "queue", o->queue);
 	const struct listing listing = {
-		buf_text(&path), "schedules",
-		schedule_titles, ARRAY_LEN(schedule_titles),
-		schedule_row,    "no schedules here\n  hint: stoker schedules add NAME FILE --cron \"0 3 * * *\"\n",
+		.path = buf_text(&path),
+		.member = "schedules",
+		.titles = schedule_titles,
+		.columns = ARRAY_LEN(schedule_titles),
+		.row = schedule_row,
+		.empty = "no schedules here\n  hint: stoker schedules add NAME FILE --cron \"0 3 * * *\"\n",
+		.ages = LISTING_AGE(3) | LISTING_AGE(4),
+		.watch = o->watch,
 	};
 	return listing_print(cli, &listing, NULL, err);
 }
@@ -145,6 +151,8 @@ static bool schedules_run(struct cli *cli, const void *options, const struct arg
 	const struct schedules_options *o = options;
 	if (!words->count || (words->count == 1 && strcmp(words->items[0], "list") == 0))
 		return schedules_list(cli, o, err);
+	if (o->watch)
+		return listing_refuse_watch(err);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (strcmp(words->items[0], rows[i].word) == 0 && words->count >= rows[i].min &&
 		    words->count <= rows[i].max)
@@ -166,6 +174,8 @@ static const struct arg_row schedules_rows[] = {
 	  "due while no scheduler ran: skip, once or all (default once)", 0 },
 	{ "set", 's', ARG_LIST, offsetof(struct schedules_options, sets), "KEY=VALUE",
 	  "add: change one key of the spec; may be given several times", 0 },
+	{ "watch", 'w', ARG_FLAG, offsetof(struct schedules_options, watch), NULL, "the list: go on, once a second",
+	  0 },
 	{ "queue", 'q', ARG_TEXT, offsetof(struct schedules_options, queue), "QUEUE",
 	  "of this queue (listing: of every queue, else default)", 0 },
 	{ "count", 'n', ARG_INT, offsetof(struct schedules_options, count), "N",

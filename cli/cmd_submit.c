@@ -10,11 +10,14 @@
 #include "cli/follow.h"
 #include "cli/interrupt.h"
 #include "cli/schedule.h"
+#include "cli/set.h"
 #include "cli/spec_file.h"
+#include "cli/submit_ask.h"
 #include "cli/submit_bulk.h"
 #include "cli/submit_dry.h"
 #include "cli/submit_view.h"
 #include "lib/fields.h"
+#include "queue/spec.h"
 
 #define SUBMIT_TRIES 5
 
@@ -26,6 +29,7 @@ struct submit_options {
 	bool wait;
 	bool is_ndjson;
 	bool dry_run;
+	bool is_asked;
 };
 
 struct submit_ids {
@@ -98,16 +102,13 @@ static void submit_add_id(void *arg, const char *id)
 	ids->items[ids->count++] = mem_strdup(id);
 }
 
-/* Appends the ids of what the file became: one job, or a graph of them. */
-static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
-		       struct error *err)
+/* Appends the ids of what the document became: one job, or a graph of them. */
+static bool submit_text(struct cli *cli, const struct submit_options *o, const char *text, struct submit_ids *ids,
+			struct error *err)
 {
-	CLEANUP(free_p) char *text = NULL;
 	json_auto_t *answer = NULL;
 	size_t first = ids->count, i;
 	json_t *id;
-	if (!spec_file_load(path, &o->sets, &text, err))
-		return false;
 	json_auto_t *spec = json_loads(text, 0, NULL);
 	if (o->dry_run)
 		return submit_dry_run(cli, text, err);
@@ -126,6 +127,31 @@ static bool submit_one(struct cli *cli, const struct submit_options *o, const ch
 		puts(ids->items[i]);
 	fflush(stdout);
 	return !o->follow || submit_view_follow(cli, ids->items[first], spec, err);
+}
+
+static bool submit_one(struct cli *cli, const struct submit_options *o, const char *path, struct submit_ids *ids,
+		       struct error *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	return spec_file_load(path, &o->sets, &text, err) && submit_text(cli, o, text, ids, err);
+}
+
+static bool submit_asked(struct cli *cli, const struct submit_options *o, struct submit_ids *ids, struct error *err)
+{
+	json_auto_t *spec = json_object();
+	bool is_wanted = false;
+	for (size_t i = 0; i < o->sets.count; i++)
+		if (!set_apply(spec, o->sets.items[i], err))
+			return false;
+	if (!submit_ask(spec, &is_wanted, err))
+		return false;
+	CLEANUP(free_p) char *text = NULL;
+	CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT);
+	if (is_wanted)
+		return spec_normalize(document, strlen(document), NULL, &text, err) &&
+		       submit_text(cli, o, text, ids, err);
+	fputs("nothing was submitted\n", stderr);
+	return true;
 }
 
 static bool submit_wait(struct cli *cli, const char *id, struct error *err)
@@ -185,8 +211,11 @@ static bool submit_run(struct cli *cli, const void *options, const struct arg_li
 	if (words->count > 1 && (o->follow || o->key))
 		return error_set(err, ERR_INPUT, "--wait waits for several", "--%s takes one file",
 				 o->follow ? "follow" : "key");
+	if (o->is_asked == (words->count > 0) || (o->is_asked && o->is_ndjson))
+		return error_set(err, ERR_INPUT, "stoker submit FILE; stoker submit -i",
+				 o->is_asked ? "-i asks for the spec: it takes no file" : "expected a FILE, or -i");
 	struct submit_ids ids = { 0 };
-	bool ok = true;
+	bool ok = !o->is_asked || submit_asked(cli, o, &ids, err);
 	for (size_t i = 0; i < words->count && ok; i++)
 		ok = submit_file(cli, o, words->items[i], &ids, err);
 	if (ok && o->wait && !o->follow)
@@ -207,6 +236,8 @@ static const struct arg_row submit_rows[] = {
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",
 	  "idempotency key: the same key with the same spec gives the same job (default: a random one)", 0 },
+	{ "interactive", 'i', ARG_FLAG, offsetof(struct submit_options, is_asked), NULL,
+	  "ask for the spec, on a terminal, instead of reading a FILE", 0 },
 	{ "dry-run", 0, ARG_FLAG, offsetof(struct submit_options, dry_run), NULL,
 	  "submit nothing: show what it would be, every job of a graph or a sweep", 0 },
 	{ "ndjson", 'n', ARG_FLAG, offsetof(struct submit_options, is_ndjson), NULL,
@@ -215,7 +246,7 @@ static const struct arg_row submit_rows[] = {
 
 const struct command cmd_submit = {
 	.name = "submit",
-	.usage = "FILE… [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson] [--dry-run]",
+	.usage = "FILE… | -i [--follow | --wait] [--set KEY=VALUE] [--queue QUEUE] [--ndjson] [--dry-run]",
 	.summary = "submits jobs; - reads stdin",
 	.text = "FILE is YAML or JSON (spec.md): one job, or `jobs: [...]`, a graph of jobs that name each other in "
 		"`after`. "
@@ -229,7 +260,6 @@ const struct command cmd_submit = {
 		"With --follow and --wait the exit code is the job's: 0, 10 failed, 11 cancelled.",
 	.options = CLI_ROWS(submit_rows),
 	.options_size = sizeof(struct submit_options),
-	.words_min = 1,
 	.words_max = CLI_ANY_WORDS,
 	.run = submit_run,
 };

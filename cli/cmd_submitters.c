@@ -24,7 +24,11 @@ static bool submitters_list(struct cli *cli, const char *queue, struct error *er
 	buf_str(&path, "/api/v1/submitters");
 	client_query(&path, "queue", queue);
 	const struct listing listing = {
-		buf_text(&path), "submitters", titles, ARRAY_LEN(titles), submitters_row, NULL,
+		.path = buf_text(&path),
+		.member = "submitters",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = submitters_row,
 	};
 	return listing_print(cli, &listing, NULL, err);
 }

@@ -59,7 +59,13 @@ static bool webhooks_list(struct cli *cli, const struct webhooks_options *option
 {
 	static const char *const titles[] = { "ID", "WAITING", "ON", "URL" };
 	CLEANUP(free_p) char *path = webhooks_path(options, "webhooks", "", "");
-	const struct listing listing = { path, "webhooks", titles, ARRAY_LEN(titles), webhooks_row, NULL };
+	const struct listing listing = {
+		.path = path,
+		.member = "webhooks",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = webhooks_row,
+	};
 	json_auto_t *shown = NULL;
 	(void)word;
 	if (!listing_print(cli, &listing, &shown, err))
@@ -208,7 +214,13 @@ static bool webhooks_dead(struct cli *cli, const struct webhooks_options *option
 {
 	static const char *const titles[] = { "DELIVERY", "TRIES", "EVENT", "JOB", "ERROR" };
 	CLEANUP(free_p) char *path = webhooks_path(options, "deliveries", "", "");
-	const struct listing listing = { path, "deliveries", titles, ARRAY_LEN(titles), webhooks_dead_row, NULL };
+	const struct listing listing = {
+		.path = path,
+		.member = "deliveries",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = webhooks_dead_row,
+	};
 	json_auto_t *shown = NULL;
 	(void)word;
 	if (!listing_print(cli, &listing, &shown, err))

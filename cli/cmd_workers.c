@@ -12,6 +12,7 @@
 struct workers_options {
 	const char *queue;
 	const char *reason;
+	bool watch;
 };
 
 /* "1/2": used of what there is. */
@@ -82,7 +83,7 @@ static bool workers_tell(struct cli *cli, const struct workers_options *o, const
 	return true;
 }
 
-static bool workers_list(struct cli *cli, const char *queue, struct error *err)
+static bool workers_list(struct cli *cli, const struct workers_options *o, struct error *err)
 {
 	static const char *const titles[] = { "WORKER", "STATE", "CPUS",    "GPUS", "MEMORY",
 					      "RUNS",   "SEEN",  "VERSION", "HOST", "WHY" };
@@ -91,11 +92,18 @@ static bool workers_list(struct cli *cli, const char *queue, struct error *err)
 	buf_init(&path, 4096);
 	buf_init(&empty, 4096);
 	buf_str(&path, "/api/v1/workers");
-	client_query(&path, "queue", queue);
+	client_query(&path, "queue", o->queue);
 	buf_printf(&empty, "no worker has come yet%s%s\n  hint: stoker-worker --redis-url URL starts one\n",
-		   queue ? " to queue " : "", queue ? queue : "");
+		   o->queue ? " to queue " : "", o->queue ? o->queue : "");
 	const struct listing listing = {
-		buf_text(&path), "workers", titles, ARRAY_LEN(titles), workers_row, buf_text(&empty),
+		.path = buf_text(&path),
+		.member = "workers",
+		.titles = titles,
+		.columns = ARRAY_LEN(titles),
+		.row = workers_row,
+		.empty = buf_text(&empty),
+		.ages = LISTING_AGE(6),
+		.watch = o->watch,
 	};
 	return listing_print(cli, &listing, NULL, err);
 }
@@ -103,17 +111,20 @@ static bool workers_list(struct cli *cli, const char *queue, struct error *err)
 static bool workers_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	const struct workers_options *o = options;
-	return words->count ? workers_tell(cli, o, words, err) : workers_list(cli, o->queue, err);
+	if (!words->count)
+		return workers_list(cli, o, err);
+	return o->watch ? listing_refuse_watch(err) : workers_tell(cli, o, words, err);
 }
 
 static const struct arg_row workers_rows[] = {
 	{ "queue", 'q', ARG_TEXT, offsetof(struct workers_options, queue), "QUEUE", "of one queue only", 0 },
 	{ "reason", 'r', ARG_TEXT, offsetof(struct workers_options, reason), "TEXT", "why it is drained", 0 },
+	{ "watch", 'w', ARG_FLAG, offsetof(struct workers_options, watch), NULL, "the list: go on, once a second", 0 },
 };
 
 const struct command cmd_workers = {
 	.name = "workers",
-	.usage = "[drain ID | resume ID] [--queue QUEUE] [--reason TEXT]",
+	.usage = "[drain ID | resume ID] [--queue QUEUE] [--reason TEXT] [--watch]",
 	.summary = "lists the workers, what they have and what they run; drains and resumes them",
 	.text = "A worker that is drained claims no more, and what runs there may end. So does one that drains itself "
 		"because\n"

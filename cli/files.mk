@@ -44,6 +44,7 @@ cli_SOURCES := \
 	cli/set.c \
 	cli/spark.c \
 	cli/spec_file.c \
+	cli/submit_ask.c \
 	cli/submit_bulk.c \
 	cli/submit_dry.c \
 	cli/submit_view.c \

@@ -43,16 +43,9 @@ static bool set_store(json_t *at, const char *key, json_t *value)
 	return json_object_set_new(at, key, value) == 0; /* releases value also when at is no object */
 }
 
-bool set_apply(json_t *document, const char *assignment, struct error *err)
+bool set_value(json_t *document, const char *place, json_t *value, struct error *err)
 {
-	const char *equals = strchr(assignment, '=');
-	if (!equals || equals == assignment)
-		return error_set(err, ERR_INPUT, "write it as --set resources.cpus=2", "--set %s: expected key=value",
-				 assignment);
-	json_t *value = yaml_decode(equals + 1, strlen(equals + 1), NULL, err);
-	if (!value)
-		return error_wrap(err, "--set %s", assignment);
-	CLEANUP(free_p) char *path = mem_strndup(assignment, (size_t)(equals - assignment));
+	CLEANUP(free_p) char *path = mem_strdup(place);
 	char *key = path;
 	json_t *at = document;
 	for (char *dot = strchr(key, '.'); at && dot; dot = strchr(key, '.')) {
@@ -60,12 +53,20 @@ bool set_apply(json_t *document, const char *assignment, struct error *err)
 		at = set_descend(at, key);
 		key = dot + 1;
 	}
-	if (!at) {
-		json_decref(value);
-		value = NULL;
-	}
-	if (!value || !set_store(at, key, value))
-		return error_set(err, ERR_INPUT, NULL, "--set %s: what stands before \"%s\" is no mapping", assignment,
-				 key);
+	if (!at || !set_store(at, key, json_incref(value)))
+		return error_set(err, ERR_INPUT, NULL, "what stands before \"%s\" is no mapping", key);
+	return true;
+}
+
+bool set_apply(json_t *document, const char *assignment, struct error *err)
+{
+	const char *equals = strchr(assignment, '=');
+	if (!equals || equals == assignment)
+		return error_set(err, ERR_INPUT, "write it as --set resources.cpus=2", "--set %s: expected key=value",
+				 assignment);
+	json_auto_t *value = yaml_decode(equals + 1, strlen(equals + 1), NULL, err);
+	CLEANUP(free_p) char *key = mem_strndup(assignment, (size_t)(equals - assignment));
+	if (!value || !set_value(document, key, value, err))
+		return error_wrap(err, "--set %s", assignment);
 	return true;
 }

@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include "lib/error.h"
 
+/* value, which the caller keeps, under a key as above. */
+bool set_value(json_t *document, const char *place, json_t *value, struct error *err) MUST_CHECK;
 bool set_apply(json_t *document, const char *assignment, struct error *err) MUST_CHECK;
 
 #endif

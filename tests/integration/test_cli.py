@@ -373,6 +373,28 @@ def test_watch_prints_once_per_change(stoker, spec, cluster, tmp_path):
     assert len([line for line in listing.out if line.startswith("ID ")]) == 1
 
 
+@pytest.mark.parametrize("noun, change, word", [
+    ("queues", ["queues", "create", "late"], "late"),
+    ("batches", ["submit", "-"], "late"),
+    ("schedules", ["schedules", "add", "late", "-", "--every", "1h"], "late"),
+    ("workers", ["workers", "drain", "w0"], "draining"),
+])
+def test_a_list_is_watched(stoker, cluster, noun, change, word):
+    listing = Background(cluster.url, noun, "--watch")
+    wait_until(lambda: listing.out, what="the list as it is")
+    assert not any(word in line for line in listing.out)
+    done = stoker(*change, stdin="{command: sleep 0, batch: late}" if noun == "batches" else "command: sleep 0")
+    assert done.returncode == OK, done.stderr
+    wait_until(lambda: any(word in line for line in listing.out), what="the change is shown")
+    listing.popen.send_signal(signal.SIGINT)
+    assert listing.end() == INTERRUPTED
+    if noun == "workers":
+        stoker("workers", "resume", "w0")
+    elif noun != "batches":
+        refused = stoker(*change, "--watch")
+        assert refused.returncode == 2 and "--watch is for the list" in refused.stderr
+
+
 def test_events_live(stoker, spec, cluster):
     events = Background(cluster.url, "events", "-f")
     job = submit(stoker, spec(command="true"))

@@ -34,7 +34,7 @@ def bash(path, *words, cluster=None):
 def test_bash(tmp_path, cluster):
     path = script("bash", tmp_path)
     run("bash", "-n", path)
-    assert bash(path, "stoker", "sub") == ["submit"]
+    assert bash(path, "stoker", "sub") == ["submit", "submitters"]
     assert {"submit", "ls", "show", "completion"} <= set(bash(path, "stoker", ""))
     assert bash(path, "stoker", "submit", "--fol") == ["--follow"]
     assert "--json" in bash(path, "stoker", "ls", "--")
