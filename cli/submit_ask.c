@@ -49,8 +49,8 @@ static char *ask_line(struct error *err)
 
 static json_t *ask_value(const struct ask_question *question, const char *answer, struct error *err)
 {
-	json_t *value = question->kind == ASK_YAML ? yaml_decode(answer, strlen(answer), NULL, err)
-						   : json_string(answer);
+	json_t *value =
+		question->kind == ASK_YAML ? yaml_decode(answer, strlen(answer), NULL, err) : json_string(answer);
 	if (!value && question->kind != ASK_YAML)
 		error_set(err, ERR_INPUT, NULL, "%s: expected UTF-8 text", question->key);
 	return value && question->kind == ASK_LIST ? json_pack("[o]", value) : value;
