@@ -40,8 +40,15 @@ static void report_answered(void *arg, const char *state, size_t len, const stru
 	runner_step(r, ON_REPORTED);
 }
 
+/* Only over a connection that stands: a call without one is refused a little later, when there may be one, and then the
+ * end would wait for its turn again. */
 static void report_send(struct runner *r)
 {
+	if (!r->is_connected) {
+		r->report_at = clock_boot_ms() + REPORT_RETRY_MS; /* or when it is there */
+		runner_wake(r);
+		return;
+	}
 	r->report_at = 0;
 	r->is_reporting = true;
 	jobs_finish(r->jobs, &r->record->ref, r->report_cause, r->report_detail, report_answered, r);

@@ -45,8 +45,14 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	runner_check_shipped(r);
 }
 
+/* Only over a connection that stands, see report_send. */
 static void ship_commit(struct runner *r)
 {
+	if (!r->is_connected) {
+		r->commit_at = clock_boot_ms() + SHIP_RETRY_MS;
+		runner_wake(r);
+		return;
+	}
 	r->commit_at = 0;
 	r->is_committing = true;
 	jobs_checkpoint(r->jobs, &r->record->ref, r->commit_id, r->commit_summary, ship_committed, r);
