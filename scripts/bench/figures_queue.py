@@ -106,10 +106,4 @@ def waiting(bench):
     values, _ = medians(bench.rounds, {"1": stoker_latency(jobs, 1), "1000": stoker_latency(jobs, 1000)})
     return [row(f"submit to claimed, 1,000 workers waiting, {name}", values["1000"][i], "us", "1 worker waiting",
                 values["1"][i], "ratio <= 1.2" if name == "median" else None)
-            for i, name in enumerate(["median", "p99"])] + [paused_worker()]
-
-
-def paused_worker():
-    """To come with pause: a real worker of a paused queue with jobs in it, the commands that Redis counts in a few
-    seconds (INFO commandstats before and after), over those seconds."""
-    return row("idle worker of a paused queue", None, "calls/s", must="value < 1", note="queues cannot be paused yet")
+            for i, name in enumerate(["median", "p99"])]

@@ -94,6 +94,25 @@ def processes(bench):
         row("process a job, share of the posix_spawn limit", 100 * mine / limit, "%")]
 
 
+# ---- a worker with nothing to do
+
+def paused_worker(_):
+    """A worker of a paused queue with jobs in it: what it sends in a while, as MONITOR shows it. The scheduler is gone,
+    so that nobody else sends anything."""
+    seconds = 20
+    with folder() as path, Cluster(path) as cluster:
+        redis = cluster.redis.client()
+        redis.execute_command("FCALL", "stoker_pause", 1, DEFAULT, "pause")
+        submit_all(redis, [{"command": "true"}] * 20)
+        wait_until(lambda: not redis.zcard("stoker:{default}:wake:cpu1"), 20, "the last bell is heard")
+        cluster.schedulers[0].kill()
+        with redis.monitor() as monitor:
+            end, sent = time.time() + seconds, 0
+            while (command := monitor.next_command())["time"] < end:
+                sent += command["client_type"] != "lua"
+    return [row("idle worker of a paused queue", sent / seconds, "calls/s", must="value < 1")]
+
+
 # ---- logs
 
 class Follower:

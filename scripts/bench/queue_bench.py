@@ -17,10 +17,10 @@ import time
 import table
 from figures_cost import cost, memory
 from figures_queue import bulk, drain, latency, single, waiting
-from figures_run import logs, processes, start
+from figures_run import logs, paused_worker, processes, start
 from measure import BUILD
 
-FIGURES = [drain, bulk, single, latency, processes, logs, cost, memory, waiting, start]
+FIGURES = [drain, bulk, single, latency, processes, logs, cost, memory, waiting, paused_worker, start]
 
 
 def options():
