@@ -71,7 +71,8 @@ def test_a_restart_lifts_it(broken):
     job_of("sleep 0.6; exit 1", retry=ONCE),         # one that ran for long
 ])
 def test_they_must_be_in_a_row(tmp_path, between):
-    with Cluster(tmp_path, worker_options=["--breaker", "3", "--breaker-time", "500ms"]) as cluster:
+    """With one slot: where runs overlap, their runners may exit in another order than their programs ended."""
+    with Cluster(tmp_path, worker_options=["--cpus", "1", "--breaker", "3", "--breaker-time", "500ms"]) as cluster:
         run(cluster, DIES, DIES, between, DIES, DIES, between)
         assert worker(cluster)["state"] == "up"
         run(cluster, DIES, DIES, DIES)
@@ -79,7 +80,7 @@ def test_they_must_be_in_a_row(tmp_path, between):
 
 
 def test_jobs_that_ran_long_do_not_count(tmp_path):
-    with Cluster(tmp_path, worker_options=["--breaker", "3", "--breaker-time", "200ms"]) as cluster:
+    with Cluster(tmp_path, worker_options=["--cpus", "1", "--breaker", "3", "--breaker-time", "200ms"]) as cluster:
         run(cluster, *[job_of("sleep 0.4; exit 1", retry=ONCE)] * 5)
         run(cluster, job_of("true"))
         assert worker(cluster)["state"] == "up" and not queue_events(cluster, "worker.drained")
