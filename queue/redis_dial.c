@@ -164,8 +164,8 @@ static void redis_dial_resolved(void *arg, const struct evutil_addrinfo *address
 static void redis_dial_resolve(struct redis_dial *dial)
 {
 	str_format(dial->doing, sizeof dial->doing, "resolving %s", dial->url->host);
-	dial->lookup =
-		redis_lookup_new(dial->base, dial->url->host, dial->url->port, redis_dial_resolved, dial, &dial->error);
+	dial->lookup = redis_lookup_new(dial->base, "/etc/resolv.conf", dial->url->host, dial->url->port,
+					redis_dial_resolved, dial, &dial->error);
 	if (!dial->lookup)
 		redis_dial_fail(dial);
 }

@@ -6,11 +6,15 @@
 #include "lib/clock.h"
 
 struct redis_lookup {
+	struct event_base *base;
+	const char *resolv_conf;
+	int server; /* of resolv_conf: the one that is asked */
+	int servers;
 	struct evdns_base *dns;
 	struct evdns_getaddrinfo_request *request; /* NULL: answered */
 	struct evutil_addrinfo *addresses;
 	struct event *event; /* runs when evdns has let go of us */
-	char *host;
+	char *host, *port;
 	int result;
 	bool is_orphan; /* its owner has freed it */
 	redis_lookup_fn *fn;
@@ -26,6 +30,7 @@ static void redis_lookup_destroy(struct redis_lookup *lookup)
 	if (lookup->event)
 		event_free(lookup->event);
 	free(lookup->host);
+	free(lookup->port);
 	free(lookup);
 }
 
@@ -40,6 +45,52 @@ static void redis_lookup_answered(int result, struct evutil_addrinfo *addresses,
 	event_add(lookup->event, &now);
 }
 
+/*
+ * evdns spreads its questions over all the servers of resolv.conf, where the C library asks them in order. The order
+ * matters: the first may know names that the others deny, as in a network of containers. So each look-up has a base
+ * with one server, and goes on to the next when that one gave no answer. A base is made anew each time: what the files
+ * say may have changed since.
+ */
+static bool redis_lookup_ask(struct redis_lookup *lookup)
+{
+	struct evutil_addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_protocol = IPPROTO_TCP,
+	};
+	struct sockaddr_storage address;
+	struct evdns_base *all = evdns_base_new(lookup->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	lookup->dns = evdns_base_new(lookup->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	if (!all || !lookup->dns) {
+		if (all)
+			evdns_base_free(all, 0);
+		return false;
+	}
+	evdns_base_load_hosts(lookup->dns, "/etc/hosts");
+	evdns_base_resolv_conf_parse(all, DNS_OPTIONS_ALL, lookup->resolv_conf);
+	evdns_base_resolv_conf_parse(lookup->dns, DNS_OPTION_SEARCH | DNS_OPTION_MISC, lookup->resolv_conf);
+	lookup->servers = evdns_base_count_nameservers(all);
+	int len = evdns_base_get_nameserver_addr(all, lookup->server, (struct sockaddr *)&address, sizeof address);
+	if (len > 0)
+		evdns_base_nameserver_sockaddr_add(lookup->dns, (struct sockaddr *)&address, (ev_socklen_t)len, 0);
+	if (lookup->server + 1 < lookup->servers)
+		evdns_base_set_option(lookup->dns, "attempts:", "1");
+	evdns_base_free(all, 0);
+	/* NULL: it was answered on the spot. */
+	struct evdns_getaddrinfo_request *request =
+		evdns_getaddrinfo(lookup->dns, lookup->host, lookup->port, &hints, redis_lookup_answered, lookup);
+	if (request)
+		lookup->request = request;
+	return true;
+}
+
+/* A server said yes or no, or none is left to ask. */
+static bool redis_lookup_is_over(const struct redis_lookup *lookup)
+{
+	return !lookup->result || lookup->result == EVUTIL_EAI_NONAME || lookup->result == EVUTIL_EAI_NODATA ||
+	       lookup->server + 1 >= lookup->servers;
+}
+
 static void redis_lookup_finish(evutil_socket_t fd, short what, void *arg)
 {
 	struct redis_lookup *lookup = arg;
@@ -50,40 +101,34 @@ static void redis_lookup_finish(evutil_socket_t fd, short what, void *arg)
 		redis_lookup_destroy(lookup);
 		return;
 	}
+	if (!redis_lookup_is_over(lookup)) {
+		evdns_base_free(STEAL(lookup->dns), 0);
+		lookup->server++;
+		if (redis_lookup_ask(lookup))
+			return;
+	}
 	if (lookup->result || !lookup->addresses)
 		error_set(&err, ERR_UNAVAILABLE, "check the host name in the redis URL", "cannot resolve %s: %s",
 			  lookup->host, evutil_gai_strerror(lookup->result ? lookup->result : EVUTIL_EAI_NONAME));
 	lookup->fn(lookup->arg, lookup->addresses, err.kind ? &err : NULL);
 }
 
-struct redis_lookup *redis_lookup_new(struct event_base *base, const char *host, const char *port, redis_lookup_fn *fn,
-				      void *arg, struct error *err)
+struct redis_lookup *redis_lookup_new(struct event_base *base, const char *resolv_conf, const char *host,
+				      const char *port, redis_lookup_fn *fn, void *arg, struct error *err)
 {
-	struct evutil_addrinfo hints = {
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_protocol = IPPROTO_TCP,
-	};
 	struct redis_lookup *lookup = mem_alloc(sizeof *lookup);
+	lookup->base = base;
+	lookup->resolv_conf = resolv_conf;
 	lookup->fn = fn;
 	lookup->arg = arg;
 	lookup->host = mem_strdup(host);
+	lookup->port = mem_strdup(port);
 	lookup->event = evtimer_new(base, redis_lookup_finish, lookup);
-	/* A new base each time: what the files say may have changed since the last attempt. */
-	lookup->dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (!lookup->dns || !lookup->event) {
-		error_set(err, ERR_SYSTEM, NULL, "cannot set up name resolution");
-		redis_lookup_destroy(lookup);
-		return NULL;
-	}
-	evdns_base_load_hosts(lookup->dns, "/etc/hosts");
-	evdns_base_resolv_conf_parse(lookup->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
-	/* NULL: it was answered on the spot. */
-	struct evdns_getaddrinfo_request *request =
-		evdns_getaddrinfo(lookup->dns, host, port, &hints, redis_lookup_answered, lookup);
-	if (request)
-		lookup->request = request;
-	return lookup;
+	if (lookup->event && redis_lookup_ask(lookup))
+		return lookup;
+	error_set(err, ERR_SYSTEM, NULL, "cannot set up name resolution");
+	redis_lookup_destroy(lookup);
+	return NULL;
 }
 
 void redis_lookup_free(struct redis_lookup *lookup)

@@ -18,9 +18,10 @@ struct redis_lookup;
 /* addresses are valid until redis_lookup_free; NULL: err says why. Called once. */
 typedef void redis_lookup_fn(void *arg, const struct evutil_addrinfo *addresses, const struct error *err);
 
-/* NULL and err if there is not even a way to ask. */
-struct redis_lookup *redis_lookup_new(struct event_base *base, const char *host, const char *port, redis_lookup_fn *fn,
-				      void *arg, struct error *err);
+/* resolv_conf: the file that names the servers, which are asked in its order; it must outlive the lookup. NULL and err
+ * if there is not even a way to ask. */
+struct redis_lookup *redis_lookup_new(struct event_base *base, const char *resolv_conf, const char *host,
+				      const char *port, redis_lookup_fn *fn, void *arg, struct error *err);
 void redis_lookup_free(struct redis_lookup *lookup);
 
 #endif

@@ -40,6 +40,7 @@ unit_TESTS := \
 	test_progress \
 	test_redis \
 	test_redis_faults \
+	test_redis_lookup \
 	test_redis_pubsub \
 	test_redis_tls \
 	test_redis_url \
