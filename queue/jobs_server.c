@@ -323,6 +323,21 @@ static void jobs_decode_config(struct jobs_call *call, const struct redisReply *
 	jobs_gather_one(gather, is_refused ? NULL : err);
 }
 
+/*
+ * Redis replays its append-only file as the default user, and drops, with a line in its log, each transaction that this
+ * user may not run: what a function wrote is one (github.com/redis/redis/issues/14541). "yes", or what the user may not
+ * do; absent: we may not ask.
+ */
+static void jobs_decode_default_user(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	struct jobs_gather *gather = call->arg;
+	bool is_refused = err && (err->kind == ERR_AUTH || err->kind == ERR_INTERNAL);
+	const char *text;
+	if (!err && jobs_reply_text(reply, &text, NULL))
+		json_object_set_new(gather->end->kept, "default_user", json_string(strcmp(text, "OK") ? text : "yes"));
+	jobs_gather_one(gather, is_refused ? NULL : err);
+}
+
 static void jobs_decode_library(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	struct jobs_gather *gather = call->arg;
@@ -338,12 +353,18 @@ void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg)
 		jobs_gather_new(jobs_command_new(jobs, "INFO", NULL, NULL, (jobs_any_fn *)fn, arg), json_object());
 	struct jobs_call *info = jobs_command_new(jobs, "INFO", NULL, jobs_decode_info, NULL, gather);
 	struct jobs_call *config = jobs_command_new(jobs, "CONFIG", NULL, jobs_decode_config, NULL, gather);
+	struct jobs_call *replay = jobs_command_new(jobs, "ACL", NULL, jobs_decode_default_user, NULL, gather);
 	struct jobs_call *library = jobs_command_new(jobs, "GET", NULL, jobs_decode_library, NULL, gather);
 	jobs_arg(config, "GET");
 	for (size_t i = 0; i < ARRAY_LEN(jobs_config_rows); i++)
 		jobs_arg(config, jobs_config_rows[i].theirs);
+	const struct key meta = key_meta(jobs->prefix, "default");
+	const char *const dry_run[] = { "DRYRUN", "default", "HSET", meta.s, "next", "1" };
+	for (size_t i = 0; i < ARRAY_LEN(dry_run); i++)
+		jobs_arg(replay, dry_run[i]);
 	jobs_arg(library, key_library(jobs->prefix).s);
 	jobs_gather_add(gather, info);
 	jobs_gather_add(gather, config);
+	jobs_gather_add(gather, replay);
 	jobs_gather_add(gather, library);
 }

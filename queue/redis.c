@@ -116,13 +116,24 @@ void redis_interrupt(struct redis *redis)
 	redis_wake_now(redis);
 }
 
+/* While the library is missing, each connection stands until its first call: that is no reason to hurry with the next.
+ */
+static void redis_note_library(struct redis *redis, bool is_missing)
+{
+	if (redis->lacks_library && !is_missing)
+		redis->backoff_ms = REDIS_BACKOFF_MS;
+	redis->lacks_library = is_missing;
+}
+
 void redis_answer(struct redis *redis, struct redis_call *call, const struct redisReply *reply)
 {
 	struct redis_calls *calls = &redis->calls;
 	struct error err;
 	bool is_error = reply->type == REDIS_REPLY_ERROR;
-	if (is_error && call->fn && !call->is_bound && !call->was_repeated && redis->on_setup &&
-	    redis_error_is_missing_function(reply->str, reply->len)) {
+	bool is_missing = is_error && redis_error_is_missing_function(reply->str, reply->len);
+	if (!call->is_bound)
+		redis_note_library(redis, is_missing);
+	if (is_missing && call->fn && !call->is_bound && !call->was_repeated && redis->on_setup) {
 		call->was_repeated = true;
 		redis_calls_move(call, &calls->again);
 		if (redis->state == REDIS_READY)
@@ -225,7 +236,8 @@ void redis_ready(struct redis *redis)
 {
 	redis->state = REDIS_READY;
 	redis->link.is_up = true;
-	redis->backoff_ms = REDIS_BACKOFF_MS;
+	if (!redis->lacks_library)
+		redis->backoff_ms = REDIS_BACKOFF_MS;
 	redis_link_flush(redis);
 	redis_pubsub_start(redis);
 	redis_wake_now(redis); /* tells on_state, arms the subscriber's ping */

@@ -67,8 +67,9 @@ struct redis {
 	struct error why;    /* of the last loss or failed attempt; kind ERR_NONE: none yet */
 	bool is_loss_untold; /* on_state is still to be told */
 	bool is_up_told;
-	bool is_dead; /* redis_free was called */
-	int depth;    /* of redis_enter */
+	bool is_dead;       /* redis_free was called */
+	bool lacks_library; /* the last function that was called was not there */
+	int depth;          /* of redis_enter */
 
 	bool is_subscriber;
 	struct redis_channels channels;

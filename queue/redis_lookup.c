@@ -73,6 +73,9 @@ static bool redis_lookup_ask(struct redis_lookup *lookup)
 	int len = evdns_base_get_nameserver_addr(all, lookup->server, (struct sockaddr *)&address, sizeof address);
 	if (len > 0)
 		evdns_base_nameserver_sockaddr_add(lookup->dns, (struct sockaddr *)&address, (ev_socklen_t)len, 0);
+	/* The case of letters drawn at random makes answers harder to forge, and there are servers (of containers'
+	 * networks) that know a name in one case only. The C library does not draw either. */
+	evdns_base_set_option(lookup->dns, "randomize-case:", "0");
 	if (lookup->server + 1 < lookup->servers)
 		evdns_base_set_option(lookup->dns, "attempts:", "1");
 	evdns_base_free(all, 0);

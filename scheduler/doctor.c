@@ -35,6 +35,24 @@ static struct doctor_verdict doctor_appendonly(const json_t *info)
 					"CONFIG SET appendonly yes, and write it into redis.conf" };
 }
 
+static struct doctor_verdict doctor_replay(const json_t *info)
+{
+	if (!*fields_text(info, "default_user"))
+		return (struct doctor_verdict){
+			true, "Redis does not tell this user whether a restart can replay all writes",
+			"ask it: redis-cli ACL DRYRUN default HSET 'stoker:{default}:meta' next 1"
+		};
+	if (doctor_is(info, "default_user", "yes"))
+		return (struct doctor_verdict){ true, "a restart of Redis replays all writes", "" };
+	return (struct doctor_verdict){
+		false,
+		"a restart of Redis loses what functions wrote: it replays its "
+		"append-only file as the user default, who may not write",
+		"ACL SETUSER default off resetpass ~* &* +@all, and write it into the ACL file: "
+		"nobody can log in as it"
+	};
+}
+
 static struct doctor_verdict doctor_appendfsync(const json_t *info)
 {
 	if (doctor_is(info, "appendfsync", "always"))
@@ -108,6 +126,7 @@ static const struct {
 	{ "role", "role", doctor_role },
 	{ "function library", "library", doctor_library },
 	{ "append-only file", "appendonly", doctor_appendonly },
+	{ "replay", "", doctor_replay },
 	{ "fsync", "appendfsync", doctor_appendfsync },
 	{ "append-only file writes", "aof_last_write_status", doctor_aof },
 	{ "snapshots", "rdb_last_bgsave_status", doctor_snapshot },

@@ -62,6 +62,7 @@ struct runner {
 	bool is_renewing, renew_again;
 	bool has_said_resumed;
 	bool is_connected;
+	bool is_away_said; /* since the last renewal */
 
 	/* the checkpoint to start from */
 	struct checkpoint_restore *restore;

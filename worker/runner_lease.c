@@ -73,6 +73,7 @@ static void lease_renewed(void *arg, enum verdict verdict, const char *reason, c
 		runner_wake(r);
 		return;
 	}
+	r->is_away_said = false;
 	r->lease_ends = r->renew_sent + r->record->lease_ms;
 	r->renew_at = r->renew_again ? 0 : r->renew_sent + r->record->lease_ms / 3;
 	r->renew_again = false;
@@ -176,7 +177,8 @@ static void lease_on_state(void *arg, bool connected, const struct error *err)
 		return;
 	r->is_connected = connected;
 	if (!connected) {
-		log_failure(LOG_WARN, "redis is away; the program goes on", err);
+		log_failure(r->is_away_said ? LOG_DEBUG : LOG_WARN, "redis is away; the program goes on", err);
+		r->is_away_said = true;
 		return;
 	}
 	r->renew_at = 0; /* everything that waited for Redis is due now */

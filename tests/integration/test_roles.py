@@ -78,6 +78,55 @@ def test_the_whole_way_of_a_job_with_each_program_in_its_role(guarded, tmp_path)
     assert fsck.check(guarded.client()) == []
 
 
+def test_a_restart_keeps_what_functions_wrote(guarded, tmp_path):
+    """Redis replays its file as the user default, and drops each transaction that this user may not run."""
+    assert guarded.deploy().returncode == 0
+    scheduler = Scheduler(tmp_path, guarded.url("scheduler"))
+    try:
+        jobs = [scheduler.submit(command="true") for _ in range(3)]
+        guarded.server.kill()
+        guarded.server.start()
+        wait_until(lambda: scheduler.local("GET", "/readyz").status == 200, what="it found Redis again")
+        assert [scheduler.job(job)["state"] for job in jobs] == ["queued"] * 3
+        assert fsck.check(guarded.client()) == []
+        doctor = {c["name"]: c for c in scheduler.api("GET", "/doctor")["checks"]}
+        assert doctor["replay"]["ok"] and doctor["replay"]["hint"] == "", doctor["replay"]
+        for user in ("off", "on"):
+            guarded.client().execute_command("ACL", "SETUSER", "default", user, "-@all", "+ping")
+            replay, = (c for c in scheduler.api("GET", "/doctor")["checks"] if c["name"] == "replay")
+            assert not replay["ok"] and "loses what functions wrote" in replay["detail"]
+    finally:
+        scheduler.stop()
+
+
+def test_a_run_waits_quietly_for_the_library(guarded, tmp_path):
+    """Without it each connection stands until its first call: that must not become a storm, nor a flood of lines."""
+    assert guarded.deploy().returncode == 0
+    scheduler = Scheduler(tmp_path, guarded.url("scheduler"))
+    worker = Process([BUILD / "stoker-worker", "--redis-url", guarded.url("worker"), "--id", "w0", "--state-dir",
+                      tmp_path / "worker", "--store", f"file://{tmp_path}/store", "--cpus", "2"],
+                     tmp_path / "worker.log")
+    admin = guarded.client()
+    try:
+        job = scheduler.submit(command=f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done", lease="2s")
+        wait_until(lambda: scheduler.job(job)["state"] == "running", what="it runs")
+        admin.function_flush()
+        connections = int(admin.info("stats")["total_connections_received"])
+        before = admin.time()
+        wait_until(lambda: admin.time()[0] - before[0] >= 5, what="5 s passed on the clock of Redis")
+        came = int(admin.info("stats")["total_connections_received"]) - connections
+        assert came < 40, "a runner and a worker that try again after 50 ms each would make 200"
+        assert worker.text().count("redis is away; the program goes on") == 1
+        assert guarded.deploy().returncode == 0
+        (tmp_path / "go").touch()
+        wait_until(lambda: scheduler.local("GET", "/readyz").status == 200, what="the scheduler found it, too")
+        wait_until(lambda: scheduler.job(job)["state"] == "succeeded", what=f"it ends\n{worker.text()}")
+        assert worker.stop() == 0
+    finally:
+        scheduler.stop()
+        worker.kill()
+
+
 def test_without_the_library_a_scheduler_says_what_it_lacks(guarded, tmp_path):
     scheduler = Scheduler(tmp_path, guarded.url("scheduler"), wait=False)
     wait_until(lambda: "cannot load the function library" in scheduler.process.text(), what="it says why")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import redis as redis_py
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 import fsck
 import test_walk
@@ -53,8 +53,7 @@ def guarded(tmp_path_factory):
     """A Redis with the users of docker/users.acl, each with its name as the password, and one for the test itself."""
     folder = tmp_path_factory.mktemp("acl")
     users = folder / "users.acl"
-    users.write_text(re.sub(r"^user (\w+) on", r"user \1 on >\1", ACL.replace("nopass", ""), flags=re.M)
-                     .replace("user default on >default", "user default on nopass") +
+    users.write_text(re.sub(r"^user (\w+) on resetkeys", r"user \1 on >\1 resetkeys", ACL, flags=re.M) +
                      "user test on >test ~* &* +@all\n")
     server = RedisServer(folder, "--aclfile", users, "--appendfsync", "no")
     yield server
@@ -74,9 +73,11 @@ def who(guarded):
 
 
 def test_the_file_gives_nobody_a_password():
-    assert all(re.match(r"user \w+ on (nopass )?resetkeys resetchannels -@all ", line) for line in ACL.splitlines())
-    assert "nopass" in ACL.splitlines()[0] and ACL.splitlines()[0].endswith("-@all +ping"), "default may ping"
-    assert [line.split()[1] for line in ACL.splitlines()] == ["default", *ROLES]
+    default, health, *roles = ACL.splitlines()
+    assert default == "user default off resetpass ~* &* +@all", "nobody is it, but Redis, when it replays its file"
+    assert health == "user health on nopass resetkeys resetchannels -@all +ping"
+    assert all(re.match(r"user \w+ on resetkeys resetchannels -@all ", line) for line in roles)
+    assert [line.split()[1] for line in roles] == list(ROLES)
 
 
 def test_every_command_in_a_function_is_allowed_to_who_calls_functions():
@@ -212,9 +213,17 @@ def test_a_viewer_can_call_no_function_that_writes(who):
             who["viewer"].fcall_ro("stoker_" + name, 1, K + "meta", *args)
 
 
-def test_who_did_not_log_in_may_ping(guarded, who):
+def test_who_did_not_log_in_may_nothing(guarded, who):
     anybody = redis_py.Redis(unix_socket_path=str(guarded.socket))
-    assert anybody.ping()
-    with pytest.raises(NoPermissionError):
-        anybody.get("stoker:library")
+    for command in (["PING"], ["GET", "stoker:library"], ["AUTH", "default", ""], ["AUTH", "default", "default"]):
+        with pytest.raises((AuthenticationError, ResponseError)):
+            anybody.execute_command(*command)
     anybody.close()
+
+
+def test_anybody_may_ask_whether_it_lives(guarded, who):
+    health = redis_py.Redis(unix_socket_path=str(guarded.socket), username="health", password="any")
+    assert health.ping()
+    with pytest.raises(NoPermissionError):
+        health.get("stoker:library")
+    health.close()

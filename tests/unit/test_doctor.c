@@ -12,10 +12,10 @@
 
 static json_t *good(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "redis_version", "7.0.15", "role",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "redis_version", "7.0.15", "role",
 			 "master", "library", "1 abc", "appendonly", "yes", "appendfsync", "always", "maxmemory_policy",
 			 "noeviction", "maxmemory", "1000", "used_memory", "100", "aof_last_write_status", "ok",
-			 "rdb_last_bgsave_status", "ok");
+			 "rdb_last_bgsave_status", "ok", "default_user", "yes");
 }
 
 static void test_one_fault_one_finding(void **state)
@@ -33,6 +33,8 @@ static void test_one_fault_one_finding(void **state)
 		{ "appendonly", "no", "append-only file" },
 		{ "appendfsync", "everysec", NULL }, /* a risk that is said, and may be taken */
 		{ "appendfsync", "no", "fsync" },
+		{ "default_user", "This user has no permissions to run the 'hset' command", "replay" },
+		{ "default_user", NULL, NULL }, /* it would not tell */
 		{ "aof_last_write_status", "err", "append-only file writes" },
 		{ "rdb_last_bgsave_status", "err", "snapshots" },
 		{ "maxmemory_policy", "allkeys-lru", "eviction" },

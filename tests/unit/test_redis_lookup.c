@@ -1,5 +1,6 @@
 /* Names looked up at name servers of our own: which one is asked, and when the next. */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +25,7 @@ struct name_server {
 	int answer;      /* one of the above */
 	uint8_t address; /* 10.0.0.<address> is what it knows */
 	int asked;
+	bool is_case_drawn; /* it was asked in letters that the name does not have */
 	in_port_t number;
 };
 
@@ -44,6 +46,9 @@ static void server_asked(struct evdns_server_request *request, void *arg)
 		evdns_server_request_drop(request);
 		return;
 	}
+	for (int i = 0; i < request->nquestions; i++)
+		for (const char *p = request->questions[i]->name; *p; p++)
+			server->is_case_drawn |= isupper((unsigned char)*p);
 	for (int i = 0; server->answer == KNOWS && i < request->nquestions; i++) {
 		const uint8_t address[4] = { 10, 0, 0, server->address };
 		if (request->questions[i]->type == EVDNS_TYPE_A)
@@ -108,8 +113,7 @@ static void look_up(struct fixture *f, const char *host)
 {
 	struct error err = { 0 };
 	int ended = f->ended;
-	struct redis_lookup *lookup =
-		redis_lookup_new(f->base, f->resolv_conf, host, "6379", looked_up, f, &err);
+	struct redis_lookup *lookup = redis_lookup_new(f->base, f->resolv_conf, host, "6379", looked_up, f, &err);
 	assert_non_null(lookup);
 	while (f->ended == ended)
 		event_base_loop(f->base, EVLOOP_ONCE);
@@ -127,6 +131,17 @@ static void test_the_first_server_is_asked_every_time(void **state)
 	}
 	assert_true(f->servers[0].asked >= 20);
 	assert_int_equal(f->servers[1].asked, 0);
+}
+
+/* Some servers know a name in one case only. */
+static void test_names_are_asked_for_as_they_are(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 10; i++) {
+		look_up(f, "redis.dns.example");
+		assert_string_equal(f->address, "10.0.0.1");
+	}
+	assert_false(f->servers[0].is_case_drawn);
 }
 
 static void test_a_no_is_an_answer(void **state)
@@ -173,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_the_first_server_is_asked_every_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_are_asked_for_as_they_are, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_no_is_an_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_next_is_asked_when_one_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_next_is_asked_when_one_is_silent, setup, teardown),
