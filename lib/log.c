@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
+#include <event2/event.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
 
@@ -14,11 +15,18 @@ static struct {
 
 static const char *const log_names[] = { "error", "warn", "info", "debug" };
 
+/* What libevent says (a name server did not answer, say) comes as an error to who asked, too. */
+static void log_libevent(int severity, const char *text)
+{
+	log_event(severity >= EVENT_LOG_WARN ? LOG_WARN : LOG_DEBUG, "libevent", "said=\"%s\"", text);
+}
+
 void log_setup(const char *program, enum log_level level, bool json)
 {
 	log_settings.program = program;
 	log_settings.level = level;
 	log_settings.json = json;
+	event_set_log_callback(log_libevent);
 }
 
 static void log_json_text(struct buf *b, const char *text)

@@ -68,7 +68,7 @@ static bool redis_lookup_ask(struct redis_lookup *lookup)
 	}
 	evdns_base_load_hosts(lookup->dns, "/etc/hosts");
 	evdns_base_resolv_conf_parse(all, DNS_OPTIONS_ALL, lookup->resolv_conf);
-	evdns_base_resolv_conf_parse(lookup->dns, DNS_OPTION_SEARCH | DNS_OPTION_MISC, lookup->resolv_conf);
+	evdns_base_resolv_conf_parse(lookup->dns, DNS_OPTION_SEARCH, lookup->resolv_conf);
 	lookup->servers = evdns_base_count_nameservers(all);
 	int len = evdns_base_get_nameserver_addr(all, lookup->server, (struct sockaddr *)&address, sizeof address);
 	if (len > 0)
@@ -76,8 +76,9 @@ static bool redis_lookup_ask(struct redis_lookup *lookup)
 	/* The case of letters drawn at random makes answers harder to forge, and there are servers (of containers'
 	 * networks) that know a name in one case only. The C library does not draw either. */
 	evdns_base_set_option(lookup->dns, "randomize-case:", "0");
-	if (lookup->server + 1 < lookup->servers)
-		evdns_base_set_option(lookup->dns, "attempts:", "1");
+	/* The dial has 5 s for all of it: a lost packet, or a server that is gone, must not take them. */
+	evdns_base_set_option(lookup->dns, "timeout:", "1");
+	evdns_base_set_option(lookup->dns, "attempts:", lookup->server + 1 < lookup->servers ? "1" : "3");
 	evdns_base_free(all, 0);
 	/* NULL: it was answered on the spot. */
 	struct evdns_getaddrinfo_request *request =
