@@ -13,7 +13,7 @@ do
         for _, state in ipairs(STATES) do
             fields[state] = fields[state] or '0'
         end
-        return json_of_table(fields)
+        return records.json(fields)
     end
 
     -- stoker_batches [limit] [cursor]: newest first. The cursor is "<score>:<id>" of the last one of the page before.
@@ -76,7 +76,7 @@ do
             local j = job_find(q, n)
             if j and (state == 'all' or j.f.state == state) then
                 j.f.id, j.f.rank = job_id(q, n), metric and metric_of(q, n, metric)
-                parts[#parts + 1] = json_of_table(j.f)
+                parts[#parts + 1] = records.json(j.f)
             end
         end
         return '{"batch":' .. shown .. ',"jobs":' .. json_list(parts) .. ',"cursor":' ..

@@ -37,6 +37,7 @@ lua_SOURCES := \
 	lua/checkpoint.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
+	lua/archive.lua \
 	lua/action.lua \
 	lua/cancel.lua \
 	lua/corrupt.lua \

@@ -10,6 +10,21 @@ local function job_keys(q, n, list)
     return list
 end
 
+local records = {} -- what is known of a job as JSON; the rest of it is in lua/archive.lua
+
+-- A table of texts, in the order of their names.
+function records.json(fields)
+    local names, list = {}, {}
+    for name in pairs(fields) do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        append(list, name, fields[name])
+    end
+    return json_of_pairs(list)
+end
+
 local function job_of_fields(n, fields)
     return {n = n, f = fields, set = {}, gone = {}, was = fields.state}
 end

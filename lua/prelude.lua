@@ -233,9 +233,9 @@ end
 
 -- ---------------------------------------------------------------- the queue
 
-local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'next', 'active',
+local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'archive', 'next', 'active',
                      'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
-local META_TEXTS = 5 -- so many of them are not judged here; the rest are numbers with these defaults
+local META_TEXTS = 6 -- so many of them are not judged here; the rest are numbers with these defaults
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0}
 

@@ -1,55 +1,26 @@
--- stoker_prune [limit]: what is past its bound goes: final jobs beyond max_finished, oldest first; workers unseen for a
--- day; resource classes that nothing uses, when there are many.
+-- stoker_prune [limit] [store or none]: what is past its bound goes: final jobs beyond max_finished, oldest first, unless
+-- they are archived (lua/archive.lua); workers unseen for a day; resource classes that nothing uses, when there are many.
 do
     local WORKER_KEPT_MS = 86400000
     local CLASSES_KEPT = 64
     local SAMPLE = 8
-    local FINAL = {'succeeded', 'failed', 'cancelled'}
     local TENANTS = {'-', '!front', '!held'}
 
-    -- The final state whose oldest job is the oldest of all; its number.
-    local function oldest(q)
-        local best_state, best_n, best_ms
-        for _, state in ipairs(FINAL) do
-            local first = call('ZRANGE', final_key(q, state), 0, 0, 'WITHSCORES')
-            if first[1] and (not best_ms or tonumber(first[2]) < best_ms) then
-                best_state, best_n, best_ms = state, first[1], tonumber(first[2])
-            end
-        end
-        return best_state, best_n
-    end
-
-    local function count_final(q)
-        local count = 0
-        for _, state in ipairs(FINAL) do
-            count = count + call('ZCARD', final_key(q, state))
-        end
-        return count
-    end
-
-    local function drop_jobs(q, limit)
-        local kept, dropped, numbers = count_final(q), {}, {}
+    local function drop_jobs(q, kept, limit)
+        local dropped = {}
         if call('ZCARD', key_of(q, 'releases')) > 0 then
-            return 0, kept -- their children are told first
+            return 0 -- their children are told first
         end
-        while kept > q.meta.max_finished and #dropped < limit do
-            local state, n = oldest(q)
-            local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. n), 'batch')
-            call('ZREM', final_key(q, state), n)
-            call('UNLINK', unpack(job_keys(q, n, {})))
-            if type(in_batch) == 'string' then
-                batching.drop_job(q, in_batch, n)
-            end
-            kept = kept - 1
-            append(dropped, job_id(q, n))
-            append(numbers, n)
+        for i, one in ipairs(records.oldest(q, math.min(limit, kept - q.meta.max_finished))) do
+            local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. one.n), 'batch')
+            records.drop(q, one.n, one.state, type(in_batch) == 'string' and in_batch or nil)
+            dropped[i] = job_id(q, one.n)
         end
         if #dropped > 0 then
-            call('SREM', key_of(q, 'webhooks:jobs'), unpack(numbers))
             event_of_queue(q, 'retention.dropped', 'ids', table.concat(dropped, ' '), 'count', #dropped, 'reason',
                            ('more than max_finished (%d) finished jobs'):format(q.meta.max_finished))
         end
-        return #dropped, kept
+        return #dropped
     end
 
     -- Its consumers go with it where nothing is pending for them.
@@ -104,22 +75,27 @@ do
     end
 
     local function prune(keys, args)
-        no_more_arguments(args, 1)
+        no_more_arguments(args, 2)
         local q = queue_open(keys)
         local limit = want_integer(optional(args[1]) or '100', 'limit', 1, MAX_JOBS_A_CALL)
+        local is_able = want_match(optional(args[2]) or 'none', 'archive', '^%l+$', 5, 'store or none') == 'store'
         expect_type(q, 'stream', 'events')
         expect_type(q, 'zset', 'workers')
         expect_type(q, 'hash', 'classes')
         expect_type(q, 'zset', 'lanes')
         expect_type(q, 'zset', 'batches')
         expect_type(q, 'set', 'webhooks:jobs')
-        count_final(q) -- reads, and so checks, every index before the first write
-        local dropped, kept = drop_jobs(q, limit)
+        local kept, dropped, over = records.count_final(q), 0, 0 -- reads, and so checks, every index before the first write
+        if records.archive_look(q, kept, is_able) then
+            over = math.max(kept - q.meta.max_finished, 0)
+        else
+            dropped = drop_jobs(q, kept, limit)
+        end
         drop_workers(q)
         drop_classes(q)
         batching.drop_empty(q)
         event_flush(q)
-        return {dropped, kept}
+        return {dropped, kept - dropped, over}
     end
 
     register('prune', prune, 'allow-oom')

@@ -15,12 +15,7 @@ do
 
     local function act(q, j, o)
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
-        call('ZREM', final_key(q, j.f.state), j.n)
-        if j.f.batch then
-            batching.drop_job(q, j.f.batch, j.n)
-        end
-        call('UNLINK', unpack(job_keys(q, j.n, {})))
-        call('SREM', key_of(q, 'webhooks:jobs'), j.n)
+        records.drop(q, j.n, j.f.state, j.f.batch)
         return 'removed'
     end
 

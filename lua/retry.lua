@@ -1,4 +1,4 @@
--- stoker_retry <n> <attempt> [actor]: a waiting job goes on now; a failed or cancelled one is done again as a new job,
+-- stoker_retry <n> <attempt> [actor] [archived record]: a waiting job goes on now; a failed or cancelled one is done again as a new job,
 -- since final states absorb. It names the attempt, so that it can be sent again.
 do
     -- The new job resumes where the old one could have: it is lent the newest checkpoints, as those of attempt 0.
@@ -98,12 +98,36 @@ do
 
     action_add('retry', {check = check, act = act})
 
+    -- Of one that is in the archive: its record is in Redis while this lasts. The same again within the time of
+    -- idempotency keys is the same job.
+    local function retry_archived(q, n, o, text)
+        local key = key_of(q, 'retried:' .. n)
+        local known = call('GET', key)
+        if known then
+            return job_id(q, known)
+        end
+        local fields = records.back(q, n, text)
+        local ok, answer = pcall(action_once, q, 'retry', n, o)
+        records.away(q, n)
+        if not ok then
+            error(answer, 0)
+        end
+        call('SET', key, q.known.loaded[n].f.retried_as or fields.retried_as, 'PX', integer_text(q.meta.key_ttl_ms))
+        return answer
+    end
+
     local function retry(keys, args)
-        no_more_arguments(args, 3)
+        no_more_arguments(args, 4)
         local q = queue_open(keys)
         local n = want_job_number(args[1])
         local attempt = want_integer(args[2], 'attempt', 0, LARGEST)
-        return action_once(q, 'retry', n, {attempt = attempt, actor = want_actor(args[3])})
+        local o = {attempt = attempt, actor = want_actor(args[3])}
+        local archived = optional(args[4])
+        if archived and call('EXISTS', key_of(q, 'job:' .. n)) == 0 then
+            expect_type(q, 'string', 'retried:' .. n)
+            return retry_archived(q, n, o, archived)
+        end
+        return action_once(q, 'retry', n, o)
     end
 
     register('retry', retry)

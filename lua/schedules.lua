@@ -9,7 +9,7 @@ do
             s.last_state = not known.err and known[1] or 'gone'
             s.last_error = not known.err and known[2] or nil
         end
-        return json_of_table(s)
+        return records.json(s)
     end
 
     local function schedules(keys, args)

@@ -4,9 +4,9 @@
 -- weights that are not 1. A claim prepays a minute, renewals add what comes after, the end gives back what was not
 -- used.
 
-local USAGE_HALF_MS = 3600000
+share.USAGE_HALF_MS = 3600000
 local PREPAID_MS = 60000
-local AGED_MS = 600000 -- who waits longer than this goes before those who used less
+share.AGED_MS = 600000 -- who waits longer than this goes before those who used less
 local GIB = 1073741824
 
 function share.cost(requirement)
@@ -32,7 +32,7 @@ function share.load(q, tenants)
         for i = 1, #names do
             local amount, as_of = (used[i] or ''):match('^(%S+) (%d+)$')
             local age_ms = math.max(q.now - (tonumber(as_of) or q.now), 0)
-            q.known.usage[names[i]] = {amount = (tonumber(amount) or 0) * 0.5 ^ (age_ms / USAGE_HALF_MS),
+            q.known.usage[names[i]] = {amount = (tonumber(amount) or 0) * 0.5 ^ (age_ms / share.USAGE_HALF_MS),
                                        weight = tonumber(weights[i] or 1) or 1}
         end
     end
@@ -83,7 +83,7 @@ function share.pick(q, lanes)
     local best, best_use
     for i = 1, #lanes do
         local usage = q.known.usage[lanes[i].tenant]
-        local use = q.now - lanes[i].head_ms > AGED_MS and -1 or usage.amount / usage.weight
+        local use = q.now - lanes[i].head_ms > share.AGED_MS and -1 or usage.amount / usage.weight
         if not best or use < best_use or (use == best_use and lanes[i].head_ms < lanes[best].head_ms) then
             best, best_use = i, use
         end

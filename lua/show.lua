@@ -1,17 +1,5 @@
 -- stoker_show <n>: everything about one job, as JSON.
 
-local function json_of_table(fields)
-    local names, list = {}, {}
-    for name in pairs(fields) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    for _, name in ipairs(names) do
-        append(list, name, fields[name])
-    end
-    return json_of_pairs(list)
-end
-
 do
     local AHEAD_MAX = 1000
     local HOLDERS_MAX = 10
@@ -72,7 +60,7 @@ do
         local until_ms = j.f.elsewhere_ms and call('ZSCORE', key_of(q, 'elsewhere'), j.n)
         return table.concat({
             '{"id":', cjson.encode(job_id(q, j.n)),
-            ',"job":', json_of_table(j.f),
+            ',"job":', records.json(j.f),
             ',"spec":', call('GET', key_of(q, 'spec:' .. j.n)) or '{}',
             ',"checkpoints":', checkpoints_json(q, j.n),
             ',"history":', json_list(call('LRANGE', key_of(q, 'history:' .. j.n), 0, -1)),

@@ -23,6 +23,10 @@ do
     function submit_check(q, values)
         if q.meta.paused == 'draining' then
             queue_refuse_new(q)
+        elseif q.meta.archive == 'behind' then
+            fail('FULL', 'queue %s: too many jobs have ended that are not in the archive yet (max_finished is %d) | ' ..
+                 'is the store there, and a scheduler with --store? its log says what fails', q.name,
+                 q.meta.max_finished)
         elseif q.meta.active + q.active >= q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)

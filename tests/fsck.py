@@ -81,14 +81,14 @@ class Queue:
 
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
-                    "events": "stream", "workers": "zset", "usage": "hash", "shares": "hash",
+                    "events": "stream", "workers": "zset", "usage": "hash", "archiver": "string", "shares": "hash",
                     "schedules": "zset", "elsewhere": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
-                 "schedule": "hash", "schedule-spec": "string", "result": "string",
+                 "schedule": "hash", "schedule-spec": "string", "result": "string", "retried": "string",
                  "parents": "hash", "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():

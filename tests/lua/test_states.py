@@ -65,6 +65,8 @@ OPERATIONS = {
     "log": (lambda q, c: q.log(*c.fence, "1", "1", "stdout", "1", "x"), set()),
     "metric": (lambda q, c: q.metric(*c.fence, 1, '{"loss":1}'), set()),
     "prune": (lambda q, c: q.prune(), set()),
+    "archive": (lambda q, c: q.archive("99", "0" * 40), set()),
+    "archive_take": (lambda q, c: q.archive_take("s1"), set()),
     "hold": (lambda q, c: q.hold(1), {"hold"}),
     "hold and release": (lambda q, c: [q.hold(1), q.release(1)], {"hold", "release", "wait"}),
     "release": (lambda q, c: q.release(1), set()),

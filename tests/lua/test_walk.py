@@ -32,6 +32,7 @@ class Walk:
         self.claims, self.ended, self.tokens, self.calls, self.final = [], {}, {}, [], {}
         self.seqs, self.lines, self.due = {}, {}, 0
         self.paused = "resume"
+        self.archived = {}
 
     def pick(self, items):
         return self.random.choice(items)
@@ -388,12 +389,30 @@ def webhook_resend(walk):
 
 @action(1)
 def prune(walk):
-    return "prune", ()
+    return "prune", ((), (100, "store"))[walk.random.random() < 0.2]
+
+
+@action(2)
+def archive(walk):
+    """As a scheduler with a store: what was taken leaves. The fields of `taken` are n, version and record."""
+    taken = walk.q.archive_take("s1")[2:]
+    walk.archived.update({taken[i]: taken[i + 2] for i in range(0, len(taken), 3) if taken[i + 2]})
+    pairs = [word for i in range(0, len(taken), 3) for word in taken[i:i + 2]]
+    return ("archive", pairs) if pairs else ("prune", ())
+
+
+@action(1)
+def retry_archived(walk):
+    if not walk.archived:
+        return None
+    n = walk.pick(sorted(walk.archived))
+    return "retry", (n, json.loads(walk.archived[n])["job"]["attempt"], "", walk.archived[n])
 
 
 ACTIONS = {f.__name__: f for f in (submit, submit_child, graph, batch, claim, finish, renew, checkpoint, reject, drop,
                                    log, metric, adopt, cancel,
                                    corrupt, retry, promote, reap, pause, hold, release, update, remove, each, prune,
+                                   archive, retry_archived,
                                    submitter, inbox, webhook_add, webhook_remove, webhook_gather, webhook_take,
                                    webhook_done, webhook_resend,
                                    schedule, unschedule, schedule_pause, schedule_refuse, fire)}
