@@ -169,7 +169,7 @@ static bool ls_run(struct cli *cli, const void *options, const struct arg_list *
 static const struct arg_row ls_rows[] = {
 	{ "queue", 'q', ARG_TEXT, offsetof(struct ls_options, queue), "QUEUE", "of one queue only", 0 },
 	{ "state", 's', ARG_TEXT, offsetof(struct ls_options, state), "STATE",
-	  "waiting, queued, running, succeeded, failed or cancelled", 0 },
+	  "waiting, queued, running, succeeded, failed or cancelled; archived: what has left Redis for the store", 0 },
 	{ "batch", 'b', ARG_TEXT, offsetof(struct ls_options, batch), "BATCH",
 	  "of this batch (of --queue, or of default)", 0 },
 	{ "rank", 'r', ARG_TEXT, offsetof(struct ls_options, rank), "METRIC",

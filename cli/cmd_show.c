@@ -256,6 +256,8 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_budget(job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_relatives(shown, job, &frame->text);
+	if (fields_is_true(shown, "archived"))
+		show_line(&frame->text, "archived", "it has left Redis and is read from the store");
 	show_webhook(shown, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	job_last_lines(shown, &frame->text);

@@ -135,8 +135,10 @@ static void up_scheduler_args(struct up *up, int64_t port)
 	CLEANUP(free_p) char *program = program_path("stoker-scheduler");
 	CLEANUP(free_p) char *listen = mem_printf("unix:%s,127.0.0.1:%lld", up->folder.socket, (long long)port);
 	CLEANUP(free_p) char *ready_fd = mem_printf("%d", UP_CHILD_READY_FD);
-	const char *argv[] = { program,        "--redis-url",    up->folder.redis_url, "--listen", listen,
-			       "--token-file", up->folder.token, "--ready-fd",         ready_fd };
+	const char *argv[] = { program,          "--redis-url", up->folder.redis_url,
+			       "--listen",       listen,        "--token-file",
+			       up->folder.token, "--store",     up->folder.store_url,
+			       "--ready-fd",     ready_fd };
 	up_child_args(up->scheduler, argv, ARRAY_LEN(argv));
 }
 

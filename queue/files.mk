@@ -3,6 +3,7 @@ queue_SOURCES = \
 	queue/functions.c \
 	queue/graph.c \
 	queue/jobs.c \
+	queue/jobs_archive.c \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
 	queue/jobs_graph.c \

@@ -95,8 +95,14 @@ void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *ac
 		 jobs_text_fn *fn, void *arg);
 void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
 		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg);
-void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
-		void *arg);
+/* archived: the record of a job that is in the archive (struct archive_record); NULL: it is in Redis. */
+struct jobs_retry {
+	int64_t n;
+	int64_t attempt;
+	const char *actor;
+	const char *archived;
+};
+void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *retry, jobs_text_fn *fn, void *arg);
 /* The state after it. */
 void jobs_hold(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason, jobs_text_fn *fn,
 	       void *arg);
@@ -271,12 +277,37 @@ void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *pare
 	       void *arg);
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
-void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+/* What is past its bound goes; with has_store nothing does that is to be archived. over: how many jobs wait for that.
+ */
+typedef void jobs_pruned_fn(void *arg, int64_t dropped, int64_t over, const struct error *err);
+void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg);
 void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 /* done: 1 if there are more events to read. */
 void jobs_webhook_gather(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 /* done: how many go again; next_ms: how many dead are left. id "all": 100 of them. */
 void jobs_webhook_resend(struct jobs *jobs, const char *queue, const char *id, jobs_tick_fn *fn, void *arg);
+
+/* ---- the archive ---- */
+struct archive_record {
+	int64_t n;
+	const char *version; /* of what was read */
+	const char *json; /* {"job":{fields},"spec":"…","history":["…"],"checkpoints":{},"result":"…","parents":{}},
+			   * each value as the text that it is in Redis; "": the index has a number without a job */
+	size_t len;
+};
+struct archive_taken {
+	int64_t now_ms; /* of Redis */
+	int64_t due;    /* how many are to be archived, these included */
+	size_t count;
+	const struct archive_record *records;
+};
+typedef void jobs_taken_fn(void *arg, const struct archive_taken *taken, const struct error *err);
+/* The oldest of what has ended beyond max_finished, at most 100; none while somebody else than who archives. */
+void jobs_archive_take(struct jobs *jobs, const char *queue, const char *who, jobs_taken_fn *fn, void *arg);
+/* They are in the archive: those that have not changed since leave Redis. text: how many. Only n and version are read.
+ */
+void jobs_archive(struct jobs *jobs, const char *queue, const struct archive_record *records, size_t count,
+		  jobs_text_fn *fn, void *arg);
 
 /* ---- schedules: jobs that recur ---- */
 /* The spec has the section `schedule`; text: "created", "changed" or "unchanged". */

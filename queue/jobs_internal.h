@@ -2,6 +2,7 @@
  * What the parts of the typed client share. Nobody else includes this.
  *
  *	jobs.c           the client itself, building and sending calls, reading answers
+ *	jobs_archive.c   what leaves Redis for the archive
  *	jobs_bulk.c      many submits in one call
  *	jobs_text.c      calls whose answer is one text
  *	jobs_each.c      one action on many jobs

@@ -59,13 +59,14 @@ void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attem
 	jobs_send(call);
 }
 
-void jobs_retry(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *actor, jobs_text_fn *fn,
-		void *arg)
+void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *retry, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_retry", queue, fn, arg);
-	jobs_arg_number(call, n);
-	jobs_arg_number(call, attempt);
-	jobs_arg(call, actor);
+	jobs_arg_number(call, retry->n);
+	jobs_arg_number(call, retry->attempt);
+	jobs_arg(call, retry->actor);
+	if (retry->archived)
+		jobs_arg(call, retry->archived);
 	jobs_send(call);
 }
 

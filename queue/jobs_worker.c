@@ -37,17 +37,18 @@ static void jobs_decode_promote(struct jobs_call *call, const struct redisReply 
 	fn(call->arg, done, err ? -1 : next_ms, letters, err ? 0 : count, err);
 }
 
-/* prune: [dropped, kept]. Nothing says when there is more to do: whoever ticks asks again. */
+/* prune: [dropped, kept, over]. */
 static void jobs_decode_prune(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
-	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
-	int64_t done = 0;
+	jobs_pruned_fn *fn = (jobs_pruned_fn *)call->fn;
+	int64_t dropped = 0, over = 0;
 	struct error bad;
-	if (!err && !jobs_reply_number(jobs_reply_item(reply, 0), &done)) {
+	if (!err && !jobs_reply_number(jobs_reply_item(reply, 0), &dropped)) {
 		jobs_bad_shape(call, &bad);
 		err = &bad;
 	}
-	fn(call->arg, done, -1, err);
+	jobs_reply_number(jobs_reply_item(reply, 2), &over); /* an older library does not say */
+	fn(call->arg, dropped, over, err);
 }
 
 void jobs_promote(struct jobs *jobs, const char *queue, jobs_promoted_fn *fn, void *arg)
@@ -60,9 +61,14 @@ void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg
 	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
 }
 
-void jobs_prune(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg)
 {
-	jobs_send(jobs_call_new(jobs, "stoker_prune", queue, jobs_decode_prune, (jobs_any_fn *)fn, arg));
+	struct jobs_call *call = jobs_call_new(jobs, "stoker_prune", queue, jobs_decode_prune, (jobs_any_fn *)fn, arg);
+	if (has_store) {
+		jobs_arg(call, "100");
+		jobs_arg(call, "store");
+	}
+	jobs_send(call);
 }
 
 /* ---- heartbeat: [last request, drain] ---- */

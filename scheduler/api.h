@@ -11,12 +11,17 @@
 #include <jansson.h>
 #include "queue/graph.h"
 #include "queue/sweep.h"
+#include "scheduler/archive.h"
 #include "scheduler/scheduler.h"
 
 extern const struct http_route api_routes[];
 extern const size_t api_route_count;
 
 enum { API_LIMIT_MAX = 10000 };
+
+struct api_call;
+/* What the archive has of the call's job; ends the call. */
+typedef void api_archived_fn(struct api_call *call, const char *text, size_t len);
 
 struct api_call {
 	struct scheduler *scheduler;
@@ -35,8 +40,12 @@ struct api_call {
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
-	struct graph graph; /* what is submitted, when it is one; count 0: it is something else */
-	struct sweep sweep; /* likewise */
+	bool is_merged;         /* points are asked for as they hold, not as they came */
+	enum archive_part part; /* the stream that is asked for */
+	api_archived_fn *archived;
+	struct error missing; /* what Redis said; the archive may know better */
+	struct graph graph;   /* what is submitted, when it is one; count 0: it is something else */
+	struct sweep sweep;   /* likewise */
 };
 
 /* NULL: the request was refused (Redis is away) and answered. */
@@ -99,6 +108,22 @@ void api_bulk(struct api_call *call, const struct http_request *request);
 bool api_body_text(const struct api_call *call, const char *name, const char **text, struct error *err);
 /* A count of the body, from 0: absent is otherwise. */
 bool api_body_int(const struct api_call *call, const char *name, int64_t otherwise, int64_t *number, struct error *err);
+
+/* True: Redis has no such job (err says so), the archive is asked, and fn is called if it has it; otherwise the call is
+ * refused with err. False: it was something else, or there is no archive. */
+bool api_archived(struct api_call *call, const struct error *err, enum archive_part part, api_archived_fn *fn);
+api_archived_fn api_archived_show, api_archived_checkpoints, api_archived_result, api_archived_entries;
+api_archived_fn api_archived_retry;
+/* A page of the archive: call->queue, ->limit and ->after are set. */
+void api_archived_list(struct api_call *call);
+
+/* Ends of calls that two files have. show: the document of stoker_show. */
+void api_show_answer(struct api_call *call, const json_t *workers); /* of call->show; workers may be NULL */
+void api_show_failed(struct api_call *call, const json_t *entries); /* the same with the end of its log */
+void api_answer_checkpoints(struct api_call *call, const json_t *show);
+void api_refuse_result(struct api_call *call, const json_t *show);
+void api_answer_entries(struct api_call *call, json_t *entries); /* takes the reference */
+jobs_text_fn api_on_retried;
 
 /* jobs_text_fn: answers {"id","state"} with the text as the state. */
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);

@@ -128,9 +128,11 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 
 /* ---- cancel, retry, corrupt ---- */
 
-static void api_on_retried(void *arg, const char *text, size_t len, const struct error *err)
+void api_on_retried(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
+	if (api_archived(call, err, ARCHIVE_RECORD, api_archived_retry))
+		return;
 	if (api_went_well(call, err))
 		api_answer(call, 200, json_pack("{s:s%}", "id", text, len));
 }
@@ -159,7 +161,8 @@ void api_cancel(void *arg, const struct http_request *request, struct http_reply
 
 static void api_retry_attempt(struct api_call *call, int64_t attempt)
 {
-	jobs_retry(call->scheduler->jobs, call->queue, call->n, attempt, call->actor, api_on_retried, call);
+	const struct jobs_retry retry = { .n = call->n, .attempt = attempt, .actor = call->actor };
+	jobs_retry(call->scheduler->jobs, call->queue, &retry, api_on_retried, call);
 }
 
 static void api_corrupt_attempt(struct api_call *call, int64_t attempt)
@@ -183,7 +186,8 @@ static void api_with_last_attempt(struct api_call *call, const char *text, size_
 
 static void api_retry_last(void *arg, const char *text, size_t len, const struct error *err)
 {
-	api_with_last_attempt(arg, text, len, err, api_retry_attempt);
+	if (!api_archived(arg, err, ARCHIVE_RECORD, api_archived_retry))
+		api_with_last_attempt(arg, text, len, err, api_retry_attempt);
 }
 
 static void api_corrupt_last(void *arg, const char *text, size_t len, const struct error *err)
@@ -195,14 +199,14 @@ void api_retry(void *arg, const struct http_request *request, struct http_reply 
 {
 	static const char *const keys[] = { "attempt" };
 	struct error err;
-	int64_t attempt;
 	struct api_call *call = api_job_call_new(arg, request, reply);
 	if (!call)
 		return;
-	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err) || !api_body_int(call, "attempt", -1, &attempt, &err))
+	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err) ||
+	    !api_body_int(call, "attempt", -1, &call->limit, &err))
 		api_refuse(call, &err);
-	else if (attempt >= 0)
-		api_retry_attempt(call, attempt);
+	else if (call->limit >= 0)
+		api_retry_attempt(call, call->limit);
 	else
 		jobs_show(call->scheduler->jobs, call->queue, call->n, api_retry_last, call);
 }

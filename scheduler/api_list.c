@@ -82,6 +82,8 @@ void api_list(void *arg, const struct http_request *request, struct http_reply *
 	    !api_limit(call, request, 50, http_request_query(request, "batch") ? API_LIMIT_MAX : API_LIST_MAX, &err) ||
 	    !api_after(call, request, "cursor", &err))
 		api_refuse(call, &err);
+	else if (strcmp(call->key, "archived") == 0)
+		api_archived_list(call);
 	else if (http_request_query(request, "batch"))
 		api_members(call, request);
 	else

@@ -2,13 +2,8 @@
 #include "lib/fields.h"
 #include "scheduler/api.h"
 
-/* There is none: of which job, and why not yet? */
-static void api_on_result_show(void *arg, const char *text, size_t len, const struct error *err)
+void api_refuse_result(struct api_call *call, const json_t *show)
 {
-	struct api_call *call = arg;
-	json_auto_t *show = api_parse(call, text, len, err);
-	if (!show)
-		return;
 	struct error none;
 	const char *state = fields_text(json_object_get(show, "job"), "state");
 	if (fields_is(json_object_get(show, "job"), "state", "succeeded"))
@@ -18,6 +13,17 @@ static void api_on_result_show(void *arg, const char *text, size_t len, const st
 		error_set(&none, ERR_NOT_FOUND, "only what succeeded has one", "job %s has no result: it is %s",
 			  call->id, state);
 	api_refuse(call, &none);
+}
+
+/* There is none: of which job, and why not yet? */
+static void api_on_result_show(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (api_archived(call, err, ARCHIVE_RECORD, api_archived_result))
+		return;
+	json_auto_t *show = api_parse(call, text, len, err);
+	if (show)
+		api_refuse_result(call, show);
 }
 
 static void api_on_result(void *arg, const char *text, size_t len, const struct error *err)

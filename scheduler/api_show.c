@@ -9,7 +9,7 @@
 
 enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10 };
 
-static void api_show_answer(struct api_call *call, const json_t *workers)
+void api_show_answer(struct api_call *call, const json_t *workers)
 {
 	CLEANUP(buf) struct buf why;
 	buf_init(&why, 4096);
@@ -30,10 +30,9 @@ static void api_on_show_workers(void *arg, const char *text, size_t len, const s
 static json_t *api_last_lines(const json_t *entries, int64_t attempt)
 {
 	json_t *lines = json_array();
-	size_t i;
-	json_t *entry;
-	json_array_foreach(entries, i, entry)
-	{
+	size_t count = json_array_size(entries);
+	for (size_t i = count > API_LAST_ENTRIES ? count - API_LAST_ENTRIES : 0; i < count; i++) {
+		const json_t *entry = json_array_get(entries, i);
 		if (strtoll(fields_text(entry, "id"), NULL, 10) != attempt)
 			continue;
 		const char *text = fields_text(entry, "stderr");
@@ -51,20 +50,27 @@ static json_t *api_last_lines(const json_t *entries, int64_t attempt)
 	return lines;
 }
 
+void api_show_failed(struct api_call *call, const json_t *entries)
+{
+	json_object_set_new(call->show, "last_lines",
+			    api_last_lines(entries, fields_int(json_object_get(call->show, "job"), "attempt", 0)));
+	api_show_answer(call, NULL);
+}
+
 static void api_on_show_tail(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
 	json_auto_t *entries = api_parse(call, text, len, err);
 	if (!entries)
 		return;
-	json_object_set_new(call->show, "last_lines",
-			    api_last_lines(entries, fields_int(json_object_get(call->show, "job"), "attempt", 0)));
-	api_show_answer(call, NULL);
+	api_show_failed(call, entries);
 }
 
 static void api_on_show(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
+	if (api_archived(call, err, ARCHIVE_RECORD, api_archived_show))
+		return;
 	json_t *show = api_parse(call, text, len, err);
 	if (!show)
 		return; /* and the call is no more */
@@ -120,14 +126,20 @@ static json_t *api_checkpoint_list(const json_t *checkpoints)
 	return list;
 }
 
+void api_answer_checkpoints(struct api_call *call, const json_t *show)
+{
+	api_answer(call, 200,
+		   json_pack("{s:o}", "checkpoints", api_checkpoint_list(json_object_get(show, "checkpoints"))));
+}
+
 static void api_on_checkpoints(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
+	if (api_archived(call, err, ARCHIVE_RECORD, api_archived_checkpoints))
+		return;
 	json_auto_t *show = api_parse(call, text, len, err);
 	if (show)
-		api_answer(
-			call, 200,
-			json_pack("{s:o}", "checkpoints", api_checkpoint_list(json_object_get(show, "checkpoints"))));
+		api_answer_checkpoints(call, show);
 }
 
 void api_checkpoints(void *arg, const struct http_request *request, struct http_reply *reply)

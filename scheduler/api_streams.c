@@ -8,7 +8,7 @@
 #include "scheduler/points.h"
 
 /* {"entries":[…],"next":"<id of the last one>"}; takes the reference. */
-static void api_entries(struct api_call *call, json_t *entries)
+void api_answer_entries(struct api_call *call, json_t *entries)
 {
 	size_t count = json_array_size(entries);
 	const char *next = count ? fields_text(json_array_get(entries, count - 1), "id") : call->after;
@@ -21,11 +21,15 @@ static void api_entries(struct api_call *call, json_t *entries)
 	api_answer(call, 200, json_pack("{s:o, s:s}", "entries", entries, "next", last));
 }
 
+/* Nothing: because there is none, or because there is no such job, or because it is in the archive? */
 static void api_on_exists(void *arg, const char *text, size_t len, const struct error *err)
 {
-	json_auto_t *show = api_parse(arg, text, len, err);
+	struct api_call *call = arg;
+	if (api_archived(call, err, call->part, api_archived_entries))
+		return;
+	json_auto_t *show = api_parse(call, text, len, err);
 	if (show)
-		api_entries(arg, json_array());
+		api_answer_entries(call, json_array());
 }
 
 static void api_on_entries(void *arg, const char *text, size_t len, const struct error *err)
@@ -35,10 +39,10 @@ static void api_on_entries(void *arg, const char *text, size_t len, const struct
 	if (!entries)
 		return;
 	if (json_array_size(entries) > 0 || call->n == 0) {
-		api_entries(call, entries);
+		api_answer_entries(call, entries);
 		return;
 	}
-	json_decref(entries); /* nothing: is there such a job at all? */
+	json_decref(entries);
 	jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_exists, call);
 }
 
@@ -53,6 +57,7 @@ void api_logs(void *arg, const struct http_request *request, struct http_reply *
 	struct api_call *call = api_job_call_new(arg, request, reply);
 	if (!call)
 		return;
+	call->part = ARCHIVE_LOG;
 	if (api_page(call, request, &err))
 		jobs_read_stream(call->scheduler->jobs, call->queue, STREAM_LOG, call->n, call->after, (int)call->limit,
 				 api_on_entries, call);
@@ -80,7 +85,10 @@ static void api_on_points(void *arg, const char *text, size_t len, const struct 
 		api_read_points(call);
 		return;
 	}
-	api_entries(call, points_merge(call->show));
+	if (json_array_size(call->show))
+		api_answer_entries(call, points_merge(call->show));
+	else
+		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_exists, call);
 }
 
 static void api_read_points(struct api_call *call)
@@ -95,10 +103,11 @@ void api_metrics(void *arg, const struct http_request *request, struct http_repl
 	struct api_call *call = api_job_call_new(arg, request, reply);
 	if (!call)
 		return;
-	bool is_merged = api_flag(request, "merged");
+	call->part = ARCHIVE_METRICS;
+	call->is_merged = api_flag(request, "merged");
 	if (!api_page(call, request, &err)) {
 		api_refuse(call, &err);
-	} else if (is_merged) {
+	} else if (call->is_merged) {
 		call->limit = 1000; /* a page: how much one read of Redis costs it */
 		api_read_points(call);
 	} else {

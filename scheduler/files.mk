@@ -1,7 +1,8 @@
 scheduler_SOURCES := \
 	scheduler/api.c \
-	scheduler/api_bulk.c \
+	scheduler/api_archive.c \
 	scheduler/api_batch.c \
+	scheduler/api_bulk.c \
 	scheduler/api_change.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
@@ -18,6 +19,8 @@ scheduler_SOURCES := \
 	scheduler/api_workers.c \
 	scheduler/api_submitters.c \
 	scheduler/api_webhooks.c \
+	scheduler/archive.c \
+	scheduler/archive_store.c \
 	scheduler/bell.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \

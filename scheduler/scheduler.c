@@ -11,7 +11,9 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/ready.h"
+#include "lib/store.h"
 #include "scheduler/api.h"
+#include "scheduler/archive.h"
 #include "scheduler/bell.h"
 #include "scheduler/follow.h"
 #include "scheduler/ticker.h"
@@ -151,9 +153,17 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 	s->webhooks = webhooks_new(&webhooks, err);
 	if (!s->webhooks)
 		return false;
+	const struct archive_options archive = {
+		.base = s->base, .jobs = s->jobs, .store = s->settings->store, .installation = s->installation
+	};
+	if (s->settings->store && !store_check_url(s->settings->store, err))
+		return false;
+	if (s->settings->store)
+		s->archive = archive_new(&archive);
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
 					      .webhooks = s->webhooks,
+					      .archive = s->archive,
 					      .installation = s->installation,
 					      .on_first = scheduler_on_first_tick,
 					      .arg = s };
@@ -207,6 +217,7 @@ void scheduler_free(struct scheduler *s)
 	ticker_free(s->ticker);
 	bell_free(s->bell);
 	webhooks_free(s->webhooks);
+	archive_free(s->archive);
 	http_server_free(s->http);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
 		if (s->signals[i])

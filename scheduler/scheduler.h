@@ -16,6 +16,7 @@
 #include "queue/jobs.h"
 #include "scheduler/settings.h"
 
+struct archive;
 struct follow_hub;
 struct bell;
 struct ticker;
@@ -27,6 +28,7 @@ struct scheduler {
 	struct jobs *jobs;
 	struct ticker *ticker;
 	struct webhooks *webhooks;
+	struct archive *archive; /* NULL: there is no store */
 	struct bell *bell;
 	struct follow_hub *follow;
 	struct http_server *http;

@@ -41,6 +41,11 @@ static const struct option_row scheduler_rows[] = {
 	  .min = 1,
 	  .max = 100000,
 	  .help = "HTTP connections at a time; more are closed at once" },
+	{ .name = "store",
+	  .type = OPTION_TEXT,
+	  .offset = FIELD(store),
+	  .help = "the workers' store: what has ended is archived there before it leaves Redis; without one it is "
+		  "dropped" },
 	{ .name = "webhook-allow",
 	  .type = OPTION_LIST,
 	  .offset = FIELD(webhook_allow),

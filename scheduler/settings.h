@@ -12,6 +12,7 @@
 struct scheduler_settings {
 	char *redis_url;
 	char *redis_ca;
+	char *store; /* NULL: none */
 	char *prefix;
 	char *listen;
 	char *token_file;

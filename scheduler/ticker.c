@@ -180,9 +180,8 @@ static void ticker_on_gathered(void *arg, int64_t more, int64_t next_ms, const s
 	ticker_call_done(call);
 }
 
-static void ticker_on_pruned(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+static void ticker_on_pruned(void *arg, int64_t done, int64_t over, const struct error *err)
 {
-	(void)next_ms;
 	struct ticker_call *call = arg;
 	if (err && err->kind == ERR_NOT_FOUND) {
 		ticker_call_done(call);
@@ -192,6 +191,8 @@ static void ticker_on_pruned(void *arg, int64_t done, int64_t next_ms, const str
 		log_warn("THE BOUND ON FINISHED JOBS IS REACHED: the oldest were dropped from Redis",
 			 "queue=%s count=%" PRId64 " hint=\"raise max_finished in the queue's meta to keep more\"",
 			 call->queue, done);
+	if (!err && over > 0 && call->ticker->options.archive)
+		archive_look(call->ticker->options.archive, call->queue);
 	ticker_call_done(call);
 }
 
@@ -213,7 +214,8 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
 		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
-		jobs_prune(jobs, queue, ticker_on_pruned, ticker_call_new(t, "prune", queue));
+		jobs_prune(jobs, queue, t->options.archive != NULL, ticker_on_pruned,
+			   ticker_call_new(t, "prune", queue));
 		jobs_inbox(jobs, queue, ticker_on_inbox, ticker_call_new(t, "inbox", queue));
 		jobs_webhook_gather(jobs, queue, ticker_on_gathered, ticker_call_new(t, "gather", queue));
 	}

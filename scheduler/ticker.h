@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 #include "queue/jobs.h"
+#include "scheduler/archive.h"
 #include "scheduler/webhooks.h"
 
 struct ticker;
@@ -24,6 +25,7 @@ struct ticker_options {
 	struct jobs *jobs;
 	const char *installation;
 	struct webhooks *webhooks;
+	struct archive *archive; /* NULL: what is past its bound is dropped */
 	void (*on_first)(void *arg);
 	void *arg;
 };

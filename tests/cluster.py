@@ -31,11 +31,13 @@ class ApiError(Exception):
 
 
 class Cluster:
-    def __init__(self, folder, workers=1, schedulers=1, worker_options=(), redis_options=()):
+    def __init__(self, folder, workers=1, schedulers=1, worker_options=(), redis_options=(),
+                 scheduler_options=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.redis = RedisServer(self.folder / "redis", *redis_options)
         self.worker_options = [str(o) for o in worker_options]
+        self.scheduler_options = [str(o) for o in scheduler_options]
         self.schedulers, self.workers = {}, {}
         for i in range(schedulers):
             self.start_scheduler(i)
@@ -57,7 +59,8 @@ class Cluster:
 
     def start_scheduler(self, i=0):
         self.schedulers[i] = Process(
-            [BUILD / "stoker-scheduler", "--redis-url", self.redis.url, "--listen", f"unix:{self.socket_of(i)}"],
+            [BUILD / "stoker-scheduler", "--redis-url", self.redis.url, "--listen", f"unix:{self.socket_of(i)}",
+             *self.scheduler_options],
             self.folder / f"scheduler-{i}.log")
         wait_until(lambda: self.is_ready(i), what=f"scheduler {i} is ready\n{self.schedulers[i].text()}")
 

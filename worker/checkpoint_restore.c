@@ -4,7 +4,7 @@
 
 #include "lib/buf.h"
 #include "worker/checkpoints.h"
-#include "worker/helper.h"
+#include "lib/helper.h"
 #include "worker/restore.h"
 
 struct checkpoint_restore {

@@ -10,7 +10,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/store.h"
-#include "worker/helper.h"
+#include "lib/helper.h"
 #include "worker/removals.h"
 #include "worker/ship.h"
 #include "worker/units.h"

@@ -17,7 +17,6 @@ worker_SOURCES := \
 	worker/formats_folder.c \
 	worker/formats_safetensors.c \
 	worker/formats_torch.c \
-	worker/helper.c \
 	worker/identity.c \
 	worker/info.c \
 	worker/lost.c \

@@ -124,7 +124,7 @@ def test_what_was_archived_leaves_redis(q):
 @pytest.mark.parametrize("change", [
     lambda q, claim: q.log(*claim.fence, "1", "1", "stdout", "1", "late"),
     lambda q, claim: q.metric(*claim.fence, 1, '{"loss":2}'),
-    lambda q, claim: q.reject(*claim.fence, "1-2", "bad"),
+    lambda q, claim: q.redis.hset(q.key("checkpoints:1"), "1-1", '{"state":"quarantined"}'),
     lambda q, claim: q.retry(1, 1),
 ])
 def test_what_has_changed_since_stays(q, change):

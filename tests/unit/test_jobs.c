@@ -43,7 +43,7 @@ static void test_apps(void **state)
 	jobs_cancel(f->jobs, "gpu", 1, "cli:ada", "not needed", on_text, f);
 	GOOD(f);
 	assert_string_equal(f->text, "cancelled");
-	jobs_retry(f->jobs, "gpu", 1, 0, "cli:ada", on_text, f);
+	jobs_retry(f->jobs, "gpu", &(struct jobs_retry){ .n = 1, .actor = "cli:ada" }, on_text, f);
 	GOOD(f);
 	assert_string_equal(f->text, "gpu-3");
 	jobs_corrupt(f->jobs, "gpu", 1, 0, "odd", NULL, NULL, on_text, f);
@@ -300,7 +300,7 @@ static void test_ticks(void **state)
 	jobs_reap(f->jobs, "gpu", on_tick, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
-	jobs_prune(f->jobs, "gpu", on_tick, f);
+	jobs_prune(f->jobs, "gpu", false, on_tick, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
 	assert_int_equal(f->next_ms, -1);

@@ -1,4 +1,4 @@
-#include "worker/helper.h"
+#include "lib/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,9 @@
 
 /* The answer: "ok\n" or the name of the error's kind, a line each for message and hint, the text, and a last
  * byte without which it is not whole. The exit status is not needed: somebody else may reap our children. */
-#define ANSWER_MAX (64 * 1024)
-#define ANSWER_END '\4'
+#define ANSWER_LINES (32 * 1024) /* bytes of all but the text, at most */
+#define TEXT_MAX     (32 * 1024)
+#define ANSWER_END   '\4'
 
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_CLASS_IDLE  (3 << 13)
@@ -28,6 +29,11 @@ struct helper {
 	struct child_exit how;
 	char name[16];
 };
+
+static size_t helper_max_text(const struct helper_options *options)
+{
+	return options->max_text ? options->max_text : TEXT_MAX;
+}
 
 struct helper_child { /* what the forked process needs */
 	const struct helper_options *options;
@@ -52,8 +58,9 @@ static int helper_main(struct event_base *base, void *arg)
 	signal(SIGIO, SIG_IGN); /* a lease that meets a writer (lib/tarball.h) */
 	signal(SIGXFSZ, SIG_IGN);
 	struct buf text, answer;
-	buf_init(&text, ANSWER_MAX / 2);
-	buf_init(&answer, ANSWER_MAX);
+	size_t max_text = helper_max_text(child->options);
+	buf_init(&text, max_text);
+	buf_init(&answer, max_text + ANSWER_LINES);
 	struct error err = { .kind = ERR_NONE };
 	bool ok = child->options->run(child->options->run_arg, &text, &err);
 	if (ok && text.overflow)
@@ -124,7 +131,7 @@ static void helper_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct helper *h = arg;
 	(void)what;
-	char piece[4096];
+	char piece[65536];
 	ssize_t got = read(fd, piece, sizeof piece);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -162,7 +169,7 @@ struct helper *helper_start(struct event_base *base, const struct helper_options
 	struct helper *h = mem_alloc(sizeof *h);
 	h->options = *options;
 	h->fd = pipe_fds[0];
-	buf_init(&h->answer, ANSWER_MAX);
+	buf_init(&h->answer, helper_max_text(options) + ANSWER_LINES);
 	str_copy(h->name, sizeof h->name, options->name);
 	bool ok = child_fork(&fork_options, &h->pid, err);
 	close(pipe_fds[1]);

@@ -1,10 +1,10 @@
 /*
- * A helper process of the runner for work that blocks: reading, hashing, uploading.
+ * A helper process for work that blocks: reading, hashing, uploading.
  * It is forked without an exec, runs one function, answers with a text or an
  * error through a pipe, and can be killed at any time. It dies with its parent.
  */
-#ifndef STOKER_WORKER_HELPER_H
-#define STOKER_WORKER_HELPER_H
+#ifndef STOKER_LIB_HELPER_H
+#define STOKER_LIB_HELPER_H
 
 #include <stdbool.h>
 #include <event2/event.h>
@@ -22,6 +22,7 @@ typedef void helper_done_fn(void *arg, const char *text, const struct error *err
 struct helper_options {
 	const char *name; /* as ps shows it, up to 15 characters */
 	bool is_low;      /* runs at the lowest priority, for processor and disk */
+	size_t max_text;  /* of its answer, in bytes; 0: 32 KiB */
 	helper_run_fn *run;
 	void *run_arg; /* copied with the process: what the helper changes in it is lost */
 	helper_done_fn *done;

@@ -1,0 +1,230 @@
+/* What has left Redis for the archive: the other half of the routes that read or retry one job. */
+#include <inttypes.h>
+#include <string.h>
+#include "lib/clock.h"
+#include "lib/fields.h"
+#include "scheduler/api.h"
+#include "scheduler/points.h"
+
+/* ---- asking ---- */
+
+static void api_on_archived(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (err && err->kind == ERR_NOT_FOUND)
+		api_refuse(call, &call->missing);
+	else if (api_went_well(call, err))
+		call->archived(call, text, len);
+}
+
+static void api_ask_archive(struct api_call *call, enum archive_part part, api_archived_fn *fn)
+{
+	call->archived = fn;
+	archive_read(call->scheduler->archive, call->queue, call->n, part, api_on_archived, call);
+}
+
+bool api_archived(struct api_call *call, const struct error *err, enum archive_part part, api_archived_fn *fn)
+{
+	if (!err || err->kind != ERR_NOT_FOUND || !call->scheduler->archive || call->archived)
+		return false;
+	call->missing = *err;
+	api_ask_archive(call, part, fn);
+	return true;
+}
+
+/* ---- a record, as stoker_show would have it ---- */
+
+/* Objects whose values stand as the texts that they are in Redis. */
+static json_t *api_parse_values(const json_t *texts)
+{
+	json_t *object = json_object();
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)texts, name, value)
+	{
+		json_t *parsed = fields_json(texts, name);
+		if (parsed)
+			json_object_set_new(object, name, parsed);
+	}
+	return object;
+}
+
+static json_t *api_parse_list(const json_t *texts)
+{
+	json_t *list = json_array();
+	size_t i;
+	json_t *value;
+	json_array_foreach(texts, i, value)
+	{
+		json_t *parsed = fields_parse(json_string_value(value), json_string_length(value));
+		if (parsed)
+			json_array_append_new(list, parsed);
+	}
+	return list;
+}
+
+/* "<condition> <state>" */
+static json_t *api_parse_parents(const json_t *texts)
+{
+	json_t *parents = json_object();
+	const char *id;
+	json_t *value;
+	json_object_foreach((json_t *)texts, id, value)
+	{
+		const char *text = json_string_value(value), *state = strchr(text, ' ');
+		if (state)
+			json_object_set_new(parents, id,
+					    json_pack("{s:s%, s:s}", "condition", text, (size_t)(state - text), "state",
+						      state + 1));
+	}
+	return parents;
+}
+
+static json_t *api_record_show(const struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *record = fields_parse(text, len);
+	json_t *spec = fields_json(record, "spec");
+	json_t *show = json_pack("{s:s, s:O*, s:o, s:o, s:o, s:{}, s:b, s:I}", "id", call->id, "job",
+				 json_object_get(record, "job"), "spec", spec ? spec : json_object(), "checkpoints",
+				 api_parse_values(json_object_get(record, "checkpoints")), "history",
+				 api_parse_list(json_object_get(record, "history")), "requirement", "archived", true,
+				 "now_ms", (json_int_t)clock_wall_ms());
+	const json_t *result = json_object_get(record, "result"), *parents = json_object_get(record, "parents");
+	if (result)
+		json_object_set_new(show, "result",
+				    json_loadb(json_string_value(result), json_string_length(result), JSON_DECODE_ANY, NULL));
+	if (parents)
+		json_object_set_new(show, "parents", api_parse_parents(parents));
+	return show;
+}
+
+static void api_archived_failed(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *entries = len ? fields_parse(text, len) : NULL;
+	api_show_failed(call, entries);
+}
+
+void api_archived_show(struct api_call *call, const char *text, size_t len)
+{
+	call->show = api_record_show(call, text, len);
+	if (fields_is(json_object_get(call->show, "job"), "state", "failed"))
+		api_ask_archive(call, ARCHIVE_LOG, api_archived_failed);
+	else
+		api_show_answer(call, NULL);
+}
+
+void api_archived_checkpoints(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *show = api_record_show(call, text, len);
+	api_answer_checkpoints(call, show);
+}
+
+void api_archived_result(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *record = fields_parse(text, len);
+	const json_t *result = json_object_get(record, "result");
+	if (!result) {
+		json_auto_t *show = api_record_show(call, text, len);
+		api_refuse_result(call, show);
+		return;
+	}
+	http_reply_json(call->reply, 200, json_string_value(result), json_string_length(result));
+	api_forget(call);
+}
+
+/* ---- streams ---- */
+
+/* Ids are <attempt>-<sequence>. */
+static bool api_is_after(const char *id, const char *after)
+{
+	char *rest, *after_rest;
+	int64_t attempt = strtoll(id, &rest, 10), than = strtoll(after, &after_rest, 10);
+	int64_t sequence = *rest == '-' ? strtoll(rest + 1, NULL, 10) : 0;
+	int64_t than_sequence = *after_rest == '-' ? strtoll(after_rest + 1, NULL, 10) : 0;
+	return attempt != than ? attempt > than : sequence > than_sequence;
+}
+
+void api_archived_entries(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *all = len ? fields_parse(text, len) : json_array();
+	json_t *page = json_array();
+	size_t i;
+	json_t *entry;
+	if (call->is_merged) {
+		json_decref(page);
+		api_answer_entries(call, points_merge(all));
+		return;
+	}
+	json_array_foreach(all, i, entry)
+	{
+		if (json_array_size(page) < (size_t)call->limit &&
+		    (!*call->after || api_is_after(fields_text(entry, "id"), call->after)))
+			json_array_append(page, entry);
+	}
+	api_answer_entries(call, page);
+}
+
+/* ---- retry ---- */
+
+void api_archived_retry(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *record = fields_parse(text, len);
+	const struct jobs_retry retry = {
+		.n = call->n,
+		.attempt = call->limit >= 0 ? call->limit : fields_int(json_object_get(record, "job"), "attempt", 0),
+		.actor = call->actor,
+		.archived = text,
+	};
+	jobs_retry(call->scheduler->jobs, call->queue, &retry, api_on_retried, call);
+}
+
+/* ---- a page of all ---- */
+
+static void api_on_archived_page(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_auto_t *page = api_parse(call, text, len, err);
+	if (!page)
+		return;
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(page, "jobs"), i, job)
+	{
+		api_list_explain(job, page, NULL);
+	}
+	api_answer(call, 200, json_incref(page));
+}
+
+static void api_archived_page_before(struct api_call *call, int64_t before)
+{
+	const struct archive_query query = { .before = before, .limit = (int)call->limit, .state = "" };
+	archive_page(call->scheduler->archive, call->queue, &query, api_on_archived_page, call);
+}
+
+/* Where it begins: behind the newest job. */
+static void api_on_archived_stats(void *arg, const char *text, size_t len, const struct error *err)
+{
+	json_auto_t *stats = api_parse(arg, text, len, err);
+	if (stats)
+		api_archived_page_before(arg, fields_int(stats, "submitted", 0) + 1);
+}
+
+void api_archived_list(struct api_call *call)
+{
+	struct error err;
+	if (!*call->queue)
+		str_copy(call->queue, sizeof call->queue, "default");
+	if (!call->scheduler->archive)
+		error_set(&err, ERR_NOT_FOUND, "start it with --store URL, the one of the workers",
+			  "this scheduler has no archive");
+	else if (strspn(call->after, "0123456789") != strlen(call->after) || strlen(call->after) > 15)
+		error_set(&err, ERR_INPUT, "give back what the last answer said", "cursor: this is none of the archive");
+	else if (*call->after) {
+		api_archived_page_before(call, strtoll(call->after, NULL, 10));
+		return;
+	} else {
+		jobs_stats(call->scheduler->jobs, call->queue, api_on_archived_stats, call);
+		return;
+	}
+	api_refuse(call, &err);
+}

@@ -1,0 +1,387 @@
+#include "scheduler/archive.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/queue.h>
+#include "lib/clock.h"
+#include "lib/fields.h"
+#include "lib/helper.h"
+#include "lib/log.h"
+
+enum {
+	ARCHIVE_BATCH_BYTES = 8 * 1024 * 1024, /* of logs and metrics, from which on a batch is not added to */
+	ARCHIVE_ENTRIES = 100000,              /* of a stream: more than its bound */
+	ARCHIVE_REST_MS = 5000,                /* after a failure */
+	ARCHIVE_READS_MAX = 8,
+};
+
+struct archive_batch_job {
+	struct archive_job job;
+	char version[48];
+	bool has[ARCHIVE_PARTS]; /* is there a stream to read? */
+};
+
+/* What leaves Redis together; count 0: nothing is under way. */
+struct archive_batch {
+	char queue[64];
+	int64_t now_ms, due;
+	struct archive_batch_job *jobs;
+	size_t count;
+	size_t at; /* whose streams are read */
+	enum archive_part part;
+	size_t bytes;
+};
+
+LIST_HEAD(archive_read_list, archive_reading);
+
+struct archive {
+	struct archive_options options;
+	char who[40];
+	struct event *again;
+	struct helper *writer; /* NULL: none is at work */
+	bool is_busy;
+	struct archive_batch batch;
+	int64_t rest_until;   /* boot time */
+	char complaint[512];  /* that was logged: said once; "" after a batch that went well */
+	struct archive_read_list readings;
+	size_t reading_count;
+};
+
+/* ---- the end of a batch ---- */
+
+static void archive_batch_free(struct archive_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		for (int part = 0; part < ARCHIVE_PARTS; part++)
+			free(batch->jobs[i].job.parts[part]);
+	free(batch->jobs);
+	memset(batch, 0, sizeof *batch);
+}
+
+/* That Redis is away is said by the connection itself. */
+static void archive_fail(struct archive *archive, const struct error *err)
+{
+	bool is_told = strcmp(archive->complaint, err->message) == 0 || err->kind == ERR_UNKNOWN;
+	archive->rest_until = clock_boot_ms() + ARCHIVE_REST_MS;
+	archive->is_busy = false;
+	if (!is_told) {
+		log_failure(LOG_ERROR, "what has ended cannot be archived, and stays in Redis", err);
+		str_copy(archive->complaint, sizeof archive->complaint, err->message);
+	}
+	archive_batch_free(&archive->batch);
+}
+
+static void archive_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct archive *archive = arg;
+	char queue[sizeof archive->batch.queue];
+	(void)fd;
+	(void)what;
+	str_copy(queue, sizeof queue, archive->batch.queue);
+	archive->is_busy = false;
+	archive_batch_free(&archive->batch);
+	archive_look(archive, queue);
+}
+
+static void archive_on_left(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct archive *archive = arg;
+	struct timeval now = { 0 };
+	if (err) {
+		archive_fail(archive, err);
+		return;
+	}
+	archive->complaint[0] = '\0';
+	log_info("ended jobs were archived", "queue=%s count=%.*s", archive->batch.queue, (int)len, text);
+	if (archive->batch.due > (int64_t)archive->batch.count) {
+		event_add(archive->again, &now); /* outside the callback, which has the batch's queue */
+		return;
+	}
+	archive->is_busy = false;
+	archive_batch_free(&archive->batch);
+}
+
+/* ---- written, then out of Redis ---- */
+
+static void archive_on_written(void *arg, const char *text, const struct error *err)
+{
+	struct archive *archive = arg;
+	struct archive_batch *batch = &archive->batch;
+	(void)text;
+	helper_free(STEAL(archive->writer));
+	if (err) {
+		archive_fail(archive, err);
+		return;
+	}
+	CLEANUP(free_p) struct archive_record *records = mem_alloc(batch->count * sizeof *records);
+	for (size_t i = 0; i < batch->count; i++)
+		records[i] = (struct archive_record){ .n = batch->jobs[i].job.n, .version = batch->jobs[i].version };
+	jobs_archive(archive->options.jobs, batch->queue, records, batch->count, archive_on_left, archive);
+}
+
+static struct archive_place archive_place_of(const struct archive *archive, const char *queue)
+{
+	return (struct archive_place){ .store = archive->options.store,
+				       .installation = archive->options.installation,
+				       .queue = queue };
+}
+
+/* In the helper. Numbers without a job are not written, and the jobs of each block are an object. */
+static bool archive_write_batch(void *arg, struct buf *text, struct error *err)
+{
+	const struct archive *archive = arg;
+	const struct archive_batch *batch = &archive->batch;
+	const struct archive_place place = archive_place_of(archive, batch->queue);
+	struct archive_job jobs[ARCHIVE_JOBS_MAX];
+	bool is_written[ARCHIVE_JOBS_MAX] = { false };
+	(void)text;
+	for (size_t first = 0; first < batch->count; first++) {
+		size_t count = 0;
+		int64_t block = batch->jobs[first].job.n / ARCHIVE_BLOCK;
+		for (size_t i = first; i < batch->count; i++) {
+			const struct archive_job *job = &batch->jobs[i].job;
+			if (is_written[i] || job->n / ARCHIVE_BLOCK != block || !job->parts[ARCHIVE_RECORD])
+				continue;
+			is_written[i] = true;
+			jobs[count++] = *job;
+		}
+		if (count && !archive_put(&place, batch->now_ms, jobs, count, err))
+			return false;
+	}
+	return true;
+}
+
+static void archive_write_start(struct archive *archive)
+{
+	struct error err;
+	const struct helper_options options = { .name = "stoker-archive",
+						.run = archive_write_batch,
+						.run_arg = archive,
+						.done = archive_on_written,
+						.done_arg = archive };
+	archive->writer = helper_start(archive->options.base, &options, &err);
+	if (!archive->writer)
+		archive_fail(archive, &err);
+}
+
+/* ---- the streams of a batch, one after the other ---- */
+
+static void archive_read_streams(struct archive *archive);
+
+static void archive_on_stream(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct archive *archive = arg;
+	struct archive_batch *batch = &archive->batch;
+	if (err) {
+		archive_fail(archive, err);
+		return;
+	}
+	batch->jobs[batch->at].job.parts[batch->part] = mem_strndup(text, len);
+	batch->bytes += len;
+	batch->part++;
+	archive_read_streams(archive);
+}
+
+static void archive_read_streams(struct archive *archive)
+{
+	struct archive_batch *batch = &archive->batch;
+	for (; batch->at < batch->count && batch->bytes < ARCHIVE_BATCH_BYTES; batch->at++) {
+		const struct archive_batch_job *one = &batch->jobs[batch->at];
+		while (batch->part < ARCHIVE_PARTS && !one->has[batch->part])
+			batch->part++;
+		if (batch->part < ARCHIVE_PARTS) {
+			jobs_read_stream(archive->options.jobs, batch->queue,
+					 batch->part == ARCHIVE_LOG ? STREAM_LOG : STREAM_METRICS, one->job.n, "",
+					 ARCHIVE_ENTRIES, archive_on_stream, archive);
+			return;
+		}
+		batch->part = ARCHIVE_LOG;
+	}
+	while (batch->count > batch->at) /* the rest is for the next batch */
+		free(batch->jobs[--batch->count].job.parts[ARCHIVE_RECORD]);
+	archive_write_start(archive);
+}
+
+/* ---- the beginning of a batch ---- */
+
+static bool archive_batch_add(struct archive_batch *batch, const struct archive_record *record, struct error *err)
+{
+	struct archive_batch_job *one = &batch->jobs[batch->count++];
+	one->job.n = record->n;
+	if (!str_copy(one->version, sizeof one->version, record->version))
+		return error_set(err, ERR_INTERNAL, NULL, "the version of a record is too long: %s", record->version);
+	if (record->len == 0)
+		return true;
+	one->job.parts[ARCHIVE_RECORD] = mem_strndup(record->json, record->len);
+	json_auto_t *parsed = fields_parse(record->json, record->len);
+	const json_t *job = json_object_get(parsed, "job");
+	one->has[ARCHIVE_LOG] = fields_int(job, "log_next", 0) > 1;
+	one->has[ARCHIVE_METRICS] = fields_int(job, "metric_next", 0) > 1;
+	return job || error_set(err, ERR_INTERNAL, "is the function library of another version?",
+				"the record of job %s-%" PRId64 " has no job", batch->queue, record->n);
+}
+
+static void archive_on_taken(void *arg, const struct archive_taken *taken, const struct error *err)
+{
+	struct archive *archive = arg;
+	struct archive_batch *batch = &archive->batch;
+	struct error bad = { 0 };
+	size_t count = err ? 0 : taken->count;
+	if (count == 0 || count > ARCHIVE_JOBS_MAX) {
+		archive->is_busy = false; /* another scheduler does it */
+		if (err)
+			archive_fail(archive, err);
+		return;
+	}
+	batch->now_ms = taken->now_ms;
+	batch->due = taken->due;
+	batch->part = ARCHIVE_LOG;
+	batch->jobs = mem_alloc(count * sizeof *batch->jobs);
+	for (size_t i = 0; i < count; i++)
+		if (!archive_batch_add(batch, &taken->records[i], &bad)) {
+			archive_fail(archive, &bad);
+			return;
+		}
+	archive_read_streams(archive);
+}
+
+void archive_look(struct archive *archive, const char *queue)
+{
+	if (archive->is_busy || clock_boot_ms() < archive->rest_until)
+		return;
+	archive->is_busy = true;
+	str_copy(archive->batch.queue, sizeof archive->batch.queue, queue);
+	jobs_archive_take(archive->options.jobs, queue, archive->who, archive_on_taken, archive);
+}
+
+/* ---- reading ---- */
+
+struct archive_reading {
+	LIST_ENTRY(archive_reading) entry;
+	struct archive *archive;
+	struct helper *helper; /* NULL: it could not be started, and refused says why */
+	struct event *refusal;
+	struct error refused;
+	char queue[64];
+	int64_t n; /* of the job; 0: a page */
+	enum archive_part part;
+	struct archive_query query;
+	char state[32];
+	archive_read_fn *fn;
+	void *arg;
+};
+
+static void archive_reading_free(struct archive_reading *reading)
+{
+	LIST_REMOVE(reading, entry);
+	reading->archive->reading_count--;
+	helper_free(reading->helper);
+	if (reading->refusal)
+		event_free(reading->refusal);
+	free(reading);
+}
+
+static void archive_on_read(void *arg, const char *text, const struct error *err)
+{
+	struct archive_reading *reading = arg;
+	archive_read_fn *fn = reading->fn;
+	void *fn_arg = reading->arg;
+	fn(fn_arg, text, text ? strlen(text) : 0, err);
+	archive_reading_free(reading);
+}
+
+static void archive_on_refusal(evutil_socket_t fd, short what, void *arg)
+{
+	struct archive_reading *reading = arg;
+	(void)fd;
+	(void)what;
+	archive_on_read(reading, NULL, &reading->refused);
+}
+
+/* In the helper. */
+static bool archive_run_reading(void *arg, struct buf *text, struct error *err)
+{
+	const struct archive_reading *reading = arg;
+	const struct archive_place place = archive_place_of(reading->archive, reading->queue);
+	return reading->n ? archive_get(&place, reading->n, reading->part, text, err)
+			  : archive_list(&place, &reading->query, text, err);
+}
+
+static struct archive_reading *archive_reading_new(struct archive *archive, const char *queue, archive_read_fn *fn,
+						   void *arg)
+{
+	struct archive_reading *reading = mem_alloc(sizeof *reading);
+	reading->archive = archive;
+	reading->fn = fn;
+	reading->arg = arg;
+	str_copy(reading->queue, sizeof reading->queue, queue);
+	LIST_INSERT_HEAD(&archive->readings, reading, entry);
+	archive->reading_count++;
+	return reading;
+}
+
+static void archive_reading_start(struct archive_reading *reading)
+{
+	const struct helper_options options = { .name = "stoker-archive",
+						.run = archive_run_reading,
+						.run_arg = reading,
+						.done = archive_on_read,
+						.done_arg = reading,
+						.max_text = ARCHIVE_PART_MAX };
+	struct timeval now = { 0 };
+	if (reading->archive->reading_count > ARCHIVE_READS_MAX)
+		error_set(&reading->refused, ERR_UNAVAILABLE, "try again", "the archive is read by %d others",
+			  ARCHIVE_READS_MAX);
+	else
+		reading->helper = helper_start(reading->archive->options.base, &options, &reading->refused);
+	if (reading->helper)
+		return;
+	reading->refusal = evtimer_new(reading->archive->options.base, archive_on_refusal, reading);
+	event_add(reading->refusal, &now);
+}
+
+void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, archive_read_fn *fn,
+		  void *arg)
+{
+	struct archive_reading *reading = archive_reading_new(archive, queue, fn, arg);
+	reading->n = n;
+	reading->part = part;
+	archive_reading_start(reading);
+}
+
+void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, archive_read_fn *fn,
+		  void *arg)
+{
+	struct archive_reading *reading = archive_reading_new(archive, queue, fn, arg);
+	reading->query = *query;
+	str_copy(reading->state, sizeof reading->state, query->state);
+	reading->query.state = reading->state;
+	archive_reading_start(reading);
+}
+
+/* ---- the whole ---- */
+
+struct archive *archive_new(const struct archive_options *options)
+{
+	struct archive *archive = mem_alloc(sizeof *archive);
+	unsigned char random[8];
+	archive->options = *options;
+	archive->again = evtimer_new(options->base, archive_again, archive);
+	LIST_INIT(&archive->readings);
+	evutil_secure_rng_get_bytes(random, sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		str_format(archive->who + 2 * i, 3, "%02x", random[i]);
+	return archive;
+}
+
+void archive_free(struct archive *archive)
+{
+	if (!archive)
+		return;
+	while (!LIST_EMPTY(&archive->readings))
+		archive_reading_free(LIST_FIRST(&archive->readings));
+	helper_free(archive->writer);
+	archive_batch_free(&archive->batch);
+	event_free(archive->again);
+	free(archive);
+}

@@ -1,0 +1,220 @@
+"""What has ended leaves Redis for the store, through real schedulers, and is shown, listed and retried from there."""
+import json
+import signal
+
+import pytest
+
+from cluster import ApiError, Cluster
+from harness import ROOT, wait_until
+from worker_harness import job_of
+
+ONCE = {"max_attempts": 1}
+SAVED = """echo '{"t":"checkpoint","path":"'$STOKER_CHECKPOINT_DIR/a.bin'","step":1}' >&$STOKER_CONTROL_FD; """
+
+
+class Archiving(Cluster):
+    def __init__(self, folder, **options):
+        super().__init__(folder, scheduler_options=["--store", f"file://{folder}/store"],
+                         worker_options=["--cpus", "8", "--log-level", "warn"], **options)
+        self.keep(100000)
+
+    def keep(self, count, queue="default"):
+        self.redis.client().hset(f"stoker:{{{queue}}}:meta", "max_finished", count)
+
+    def final_in_redis(self):
+        client = self.redis.client()
+        return [n for state in ("succeeded", "failed", "cancelled")
+                for n in client.zrange(f"stoker:{{default}}:jobs:{state}", 0, -1)]
+
+    def archive_all(self, left=0):
+        self.keep(left)
+        wait_until(lambda: len(self.final_in_redis()) == left, what="all of it is archived")
+
+    def objects(self):
+        return sorted(p for p in self.store().glob("*/archive/default/*/*") if p.name[0] != ".")
+
+    def archived(self, limit=100):
+        """Every job of the archive, as the pages of the API have it."""
+        jobs, cursor = [], ""
+        while True:
+            page = self.api("GET", f"/api/v1/jobs?state=archived&limit={limit}&cursor={cursor}")
+            jobs += page["jobs"]
+            cursor = page["cursor"]
+            if not cursor:
+                return jobs
+
+    def many(self, count):
+        body = "\n".join(json.dumps({"command": ["true"], "name": f"n{i}"}) for i in range(count))
+        self.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/x-ndjson"})
+
+
+@pytest.fixture
+def archiving(tmp_path):
+    with Archiving(tmp_path) as cluster:
+        yield cluster
+
+
+def documents(cluster, job):
+    """All that the API knows of a job, but for what tells how long ago it was."""
+    shown = cluster.show(job)
+    shown.pop("now_ms"), shown.pop("archived", None)
+    live = {name: shown.pop(name, None) for name in ("ahead", "holders", "reserved", "max_running", "running",
+                                                     "requirement")}
+    assert not live["ahead"] and not live["holders"]
+    for parent in shown.get("parents", {}).values():  # of a parent, what it was is known, not what it is now
+        parent.pop("checkpoint", None), parent.pop("name", None)
+    paths = ("logs", "metrics", "metrics?merged=1", "checkpoints")
+    return shown, [cluster.api("GET", f"/api/v1/jobs/{job}/{path}") for path in paths]
+
+
+def test_an_archived_job_is_shown_as_before(archiving):
+    program = ("for i in 1 2 3; do echo step=$i loss=0.$i; done; echo ö 1>&2; "
+               "echo x > $STOKER_CHECKPOINT_DIR/a.bin; " + SAVED +
+               "echo '{\"loss\":[]}' > $STOKER_RESULT")
+    rich = archiving.submit(job_of(program, name="rich"))
+    archiving.wait_final(rich)
+    bad = archiving.submit(job_of("echo no; exit 3", retry={"max_attempts": 2, "backoff": "0s"}, after=[rich]))
+    archiving.wait_final(bad)
+    before = [documents(archiving, job) for job in (rich, bad)]
+    result = archiving.request("GET", f"/api/v1/jobs/{rich}/result")
+    shown = [archiving.cli("show", job).stdout.splitlines() for job in (rich, bad)]
+    assert result[0] == 200 and before[0][1][1]["entries"] and before[0][1][3]["checkpoints"] and before[1][0]["history"]
+    archiving.archive_all()
+    assert archiving.redis.client().keys("stoker:{default}:job:*") == []
+    assert [documents(archiving, job) for job in (rich, bad)] == before
+    assert archiving.request("GET", f"/api/v1/jobs/{rich}/result") == result
+    assert archiving.show(rich)["archived"] is True
+    for job, lines in zip((rich, bad), shown):
+        now = archiving.cli("show", job).stdout.splitlines()
+        assert "  archived      it has left Redis and is read from the store" in now
+        assert now[0] == lines[0] and set(lines[2:]) - set(now) == set()
+    assert archiving.cli("logs", rich).stdout.startswith("step=1 loss=0.1\n")
+    assert archiving.request("GET", f"/api/v1/jobs/{bad}/result")[0] == 404
+    assert archiving.api("GET", f"/api/v1/jobs/{rich}/metrics?after=1-1&limit=1")["entries"] == \
+        before[0][1][1]["entries"][1:2]
+
+
+def test_what_is_nowhere_is_not_found(archiving):
+    archiving.wait_final(archiving.submit(job_of("true")))
+    archiving.archive_all()
+    for path in ("", "/logs", "/metrics", "/metrics?merged=1", "/checkpoints", "/result"):
+        with pytest.raises(ApiError) as refused:
+            archiving.api("GET", f"/api/v1/jobs/default-9{path}")
+        assert refused.value.status == 404 and "no job default-9 (the newest is default-1)" in refused.value.body
+    assert archiving.cli("retry", "default-9", check=False).returncode == 3
+
+
+def test_pages_have_each_job_once_newest_first(archiving):
+    archiving.many(250)
+    wait_until(lambda: len(archiving.final_in_redis()) == 250, timeout=60, what="all have ended")
+    archiving.archive_all(left=20)
+    assert 3 <= len(archiving.objects()) <= 5, "a hundred jobs an object"
+    ids = [f"default-{n}" for n in sorted((int(n) for n in archiving.final_in_redis()), reverse=True)]
+    expected = [f"default-{n}" for n in range(250, 0, -1) if f"default-{n}" not in ids]
+    for limit in (7, 100):
+        found = archiving.archived(limit)
+        assert [job["id"] for job in found] == expected
+    assert {job["state"] for job in found} == {"succeeded"} and all(job["name"][0] == "n" for job in found)
+    said = archiving.cli("ls", "--state", "archived", "--limit", "3", "--ids").stdout.split()
+    assert said == expected[:3]
+    assert "succeeded" in archiving.cli("ls", "--state", "archived").stdout
+    assert archiving.api("GET", "/api/v1/jobs?state=succeeded&limit=100")["cursor"] == ""
+
+
+def test_a_retry_from_the_archive_resumes(archiving):
+    script = '[ -n "$STOKER_RESUME" ] && exec cat $STOKER_RESUME; echo 42 > $STOKER_CHECKPOINT_DIR/a.bin; ' + SAVED + "exit 3"
+    failed = archiving.submit(job_of(script, retry=ONCE))
+    assert archiving.wait_final(failed)["state"] == "failed"
+    assert archiving.api("GET", f"/api/v1/jobs/{failed}/checkpoints")["checkpoints"]
+    archiving.archive_all()
+    archiving.keep(100)
+    again = archiving.cli("retry", failed).stdout.split()[-1]
+    done = archiving.wait_final(again)
+    assert (done["state"], done["retry_of"]) == ("succeeded", failed.rsplit("-", 1)[1])
+    assert "42" in archiving.cli("logs", again).stdout
+    assert archiving.api("POST", f"/api/v1/jobs/{failed}/retry", {"attempt": 1})["id"] == again, "asked again"
+    assert archiving.show(failed)["archived"] is True, "it stays what it was"
+    with pytest.raises(ApiError) as refused:
+        archiving.archive_all()
+        archiving.api("POST", f"/api/v1/jobs/{again}/retry")
+    assert refused.value.status == 409 and "nothing to retry" in refused.value.body
+
+
+def test_schedulers_die_and_nothing_is_lost(tmp_path):
+    with Archiving(tmp_path, schedulers=2) as cluster:
+        cluster.many(400)
+        wait_until(lambda: len(cluster.final_in_redis()) == 400, timeout=60, what="all have ended")
+        cluster.keep(0)
+        for turn in range(12):  # at whatever point of a batch it is
+            count = len(cluster.objects())
+            wait_until(lambda: len(cluster.objects()) > count or not cluster.final_in_redis(), what="one more object")
+            cluster.schedulers[turn % 2].signal(signal.SIGKILL)
+            cluster.schedulers[turn % 2].popen.wait()
+            cluster.redis.client().delete("stoker:{default}:archiver")  # a minute has passed
+            cluster.start_scheduler(turn % 2)
+        wait_until(lambda: not cluster.final_in_redis(), what="all of it is archived")
+        assert [job["id"] for job in cluster.archived()] == [f"default-{n}" for n in range(400, 0, -1)]
+        assert cluster.redis.client().keys("stoker:{default}:job:*") == []
+
+
+def test_without_the_store_nothing_leaves_and_admission_closes(tmp_path):
+    with Archiving(tmp_path / "c") as cluster:
+        # The store is the folder that does not exist yet, below one that does not either.
+        cluster.schedulers[0].stop()
+        cluster.scheduler_options = ["--store", f"file://{tmp_path}/later/store"]
+        cluster.start_scheduler()
+        cluster.many(120)
+        wait_until(lambda: len(cluster.final_in_redis()) == 120, timeout=60, what="all have ended")
+        cluster.keep(5)
+        client = cluster.redis.client()
+        wait_until(lambda: client.hget("stoker:{default}:meta", "archive") == "behind", what="it is behind")
+        assert len(cluster.final_in_redis()) == 120
+        refused = cluster.cli("submit", ROOT / "examples/shell.yaml", check=False)
+        assert refused.returncode == 6 and "not in the archive yet" in refused.stderr, refused.stderr
+        assert cluster.request("POST", "/api/v1/jobs", {"command": "true"})[0] == 429
+        wait_until(lambda: "what has ended cannot be archived, and stays in Redis" in cluster.schedulers[0].text(),
+                   what="it says why")
+        assert "the folder above it must exist" in cluster.schedulers[0].text()
+        (tmp_path / "later").mkdir()
+        wait_until(lambda: len(cluster.final_in_redis()) == 5, timeout=30, what="it is there, and all goes on")
+        wait_until(lambda: client.hget("stoker:{default}:meta", "archive") == "on", what="it has caught up")
+        cluster.wait_final(cluster.submit(job_of("true")))
+
+
+def test_a_damaged_object_is_told(archiving):
+    first = archiving.submit(job_of("echo hello"))
+    archiving.wait_final(first)
+    archiving.archive_all()
+    whole, = archiving.objects()
+    second = archiving.submit(job_of("true"))
+    archiving.wait_final(second)
+    wait_until(lambda: not archiving.final_in_redis(), what="the second is archived, too")
+    text = whole.read_bytes()
+    for damaged in (text[:40], text.split(b"\n", 1)[0] + b"\n", b"", b"{}\n"):
+        whole.write_bytes(damaged)
+        with pytest.raises(ApiError) as refused:
+            archiving.show(first)
+        assert refused.value.status == 500 and whole.name in refused.value.body and "damaged" in refused.value.body
+    assert archiving.show(second)["archived"] is True
+    whole.write_bytes(text)
+    assert "hello" in archiving.cli("logs", first).stdout
+
+
+def test_a_scheduler_without_a_store_drops_and_says_so(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        cluster.wait_final(cluster.submit(job_of("true")))
+        cluster.redis.client().hset("stoker:{default}:meta", "max_finished", 0)
+        wait_until(lambda: not cluster.redis.client().exists("stoker:{default}:job:1"), what="it is dropped")
+        with pytest.raises(ApiError) as refused:
+            cluster.show("default-1")
+        assert refused.value.status == 404
+        refused = cluster.cli("ls", "--state", "archived", check=False)
+        assert refused.returncode == 3 and "this scheduler has no archive" in refused.stderr
+        assert "--store" in refused.stderr
+
+
+@pytest.mark.parametrize("cursor", ["x", "1-1", "1" * 16])
+def test_wrong_cursors(archiving, cursor):
+    with pytest.raises(ApiError) as refused:
+        archiving.api("GET", f"/api/v1/jobs?state=archived&cursor={cursor}")
+    assert refused.value.status == 400
