@@ -3,6 +3,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
+#include "cli/job.h"
 #include "cli/log_print.h"
 #include "lib/fields.h"
 
@@ -160,11 +161,24 @@ static void logs_on_log(void *arg, struct entry_id id, const json_t *entry)
 	fflush(stdout); /* live also into a pipe */
 }
 
+/* Of a job that has left Redis for the archive there is nothing to follow, but all to read. */
+static bool logs_archived(struct cli *cli, struct follow *follow, struct entry_id after, struct error *err)
+{
+	CLEANUP(free_p) char *path = client_job_path(follow->id, "", err);
+	json_auto_t *shown = NULL;
+	if (!path || !client_get(cli, path, &shown, err) || !logs_print(cli, follow->id, follow->arg, &after, err))
+		return false;
+	follow->job = json_incref(json_object_get(shown, "job"));
+	follow->why = mem_strdup(fields_text(shown, "why"));
+	cli->exit_code = job_exit_code(follow->job);
+	return true;
+}
+
 static bool logs_follow(struct cli *cli, const char *id, struct log_print *print, struct entry_id after,
 			struct error *err)
 {
 	struct follow follow = { .cli = cli, .id = id, .on_log = logs_on_log, .arg = print, .log_seen = after };
-	bool ok = follow_run(&follow, err);
+	bool ok = follow_run(&follow, err) || (err->kind == ERR_NOT_FOUND && logs_archived(cli, &follow, after, err));
 	fflush(stdout);
 	if (ok)
 		follow_print_outcome(&follow, "");

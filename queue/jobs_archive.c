@@ -23,8 +23,8 @@ static void jobs_decode_taken(struct jobs_call *call, const struct redisReply *r
 	jobs_taken_fn *fn = (jobs_taken_fn *)call->fn;
 	struct archive_taken taken = { 0 };
 	struct error bad;
-	CLEANUP(free_p) struct archive_record *records =
-		mem_alloc(err ? 1 : (reply->elements / 3 + 1) * sizeof *records);
+	CLEANUP(free_p)
+	struct archive_record *records = mem_alloc(err ? 1 : (reply->elements / 3 + 1) * sizeof *records);
 	if (!err && !jobs_read_taken(reply, &taken, records)) {
 		jobs_bad_shape(call, &bad);
 		err = &bad;

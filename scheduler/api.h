@@ -112,6 +112,8 @@ bool api_body_int(const struct api_call *call, const char *name, int64_t otherwi
 /* True: Redis has no such job (err says so), the archive is asked, and fn is called if it has it; otherwise the call is
  * refused with err. False: it was something else, or there is no archive. */
 bool api_archived(struct api_call *call, const struct error *err, enum archive_part part, api_archived_fn *fn);
+/* Answers {"id","state"} with the text as the state, unless the archive has the job: then fn is called. */
+void api_unless_archived(struct api_call *call, const char *text, size_t len, api_archived_fn *fn);
 api_archived_fn api_archived_show, api_archived_checkpoints, api_archived_result, api_archived_entries;
 api_archived_fn api_archived_retry;
 /* A page of the archive: call->queue, ->limit and ->after are set. */

@@ -11,8 +11,10 @@
 static void api_on_archived(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
-	if (err && err->kind == ERR_NOT_FOUND)
+	if (err && err->kind == ERR_NOT_FOUND && call->missing.kind)
 		api_refuse(call, &call->missing);
+	else if (err && err->kind == ERR_NOT_FOUND)
+		api_on_state(call, call->key, strlen(call->key), NULL);
 	else if (api_went_well(call, err))
 		call->archived(call, text, len);
 }
@@ -30,6 +32,12 @@ bool api_archived(struct api_call *call, const struct error *err, enum archive_p
 	call->missing = *err;
 	api_ask_archive(call, part, fn);
 	return true;
+}
+
+void api_unless_archived(struct api_call *call, const char *text, size_t len, api_archived_fn *fn)
+{
+	str_format(call->key, sizeof call->key, "%.*s", (int)len, text);
+	api_ask_archive(call, ARCHIVE_RECORD, fn);
 }
 
 /* ---- a record, as stoker_show would have it ---- */
@@ -91,8 +99,9 @@ static json_t *api_record_show(const struct api_call *call, const char *text, si
 				 "now_ms", (json_int_t)clock_wall_ms());
 	const json_t *result = json_object_get(record, "result"), *parents = json_object_get(record, "parents");
 	if (result)
-		json_object_set_new(show, "result",
-				    json_loadb(json_string_value(result), json_string_length(result), JSON_DECODE_ANY, NULL));
+		json_object_set_new(
+			show, "result",
+			json_loadb(json_string_value(result), json_string_length(result), JSON_DECODE_ANY, NULL));
 	if (parents)
 		json_object_set_new(show, "parents", api_parse_parents(parents));
 	return show;
@@ -218,7 +227,8 @@ void api_archived_list(struct api_call *call)
 		error_set(&err, ERR_NOT_FOUND, "start it with --store URL, the one of the workers",
 			  "this scheduler has no archive");
 	else if (strspn(call->after, "0123456789") != strlen(call->after) || strlen(call->after) > 15)
-		error_set(&err, ERR_INPUT, "give back what the last answer said", "cursor: this is none of the archive");
+		error_set(&err, ERR_INPUT, "give back what the last answer said",
+			  "cursor: this is none of the archive");
 	else if (*call->after) {
 		api_archived_page_before(call, strtoll(call->after, NULL, 10));
 		return;

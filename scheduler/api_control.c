@@ -40,11 +40,31 @@ void api_release(void *arg, const struct http_request *request, struct http_repl
 		jobs_release(call->scheduler->jobs, call->queue, call->n, call->actor, api_on_state, call);
 }
 
+static void api_archived_stays(struct api_call *call, const char *text, size_t len)
+{
+	struct error err;
+	(void)text;
+	(void)len;
+	error_set(&err, ERR_CONFLICT, "let the store expire what is old there",
+		  "job %s is in the archive, where nothing is removed one by one", call->id);
+	api_refuse(call, &err);
+}
+
+/* What is not in Redis counts as removed; it may be in the archive. */
+static void api_on_removed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (err || !call->scheduler->archive)
+		api_on_state(call, text, len, err);
+	else
+		api_unless_archived(call, text, len, api_archived_stays);
+}
+
 void api_remove(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	struct api_call *call = api_control_call(arg, request, reply, NULL, 0);
 	if (call)
-		jobs_remove(call->scheduler->jobs, call->queue, call->n, call->actor, api_on_state, call);
+		jobs_remove(call->scheduler->jobs, call->queue, call->n, call->actor, api_on_removed, call);
 }
 
 /* The body is part of a spec: the function library checks it, so that every door says the same. */

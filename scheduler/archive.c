@@ -41,8 +41,8 @@ struct archive {
 	struct helper *writer; /* NULL: none is at work */
 	bool is_busy;
 	struct archive_batch batch;
-	int64_t rest_until;   /* boot time */
-	char complaint[512];  /* that was logged: said once; "" after a batch that went well */
+	int64_t rest_until;  /* boot time */
+	char complaint[512]; /* that was logged: said once; "" after a batch that went well */
 	struct archive_read_list readings;
 	size_t reading_count;
 };

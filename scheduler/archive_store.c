@@ -49,8 +49,9 @@ static bool objects_add(void *arg, const char *key, const struct store_stat *st,
 	int used = 0;
 	(void)st;
 	(void)err;
-	if (!name || sscanf(name, "/%" SCNd64 "-%" SCNd64 "-%" SCNd64 ".%*8[0-9a-f]%n", &one.least, &one.most, &one.ms,
-			    &used) != 3 ||
+	if (!name ||
+	    sscanf(name, "/%" SCNd64 "-%" SCNd64 "-%" SCNd64 ".%*8[0-9a-f]%n", &one.least, &one.most, &one.ms, &used) !=
+		    3 ||
 	    used == 0 || name[used])
 		return true;
 	if (objects->count == objects->capacity) {
@@ -95,8 +96,7 @@ static json_t *archive_index_row(const struct archive_job *job, int64_t *at)
 		if (!job->parts[part])
 			continue;
 		int64_t len = (int64_t)strlen(job->parts[part]);
-		json_object_set_new(row, archive_part_names[part],
-				    json_pack("[II]", (json_int_t)*at, (json_int_t)len));
+		json_object_set_new(row, archive_part_names[part], json_pack("[II]", (json_int_t)*at, (json_int_t)len));
 		*at += len + 1;
 	}
 	return row;
@@ -148,8 +148,8 @@ bool archive_put(const struct archive_place *place, int64_t now_ms, const struct
 		return error_errno(err, ERR_SYSTEM, NULL, "no random number for the name of an object");
 	CLEANUP(free_p) char *index = archive_index(jobs, count, err);
 	CLEANUP(free_p) char *prefix = archive_prefix(place, least / ARCHIVE_BLOCK);
-	CLEANUP(free_p) char *key = mem_printf("%s%" PRId64 "-%" PRId64 "-%" PRId64 ".%08" PRIx32, prefix, least, most,
-					       now_ms, noise);
+	CLEANUP(free_p)
+	char *key = mem_printf("%s%" PRId64 "-%" PRId64 "-%" PRId64 ".%08" PRIx32, prefix, least, most, now_ms, noise);
 	if (!index || !store_open(place->store, &store, err) || !store_begin(store, key, &put, err))
 		return false;
 	if (archive_write(put, index, jobs, count, err))
@@ -277,8 +277,7 @@ bool archive_get(const struct archive_place *place, int64_t n, enum archive_part
 	CLEANUP(store) struct store *store = NULL;
 	struct objects objects = { 0 };
 	bool is_there = false;
-	bool ok = store_open(place->store, &store, err) &&
-		  objects_read(store, place, n / ARCHIVE_BLOCK, &objects, err);
+	bool ok = store_open(place->store, &store, err) && objects_read(store, place, n / ARCHIVE_BLOCK, &objects, err);
 	if (objects.count)
 		qsort(objects.all, objects.count, sizeof *objects.all, objects_latest_first);
 	for (size_t i = 0; ok && !is_there && i < objects.count; i++)
@@ -320,8 +319,7 @@ static void page_add(struct page *page, json_t *job)
 
 static bool page_is_full(const struct page *page, int64_t most)
 {
-	return page->count == (size_t)page->query->limit &&
-	       fields_int(page->jobs[page->count - 1], "n", 0) > most;
+	return page->count == (size_t)page->query->limit && fields_int(page->jobs[page->count - 1], "n", 0) > most;
 }
 
 static bool page_read_object(struct page *page, struct store *store, const char *key, struct error *err)
@@ -378,14 +376,14 @@ bool archive_list(const struct archive_place *place, const struct archive_query 
 		  struct error *err)
 {
 	CLEANUP(store) struct store *store = NULL;
-	struct page page = { .query = query,
-			     .jobs = mem_alloc(((size_t)query->limit + 1) * sizeof *page.jobs) };
+	struct page page = { .query = query, .jobs = mem_alloc(((size_t)query->limit + 1) * sizeof *page.jobs) };
 	int64_t block = (query->before - 1) / ARCHIVE_BLOCK, last = block - LIST_BLOCKS;
 	bool ok = store_open(place->store, &store, err);
 	while (ok && block >= 0 && block > last && page.count < (size_t)query->limit)
 		ok = page_read_block(&page, store, place, block--, err);
 	if (ok && !page_write(&page, place->queue, block >= 0 ? (block + 1) * ARCHIVE_BLOCK : 0, text))
-		ok = error_set(err, ERR_FULL, "ask for fewer at a time", "the page is larger than %zu bytes", text->max);
+		ok = error_set(err, ERR_FULL, "ask for fewer at a time", "the page is larger than %zu bytes",
+			       text->max);
 	for (size_t i = 0; i < page.count; i++)
 		json_decref(page.jobs[i]);
 	free(page.jobs);

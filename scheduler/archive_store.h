@@ -44,8 +44,8 @@ struct archive_job {
 bool archive_put(const struct archive_place *place, int64_t now_ms, const struct archive_job *jobs, size_t count,
 		 struct error *err) MUST_CHECK;
 
-/* Adds the part to text, "" if there is none. ERR_NOT_FOUND: the job is not in the archive; ERR_DAMAGED: an object there
- * is not what it should be. */
+/* Adds the part to text, "" if there is none. ERR_NOT_FOUND: the job is not in the archive; ERR_DAMAGED: an object
+ * there is not what it should be. */
 bool archive_get(const struct archive_place *place, int64_t n, enum archive_part part, struct buf *text,
 		 struct error *err) MUST_CHECK;
 

@@ -88,7 +88,13 @@ def test_an_archived_job_is_shown_as_before(archiving):
         now = archiving.cli("show", job).stdout.splitlines()
         assert "  archived      it has left Redis and is read from the store" in now
         assert now[0] == lines[0] and set(lines[2:]) - set(now) == set()
-    assert archiving.cli("logs", rich).stdout.startswith("step=1 loss=0.1\n")
+    log = archiving.cli("logs", rich).stdout
+    followed = archiving.cli("logs", "-f", rich)
+    assert log.startswith("step=1 loss=0.1\n") and followed.stdout == log and "succeeded in" in followed.stderr
+    followed = archiving.cli("logs", "-f", bad, check=False)
+    assert followed.returncode == 10 and "no\n" in followed.stdout, "as if it had been followed to its end"
+    refused = archiving.cli("rm", rich, check=False)
+    assert refused.returncode == 5 and "is in the archive" in refused.stderr
     assert archiving.request("GET", f"/api/v1/jobs/{bad}/result")[0] == 404
     assert archiving.api("GET", f"/api/v1/jobs/{rich}/metrics?after=1-1&limit=1")["entries"] == \
         before[0][1][1]["entries"][1:2]
