@@ -55,8 +55,8 @@ do
         return json_list(parts)
     end
 
-    -- Everything but the streams, each value as the text that it is in Redis. Its hash is the version of the record: what
-    -- comes late into a stream changes a field, too.
+    -- Everything but the streams, each value as the text that it is in Redis. Its hash is the version of the record:
+    -- what comes late into a stream changes a field, too.
     local function dump(q, j)
         local parts = {'{"job":', records.json(j.f), ',"spec":',
                        cjson.encode(call('GET', key_of(q, 'spec:' .. j.n)) or '{}')}

@@ -1,5 +1,6 @@
--- stoker_prune [limit] [store or none]: what is past its bound goes: final jobs beyond max_finished, oldest first, unless
--- they are archived (lua/archive.lua); workers unseen for a day; resource classes that nothing uses, when there are many.
+-- stoker_prune [limit] [store or none]: what is past its bound goes: final jobs beyond max_finished, oldest first,
+-- unless they are archived (lua/archive.lua); workers unseen for a day; resource classes that nothing uses, when there
+-- are many.
 do
     local WORKER_KEPT_MS = 86400000
     local CLASSES_KEPT = 64
@@ -85,7 +86,8 @@ do
         expect_type(q, 'zset', 'lanes')
         expect_type(q, 'zset', 'batches')
         expect_type(q, 'set', 'webhooks:jobs')
-        local kept, dropped, over = records.count_final(q), 0, 0 -- reads, and so checks, every index before the first write
+        local dropped, over = 0, 0
+        local kept = records.count_final(q) -- reads, and so checks, every index before the first write
         if records.archive_look(q, kept, is_able) then
             over = math.max(kept - q.meta.max_finished, 0)
         else

@@ -378,8 +378,10 @@ void archive_free(struct archive *archive)
 {
 	if (!archive)
 		return;
-	while (!LIST_EMPTY(&archive->readings))
-		archive_reading_free(LIST_FIRST(&archive->readings));
+	for (struct archive_reading *one = LIST_FIRST(&archive->readings), *next; one; one = next) {
+		next = LIST_NEXT(one, entry);
+		archive_reading_free(one);
+	}
 	helper_free(archive->writer);
 	archive_batch_free(&archive->batch);
 	event_free(archive->again);

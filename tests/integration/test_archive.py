@@ -78,7 +78,8 @@ def test_an_archived_job_is_shown_as_before(archiving):
     before = [documents(archiving, job) for job in (rich, bad)]
     result = archiving.request("GET", f"/api/v1/jobs/{rich}/result")
     shown = [archiving.cli("show", job).stdout.splitlines() for job in (rich, bad)]
-    assert result[0] == 200 and before[0][1][1]["entries"] and before[0][1][3]["checkpoints"] and before[1][0]["history"]
+    assert result[0] == 200 and before[0][1][1]["entries"] and before[0][1][3]["checkpoints"]
+    assert before[1][0]["history"] and before[1][0]["last_lines"] == ["no"]
     archiving.archive_all()
     assert archiving.redis.client().keys("stoker:{default}:job:*") == []
     assert [documents(archiving, job) for job in (rich, bad)] == before
@@ -128,7 +129,8 @@ def test_pages_have_each_job_once_newest_first(archiving):
 
 
 def test_a_retry_from_the_archive_resumes(archiving):
-    script = '[ -n "$STOKER_RESUME" ] && exec cat $STOKER_RESUME; echo 42 > $STOKER_CHECKPOINT_DIR/a.bin; ' + SAVED + "exit 3"
+    script = '[ -n "$STOKER_RESUME" ] && exec cat $STOKER_RESUME; echo 42 > $STOKER_CHECKPOINT_DIR/a.bin; '
+    script += SAVED + "exit 3"
     failed = archiving.submit(job_of(script, retry=ONCE))
     assert archiving.wait_final(failed)["state"] == "failed"
     assert archiving.api("GET", f"/api/v1/jobs/{failed}/checkpoints")["checkpoints"]
