@@ -92,6 +92,14 @@ static bool blank_remove_others(const char *folder)
 	return ok;
 }
 
+/* Its runner may not have ended yet, though it has said everything. Once it has, nobody takes its lock again: ours must
+ * be gone before the next run finds the folder. */
+static bool blank_is_left(int at)
+{
+	CLEANUP(close_fd) int lock = openat(at, "lock", O_RDWR | O_CLOEXEC);
+	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0;
+}
+
 bool blank_make(const char *state_dir, const char *folder)
 {
 	CLEANUP(free_p) char *blanks = mem_printf("%s/blank", state_dir);
@@ -103,9 +111,7 @@ bool blank_make(const char *state_dir, const char *folder)
 		ok = blank_folder(at, folder, blank_folders[i]);
 	for (size_t i = 0; i < ARRAY_LEN(blank_files) && ok; i++)
 		ok = blank_file(at, blank_files[i]);
-	/* Its runner may not have ended yet, though it has said everything. */
-	CLEANUP(close_fd) int lock = ok ? openat(at, "lock", O_RDWR | O_CLOEXEC) : -1;
-	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && rename(folder, to) == 0;
+	return ok && blank_is_left(at) && rename(folder, to) == 0;
 }
 
 bool blank_take(const char *state_dir, const char *path)

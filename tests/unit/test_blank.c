@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -141,6 +143,33 @@ static void test_a_runner_that_has_not_ended_keeps_its_folder(void **state)
 	assert_true(blank_make(f->top, f->run));
 }
 
+/* One process makes them, another takes them, as stoker-prune and the worker do. */
+static void test_what_is_taken_is_nobodys(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(free_p) char *next = folder_path(f->top, "next");
+	CLEANUP(free_p) char *used = folder_path(f->top, "used");
+	CLEANUP(free_p) char *lock = folder_path(next, "lock");
+	pid_t maker = fork();
+	if (maker == 0) {
+		for (int i = 0; i < 3000;) /* what the other has done with waits as "used" */
+			i += rename(used, f->run) == 0 || i == 0 ? blank_make(f->top, f->run) : 0;
+		_exit(0);
+	}
+	int held = 0;
+	for (int i = 0; i < 2000; i++) {
+		while (!blank_take(f->top, next))
+			;
+		int fd = open(lock, O_RDWR);
+		held += flock(fd, LOCK_EX | LOCK_NB) < 0;
+		close(fd);
+		assert_int_equal(rename(next, used), 0);
+	}
+	kill(maker, SIGKILL);
+	assert_int_equal(waitpid(maker, NULL, 0), maker);
+	assert_int_equal(held, 0);
+}
+
 static void test_there_are_not_too_many(void **state)
 {
 	struct fixture *f = *state;
@@ -162,6 +191,7 @@ int main(void)
 		TEST(test_a_file_with_a_second_name_keeps_its_bytes),
 		TEST(test_what_was_opened_to_others_is_not_used),
 		TEST(test_a_runner_that_has_not_ended_keeps_its_folder),
+		TEST(test_what_is_taken_is_nobodys),
 		TEST(test_there_are_not_too_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
