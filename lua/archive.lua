@@ -76,6 +76,7 @@ do
         end
         if j.f.parents then
             add('parents', records.json(pairs_table(call('HGETALL', key_of(q, 'parents:' .. j.n)))))
+            add('told', records.json(pairs_table(call('HGETALL', key_of(q, 'told:' .. j.n)))))
         end
         parts[#parts + 1] = '}'
         return table.concat(parts)
@@ -208,6 +209,7 @@ do
             fail('INVALID', 'archived record: this is none of job %s', job_id(q, n))
         end
         local checkpoints, parents = want_texts(kept.checkpoints, 'checkpoints'), want_texts(kept.parents, 'parents')
+        local told = want_texts(kept.told, 'told')
         if type(kept.spec) ~= 'string' then
             fail('INVALID', 'archived record: expected a spec')
         end
@@ -217,6 +219,7 @@ do
         call('SET', key_of(q, 'spec:' .. n), kept.spec)
         put_hash(key_of(q, 'checkpoints:' .. n), checkpoints)
         put_hash(key_of(q, 'parents:' .. n), parents)
+        put_hash(key_of(q, 'told:' .. n), told)
         return fields
     end
 

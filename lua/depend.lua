@@ -1,5 +1,5 @@
 -- Dependencies: a job that waits until others have ended. The child keeps `parents:<n>`: id of a parent →
--- "<condition> <state>", the state "-" until it has ended; `needs` in its record counts those, `parents` all of them.
+-- "<condition> <state>", the state "-" until it has ended, and `told:<n>` what is known of those of other queues; `needs` in its record counts those, `parents` all of them.
 -- A parent keeps `children:<n>`: the children that are still to be told of its end. The field `links` says "p" of a
 -- child and "c" of a parent, so that other jobs need not look.
 --
@@ -147,13 +147,17 @@ function depend.met(q, child)
 end
 
 -- Tells a child that a parent has ended: once, the second time is nothing.
-function depend.tell(q, child, parent_id, state)
+-- about: what a parent in another queue leaves to its children, as JSON.
+function depend.tell(q, child, parent_id, state, about)
     local key = key_of(q, 'parents:' .. child.n)
     local condition = (call('HGET', key, parent_id) or ''):match('^(%a+) %-$')
     if not condition or child.f.state ~= 'waiting' or not child.f.needs then
         return
     end
     call('HSET', key, parent_id, condition .. ' ' .. state)
+    if about then
+        call('HSET', key_of(q, 'told:' .. child.n), parent_id, about)
+    end
     if depend.split(parent_id) ~= q.name then
         redis.pcall('ZREM', key_of(q, 'outbox'), 'ask ' .. parent_id .. ' ' .. child.n)
     end
@@ -328,45 +332,57 @@ end
 depend.RESULT_BYTES = 4096 -- a larger one is fetched by whoever wants it
 depend.JSON_BYTES = 65536  -- it becomes one variable of a program's environment
 
-function depend.parent_json(q, id, entry, is_full)
+-- The pairs, as JSON, and what more there is of an object behind them.
+function depend.joined(list, more)
+    local text = json_of_pairs(list)
+    if more == '' then
+        return text
+    end
+    return text:sub(1, -2) .. (list[1] and ',' or '') .. more .. '}'
+end
+
+-- What a job of this queue leaves to its children: pairs, what follows them as JSON ("": nothing), its state (nil: it is
+-- not there). is_full: for their programs.
+function depend.about(q, n, is_full)
+    local list, more = {}, ''
+    local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'checkpoint', 'name')
+    if known.err or not known[1] then
+        return list, more
+    end
+    pairs_given(list, 'name', known[3] or nil, 'checkpoint', known[2] or nil)
+    local summary = is_full and known[2] and redis.pcall('HGET', key_of(q, 'checkpoints:' .. n), known[2])
+    local uri = type(summary) == 'string' and summary:match('"uri":"([^"]*)"')
+    if uri then
+        append(list, 'checkpoint_uri', (uri:gsub('\\/', '/')))
+    end
+    local result = is_full and redis.pcall('GET', key_of(q, 'result:' .. n))
+    if type(result) == 'string' and #result <= depend.RESULT_BYTES then
+        more = '"result":' .. result
+    elseif type(result) == 'string' then
+        more = '"result_bytes":' .. #result
+    end
+    return list, more, known[1]
+end
+
+function depend.parent_json(q, child_n, id, entry, is_full)
     local condition, state = entry:match('^(%a+) (%S+)$')
     local name, n = depend.split(id)
-    local fields = {'condition', condition, 'state', state}
-    local result
     if name == q.name then
-        local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'checkpoint', 'name')
-        if not known.err and known[1] then
-            fields[4] = known[1]
-            if known[3] then
-                append(fields, 'name', known[3])
-            end
-            local summary = is_full and known[2] and redis.pcall('HGET', key_of(q, 'checkpoints:' .. n), known[2])
-            local uri = type(summary) == 'string' and summary:match('"uri":"([^"]*)"')
-            if known[2] then
-                append(fields, 'checkpoint', known[2])
-            end
-            if uri then
-                append(fields, 'checkpoint_uri', (uri:gsub('\\/', '/')))
-            end
-        end
-        result = is_full and redis.pcall('GET', key_of(q, 'result:' .. n))
+        local list, more, is = depend.about(q, n, is_full)
+        append(list, 'condition', condition, 'state', is or state)
+        return depend.joined(list, more)
     end
-    local text = json_of_pairs(fields)
-    if type(result) == 'string' and #result <= depend.RESULT_BYTES then
-        text = text:sub(1, -2) .. ',"result":' .. result .. '}'
-    elseif type(result) == 'string' then
-        text = text:sub(1, -2) .. ',"result_bytes":' .. #result .. '}'
-    end
-    return text
+    local told = is_full and redis.pcall('HGET', key_of(q, 'told:' .. child_n), id)
+    return depend.joined({'condition', condition, 'state', state}, type(told) == 'string' and told:sub(2, -2) or '')
 end
 
 -- What is known of the parents of a job, as JSON by id; is_full: for its program, with their results.
 function depend.parents_json(q, n, is_full)
     local parts, bytes = {}, 0
     for id, entry in pairs(pairs_table(call('HGETALL', key_of(q, 'parents:' .. n)))) do
-        local text = depend.parent_json(q, id, entry, is_full)
+        local text = depend.parent_json(q, n, id, entry, is_full)
         if bytes + #text > depend.JSON_BYTES then
-            text = depend.parent_json(q, id, entry)
+            text = depend.parent_json(q, n, id, entry)
         end
         bytes = bytes + #text
         parts[#parts + 1] = cjson.encode(id) .. ':' .. text

@@ -1,12 +1,15 @@
 -- Between queues: what is in `outbox` (lua/depend.lua) is handed out by stoker_promote, carried by a scheduler, and
 -- handed out again until it was answered. Every call here may come twice.
 --
---   ask <parent> <n>                  → stoker_watch at the parent's queue; an end that it answers → stoker_tell here
---   tell <child> <parent> <state>     → stoker_tell at the child's queue, then stoker_sent here
+--   ask <parent> <n>                  → stoker_watch at the parent's queue; an end that it answers → stoker_about
+--                                       there, stoker_tell here
+--   tell <child> <parent> <state>     → stoker_about here, stoker_tell at the child's queue, then stoker_sent here
 
 do
     local ASK_AGAIN_MS = 60000 -- the parent's queue knows already who waits: this is for what it lost
     local TELL_AGAIN_MS = 5000
+    local ABOUT_BYTES = 8192
+    local ABOUT = {name = true, checkpoint = true, checkpoint_uri = true, result = true, result_bytes = true}
     local ENDS = {succeeded = true, failed = true, cancelled = true, gone = true}
 
     -- What is due; nil: nothing. The type of `outbox` is checked.
@@ -45,25 +48,50 @@ do
         return state or 'gone'
     end
 
-    -- stoker_tell <n> <parent> <state>: a parent in another queue has ended, or is not there. Answers the child's
-    -- state.
+    -- stoker_about <n>: what this job leaves to children in other queues; {} when it is not there.
+    local function about(keys, args)
+        no_more_arguments(args, 1)
+        local q = queue_open(keys)
+        local list, more = depend.about(q, want_job_number(args[1]), true)
+        return depend.joined(list, more)
+    end
+
+    -- What stoker_about said; nil: nothing.
+    local function want_about(text)
+        if not text then
+            return nil
+        end
+        local fields = want_object(text, 'about', ABOUT_BYTES)
+        want_json(text, 'about')
+        for name in pairs(fields) do
+            if not ABOUT[name] then
+                fail('INVALID', 'about.%s: unknown key', name)
+            end
+        end
+        return next(fields) ~= nil and text:match('^%s*(.-)%s*$') or nil
+    end
+
+    -- stoker_tell <n> <parent> <state> [about]: a parent in another queue has ended, or is not there. Answers the
+    -- child's state.
     local function tell(keys, args)
-        no_more_arguments(args, 3)
+        no_more_arguments(args, 4)
         local q = queue_open(keys)
         local n, parent, state = want_job_number(args[1]), args[2], args[3]
+        local about_it = want_about(optional(args[4]))
         want_id(parent, 'parent')
         if not ENDS[state] then
             fail('INVALID', 'state: expected succeeded, failed, cancelled or gone, got %s', quoted(state))
         end
         expect_queue_types(q)
         expect_type(q, 'zset', 'outbox')
+        expect_type(q, 'hash', 'told:' .. n)
         local child = job_find(q, n)
         if child then
             local ok, answer = depend.can_tell(q, child)
             if not ok then
                 error(answer)
             end
-            depend.tell(q, child, parent, state)
+            depend.tell(q, child, parent, state, about_it)
             queue_flush(q)
         end
         return child and child.f.state or 'gone'
@@ -79,6 +107,7 @@ do
     end
 
     register('watch', watch, 'allow-oom')
+    register('about', about, 'no-writes')
     register('tell', tell, 'allow-oom')
     register('sent', sent, 'allow-oom')
 end

@@ -42,6 +42,8 @@ do
             depend.attach(q, j, checked.wanted, {on_unmet = values.on_unmet, delay = 0,
                                                  ['rate.key'] = values['rate.key']})
         end
+        local told = old.f.parents and call('HGETALL', key_of(q, 'told:' .. old.n)) or {}
+        call_with('HSET', key_of(q, 'told:' .. j.n), told)
         if old.f.batch then
             batching.join(q, j.n, old.f.batch, j.f.state, actor)
         end

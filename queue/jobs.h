@@ -272,9 +272,11 @@ typedef void jobs_promoted_fn(void *arg, int64_t done, int64_t next_ms, const ch
 void jobs_promote(struct jobs *jobs, const char *queue, jobs_promoted_fn *fn, void *arg);
 /* A job of another queue waits for this one: the answer is its state, "gone" when there is none. */
 void jobs_watch(struct jobs *jobs, const char *queue, int64_t n, const char *child, jobs_text_fn *fn, void *arg);
-/* A parent in another queue has ended so. */
-void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state, jobs_text_fn *fn,
-	       void *arg);
+/* What this job leaves to its children in other queues, as JSON. */
+void jobs_about(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg);
+/* A parent in another queue has ended so; about NULL: nothing is known of it. */
+void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state,
+	       const char *about, jobs_text_fn *fn, void *arg);
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 /* What is past its bound goes; with has_store nothing does that is to be archived. over: how many jobs wait for that.

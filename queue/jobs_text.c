@@ -181,13 +181,22 @@ void jobs_watch(struct jobs *jobs, const char *queue, int64_t n, const char *chi
 	jobs_send(call);
 }
 
-void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state, jobs_text_fn *fn,
-	       void *arg)
+void jobs_about(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_about", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_send(call);
+}
+
+void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state,
+	       const char *about, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_tell", queue, fn, arg);
 	jobs_arg_number(call, n);
 	jobs_arg(call, parent);
 	jobs_arg(call, state);
+	if (about)
+		jobs_arg(call, about);
 	jobs_send(call);
 }
 

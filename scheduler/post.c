@@ -14,12 +14,14 @@ struct post_letter {
 	char *copy; /* cut into words */
 	char *words[POST_WORDS];
 	size_t count;
+	char *state; /* that was answered to ask; NULL: none yet */
 };
 
 static void post_free(struct post_letter *letter)
 {
 	free(letter->text);
 	free(letter->copy);
+	free(letter->state);
 	free(letter);
 }
 
@@ -57,14 +59,39 @@ static void post_on_told(void *arg, const char *text, size_t len, const struct e
 		jobs_sent(letter->jobs, letter->queue, letter->text, post_on_end, letter);
 }
 
+/* An older library does not know the function: the state is told all the same. */
+static void post_on_about(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct post_letter *letter = arg;
+	CLEANUP(free_p) char *about = text ? mem_strndup(text, len) : NULL;
+	char queue[SPEC_QUEUE_MAX + 1];
+	int64_t n;
+	if (err && err->kind != ERR_INTERNAL && err->kind != ERR_NOT_FOUND)
+		post_fail(letter, err);
+	else if (letter->state) /* an answer to ask: the child is of this queue */
+		jobs_tell(letter->jobs, letter->queue, strtoll(letter->words[2], NULL, 10), letter->words[1],
+			  letter->state, about, post_on_end, letter);
+	else if (spec_split_id(letter->words[1], queue, &n, NULL))
+		jobs_tell(letter->jobs, queue, n, letter->words[2], letter->words[3], about, post_on_told, letter);
+}
+
+/* Of the parent with this id. */
+static bool post_about(struct post_letter *letter, const char *parent)
+{
+	char queue[SPEC_QUEUE_MAX + 1];
+	int64_t n;
+	if (!spec_split_id(parent, queue, &n, NULL))
+		return false;
+	jobs_about(letter->jobs, queue, n, post_on_about, letter);
+	return true;
+}
+
 static bool post_tell(struct post_letter *letter)
 {
 	char queue[SPEC_QUEUE_MAX + 1];
 	int64_t n;
-	if (letter->count != 4 || !spec_split_id(letter->words[1], queue, &n, NULL))
-		return false;
-	jobs_tell(letter->jobs, queue, n, letter->words[2], letter->words[3], post_on_told, letter);
-	return true;
+	return letter->count == 4 && spec_split_id(letter->words[1], queue, &n, NULL) &&
+	       post_about(letter, letter->words[2]);
 }
 
 /* ---- ask <parent> <n> ---- */
@@ -74,13 +101,14 @@ static void post_on_state(void *arg, const char *text, size_t len, const struct 
 	(void)len;
 	struct post_letter *letter = arg;
 	const char *state = err ? "gone" : text;
-	if (err && err->kind != ERR_NOT_FOUND)
+	if (err && err->kind != ERR_NOT_FOUND) {
 		post_fail(letter, err);
-	else if (strcmp(state, "waiting") == 0 || strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)
+	} else if (strcmp(state, "waiting") == 0 || strcmp(state, "queued") == 0 || strcmp(state, "running") == 0) {
 		post_free(letter); /* its queue will tell */
-	else
-		jobs_tell(letter->jobs, letter->queue, strtoll(letter->words[2], NULL, 10), letter->words[1], state,
-			  post_on_end, letter);
+	} else {
+		letter->state = mem_strdup(state);
+		post_about(letter, letter->words[1]);
+	}
 }
 
 static bool post_ask(struct post_letter *letter)

@@ -85,14 +85,19 @@ def test_what_a_parent_left(cluster):
     assert known.get("checkpoint") == newest
 
 
+SAVED = """echo '{"t":"checkpoint","path":"'$STOKER_CHECKPOINT_DIR/a.bin'","step":1}' >&$STOKER_CONTROL_FD; """
+
+
 def test_across_queues(tmp_path):
     with Cluster(tmp_path, workers=0, schedulers=2) as cluster:
         cluster.api("POST", "/api/v1/queues", {"queue": "gpu"})
         for i, queue in enumerate(("default", "gpu")):
             cluster.start_worker(i, ["--queues", queue])
         gate = tmp_path / "gate"
-        first = cluster.submit({"command": f"until [ -e {gate} ]; do sleep 0.02; done"}, queue="gpu")
-        second = cluster.submit({"command": "true", "after": [first]})
+        leaves = "echo x > $STOKER_CHECKPOINT_DIR/a.bin; " + SAVED + "echo '{\"loss\":[]}' > $STOKER_RESULT"
+        first = cluster.submit({"command": f"until [ -e {gate} ]; do sleep 0.02; done; {leaves}", "name": "far"},
+                               queue="gpu")
+        second = cluster.submit({"command": "echo \"$STOKER_PARENTS\"", "after": [first]})
         third = cluster.submit({"command": "true", "after": {second: "finished"}}, queue="gpu")
         lost = cluster.submit({"command": "true", "after": {"gpu-99": "finished"}})
         assert cluster.wait_final(lost)["error"] == "gpu-99, which it needs, is not there"
@@ -101,6 +106,13 @@ def test_across_queues(tmp_path):
         gate.touch()
         assert cluster.wait_final(second)["state"] == "succeeded"
         assert cluster.wait_final(third)["state"] == "succeeded"
+        known, = json.loads(cluster.cli("logs", second).stdout).values()
+        assert known.pop("checkpoint_uri").startswith("file:///")
+        assert known == {"condition": "succeeded", "state": "succeeded", "name": "far", "checkpoint": "1-1",
+                         "result": {"loss": []}}
+        late = cluster.submit({"command": "echo \"$STOKER_PARENTS\"", "after": [first]})  # it has ended by now
+        cluster.wait_final(late)
+        assert json.loads(cluster.cli("logs", late).stdout)[first]["result"] == {"loss": []}
         assert fsck.check(cluster.redis.client()) == []
 
 

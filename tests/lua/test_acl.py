@@ -39,7 +39,7 @@ CALLS = {
                   "webhook_add": ["http://x.org", "", "x" * 16],
                   "webhook_remove": ["h1"], "webhook_secret": ["x" * 16], "webhook_test": ["h1"], "webhook_gather": [],
                   "webhook_take": [1, 1000], "webhook_done": ["x", 1, "ok"], "webhook_resend": ["all"]},
-    "viewer": {"schedules": [], "schedule_show": ["s"], "due": [], "show": [1], "list": ["all", 10], "stats": [],
+    "viewer": {"about": [1], "schedules": [], "schedule_show": ["s"], "due": [], "show": [1], "list": ["all", 10], "stats": [],
                "batches": [], "members": ["graph-3"],
                "submitters": [], "webhooks": [],
                "webhook_dead": [], "webhook_delivery": ["1-1-1-h1"]},

@@ -1,5 +1,6 @@
 """Dependencies: a job is queued when those that it waits for have ended as it needs, and never before."""
 import json
+import re
 
 import pytest
 from redis.exceptions import ResponseError
@@ -439,3 +440,49 @@ def test_a_cancelled_child_does_not_ask(q, other):
 def test_letters_of_the_wrong_form(q, other, call, args, says):
     with pytest.raises(ResponseError, match=says):
         getattr(other, call)(*args)
+
+
+# ---------------------------------------------------------------- what a parent in another queue leaves
+
+
+def leaves(q, result=None):
+    claim = q.start(name="far")
+    q.commit(claim, 1, 1, uri="file:///s/x.tar")
+    q.end(claim, "succeeded", **({"result": result} if result else {}))
+    return json.loads(q.about(claim["n"]))
+
+
+def test_what_a_job_leaves_to_others(q):
+    assert leaves(q, '{"a":[]}') == {"name": "far", "checkpoint": "1-1", "checkpoint_uri": "file:///s/x.tar",
+                                     "result": {"a": []}}
+    assert leaves(q, '"' + "x" * 5000 + '"')["result_bytes"] == 5002
+    assert q.about(99) == "{}"
+
+
+def test_a_child_has_what_its_parent_left(q):
+    q.add(after=["other-7"])
+    assert q.tell(1, "other-7", "succeeded", '{"name":"far","result":{"a":[]}}') == "queued"
+    assert q.tell(1, "other-7", "succeeded", '{"name":"again"}') == "queued", "told once"
+    claim, = q.take()
+    assert json.loads(claim["parents"]) == {"other-7": {"condition": "succeeded", "state": "succeeded", "name": "far",
+                                                        "result": {"a": []}}}
+    assert '"a":[]' in claim["parents"], "byte for byte"
+    q.end(claim, "permanent")
+    assert q.retry(1, 1) == "default-2"
+    claim, = q.take()
+    assert json.loads(claim["parents"])["other-7"]["name"] == "far", "so has what does it again"
+    q.end(claim, "succeeded")
+
+
+@pytest.mark.parametrize("about, says", [
+    ("x", "about: expected a JSON object"), ("[]", "about: expected a JSON object"), ('{"a":1}', "about.a: unknown key"),
+    ('{"state":"x"}', "about.state: unknown key"), ('{"result":NaN}', "about: "), ('{"result":1}x', "about: "),
+    ('{"name":"' + "x" * 9000 + '"}', "about: expected a JSON object of at most 8192 bytes"),
+])
+def test_what_no_job_leaves(q, about, says):
+    q.add(after=["other-7"])
+    with pytest.raises(ResponseError, match="^INVALID " + re.escape(says)):
+        q.tell(1, "other-7", "succeeded", about)
+    assert q.state(1) == "waiting"
+    q.tell(1, "other-7", "succeeded", " {} ")
+    assert q.state(1) == "queued" and not q.redis.exists(q.key("told:1"))
