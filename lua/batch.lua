@@ -27,15 +27,17 @@ function batching.count(q, id, state, by)
     q.batch.counts[id] = counts
 end
 
--- Makes the batch if it is not there. Its types are checked.
+-- Makes the batch if it is not there, and answers whether. Its types are checked.
 function batching.make(q, id, actor)
     local key = key_of(q, 'batch:' .. id)
-    if call('HSETNX', key, 'created_ms', q.now_text) == 1 then
+    local is_new = call('HSETNX', key, 'created_ms', q.now_text) == 1
+    if is_new then
         if actor then
             call('HSET', key, 'actor', actor)
         end
         call('ZADD', key_of(q, 'batches'), q.now_text, id)
     end
+    return is_new
 end
 
 -- A new job, whose record is written, belongs to the batch from now on.

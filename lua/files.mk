@@ -49,6 +49,7 @@ lua_SOURCES := \
 	lua/schedule.lua \
 	lua/fire.lua \
 	lua/post.lua \
+	lua/sweep.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \

@@ -3,11 +3,12 @@
 --
 --   ask <parent> <n>                  → stoker_watch at the parent's queue; an end that it answers → stoker_about
 --                                       there, stoker_tell here
+--   sweep <token>                     → lua/sweep.lua
 --   tell <child> <parent> <state>     → stoker_about here, stoker_tell at the child's queue, then stoker_sent here
 
 do
-    local ASK_AGAIN_MS = 60000 -- the parent's queue knows already who waits: this is for what it lost
-    local TELL_AGAIN_MS = 5000
+    -- ask: the parent's queue knows already who waits, this is for what it lost. sweep: thousands of jobs take a while.
+    local AGAIN_MS = {ask = 60000, tell = 5000, sweep = 30000}
     local ABOUT_BYTES = 8192
     local ABOUT = {name = true, checkpoint = true, checkpoint_uri = true, result = true, result_bytes = true}
     local ENDS = {succeeded = true, failed = true, cancelled = true, gone = true}
@@ -17,7 +18,7 @@ do
         local key, again = key_of(q, 'outbox'), {}
         local letters = call('ZRANGEBYSCORE', key, '-inf', q.now_text, 'LIMIT', 0, MAX_JOBS_A_CALL)
         for i = 1, #letters do
-            local wait_ms = letters[i]:sub(1, 4) == 'ask ' and ASK_AGAIN_MS or TELL_AGAIN_MS
+            local wait_ms = AGAIN_MS[letters[i]:match('^%l+')] or AGAIN_MS.tell
             append(again, integer_text(q.now + wait_ms), letters[i])
         end
         call_with('ZADD', key, again)

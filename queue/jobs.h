@@ -277,6 +277,12 @@ void jobs_about(struct jobs *jobs, const char *queue, int64_t n, jobs_text_fn *f
 /* A parent in another queue has ended so; about NULL: nothing is known of it. */
 void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *parent, const char *state,
 	       const char *about, jobs_text_fn *fn, void *arg);
+/* A sweep that somebody asked for by FCALL: spec, batch and actor; "" when it is there no more. */
+typedef void jobs_asked_fn(void *arg, const char *spec, const char *batch, const char *actor, const struct error *err);
+void jobs_swept_read(struct jobs *jobs, const char *queue, const char *token, jobs_asked_fn *fn, void *arg);
+/* It was carried out; or why it never will be. */
+void jobs_swept(struct jobs *jobs, const char *queue, const char *token, const char *wrong, jobs_text_fn *fn,
+		void *arg);
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
 void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 /* What is past its bound goes; with has_store nothing does that is to be archived. over: how many jobs wait for that.

@@ -200,6 +200,35 @@ void jobs_tell(struct jobs *jobs, const char *queue, int64_t n, const char *pare
 	jobs_send(call);
 }
 
+static void jobs_decode_asked(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	jobs_asked_fn *fn = (jobs_asked_fn *)call->fn;
+	const char *words[3] = { "", "", "" };
+	struct error bad;
+	for (size_t i = 0; i < ARRAY_LEN(words) && !err; i++) {
+		if (jobs_reply_text(jobs_reply_item(reply, i), &words[i], NULL))
+			continue;
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	fn(call->arg, words[0], words[1], words[2], err);
+}
+
+void jobs_swept_read(struct jobs *jobs, const char *queue, const char *token, jobs_asked_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_call_new(jobs, "stoker_swept", queue, jobs_decode_asked, (jobs_any_fn *)fn, arg);
+	jobs_arg(call, token);
+	jobs_send(call);
+}
+
+void jobs_swept(struct jobs *jobs, const char *queue, const char *token, const char *wrong, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_swept", queue, fn, arg);
+	jobs_arg(call, token);
+	jobs_arg(call, wrong);
+	jobs_send(call);
+}
+
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_sent", queue, fn, arg);

@@ -34,6 +34,7 @@ scheduler_SOURCES := \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
+	scheduler/sweeper.c \
 	scheduler/ticker.c \
 	scheduler/webhook_sign.c \
 	scheduler/webhooks.c

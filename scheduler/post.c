@@ -4,6 +4,7 @@
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "queue/spec.h"
+#include "scheduler/sweeper.h"
 
 enum { POST_WORDS = 4 };
 
@@ -14,6 +15,7 @@ struct post_letter {
 	char *copy; /* cut into words */
 	char *words[POST_WORDS];
 	size_t count;
+	struct sweep sweep;
 	char *state; /* that was answered to ask; NULL: none yet */
 };
 
@@ -22,6 +24,7 @@ static void post_free(struct post_letter *letter)
 	free(letter->text);
 	free(letter->copy);
 	free(letter->state);
+	sweep_done(&letter->sweep);
 	free(letter);
 }
 
@@ -29,8 +32,8 @@ static void post_free(struct post_letter *letter)
 static void post_fail(struct post_letter *letter, const struct error *err)
 {
 	if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_UNKNOWN)
-		log_warn("a letter to another queue was refused", "queue=%s letter=\"%s\" error=\"%s\"", letter->queue,
-			 letter->text, err->message);
+		log_warn("a letter was refused", "queue=%s letter=\"%s\" error=\"%s\"", letter->queue, letter->text,
+			 err->message);
 	post_free(letter);
 }
 
@@ -122,6 +125,46 @@ static bool post_ask(struct post_letter *letter)
 	return true;
 }
 
+/* ---- sweep <token> ---- */
+
+/* What can never be is told to who asked; what may be later comes again. */
+static void post_on_swept(void *arg, json_t *ids, bool has_batch, const struct error *err)
+{
+	struct post_letter *letter = arg;
+	(void)ids;
+	(void)has_batch;
+	if (err && err->kind != ERR_INPUT && err->kind != ERR_CONFLICT)
+		post_fail(letter, err);
+	else
+		jobs_swept(letter->jobs, letter->queue, letter->words[1], err ? err->message : "", post_on_end, letter);
+}
+
+static void post_on_sweep(void *arg, const char *spec, const char *batch, const char *actor, const struct error *err)
+{
+	struct post_letter *letter = arg;
+	struct error wrong;
+	const struct sweeper_options options = { .jobs = letter->jobs,
+						 .queue = letter->queue,
+						 .sweep = &letter->sweep,
+						 .stem = letter->words[1],
+						 .actor = *actor ? actor : "fcall" };
+	if (err)
+		post_fail(letter, err);
+	else if (!*spec)
+		jobs_swept(letter->jobs, letter->queue, letter->words[1], "", post_on_end, letter);
+	else if (sweep_read(spec, strlen(spec), NULL, batch, &letter->sweep, &wrong))
+		sweeper_run(&options, post_on_swept, letter);
+	else
+		jobs_swept(letter->jobs, letter->queue, letter->words[1], wrong.message, post_on_end, letter);
+}
+
+static bool post_sweep(struct post_letter *letter)
+{
+	if (letter->count == 2)
+		jobs_swept_read(letter->jobs, letter->queue, letter->words[1], post_on_sweep, letter);
+	return letter->count == 2;
+}
+
 /* ---- all ---- */
 
 static struct post_letter *post_letter_new(struct jobs *jobs, const char *queue, const char *text)
@@ -142,7 +185,8 @@ void post_carry(struct jobs *jobs, const char *queue, const char *const *letters
 	for (size_t i = 0; i < count; i++) {
 		struct post_letter *letter = post_letter_new(jobs, queue, letters[i]);
 		bool is_known = (strcmp(letter->words[0], "ask") == 0 && post_ask(letter)) ||
-				(strcmp(letter->words[0], "tell") == 0 && post_tell(letter));
+				(strcmp(letter->words[0], "tell") == 0 && post_tell(letter)) ||
+				(strcmp(letter->words[0], "sweep") == 0 && post_sweep(letter));
 		if (!is_known)
 			post_free(letter); /* of a newer version: its own scheduler carries it */
 	}

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 import yaml
+from redis.exceptions import ResponseError
 
 import fsck
 from cluster import ApiError, Cluster
@@ -122,7 +123,18 @@ def by_cli(cluster, document):
     return done.stderr.splitlines()[0].removeprefix(prefix) if done.returncode == 2 else None
 
 
-@pytest.mark.parametrize("door", [by_http, by_cli], ids=["http", "cli"])
+def by_fcall(cluster, document):
+    client = cluster.redis.client()
+    try:
+        batch = client.fcall("stoker_sweep", 1, META, json.dumps(document))
+    except ResponseError as error:
+        return str(error).removeprefix("INVALID ").split(" | ")[0]
+    refused = wait_until(lambda: [e for _, e in client.xrevrange("stoker:{default}:events", count=20)
+                                  if e["event"] == "sweep.refused" and e["batch"] == batch], what="a scheduler says why")
+    return refused[0]["reason"]
+
+
+@pytest.mark.parametrize("door", [by_http, by_cli, by_fcall], ids=["http", "cli", "fcall"])
 @pytest.mark.parametrize("case", BAD, ids=lambda case: case["says"][:40])
 def test_bad_sweeps(idle, door, case):
     before = idle.redis.client().hget(META, "next")
@@ -130,6 +142,35 @@ def test_bad_sweeps(idle, door, case):
     assert said is not None, "it was accepted"
     assert said.removeprefix("line 1: ").startswith(case["says"])
     assert idle.redis.client().hget(META, "next") == before
+
+
+def test_asked_for_by_a_function(cluster):
+    """Plain redis-cli is enough: a scheduler expands it."""
+    spec = json.dumps({"name": "fit", "command": "echo step=1 loss={{lr}}", "sweep": {"grid": {"lr": [0.5, 0.1]}}})
+    fcall = ["redis-cli", "-s", cluster.redis.socket, "FCALL", "stoker_sweep", "1", META, spec, "once"]
+    batch, again = (subprocess.run(fcall, capture_output=True, text=True, check=True).stdout.strip() for _ in "12")
+    assert batch == again and batch.startswith("sweep-")
+    found = wait_until(lambda: (lambda jobs: len(jobs) == 2 and all(j["state"] == "succeeded" for j in jobs) and jobs)(
+        members(cluster, batch, rank="loss")), what="both have run")
+    assert [float(job["rank"]) for job in found] == [0.1, 0.5]
+    assert subprocess.run(fcall, capture_output=True, text=True, check=True).stdout.strip() == batch
+    assert len(members(cluster, batch)) == 2
+
+
+def test_a_scheduler_dies_while_it_expands_what_was_asked_for(idle):
+    client = idle.redis.client()
+    spec = json.dumps({"batch": "died", "command": "x", "sweep": {"random": {"a": [1, 2]}, "count": 5000}})
+    assert client.fcall("stoker_sweep", 1, META, spec) == "died"
+    wait_until(lambda: client.zcard("stoker:{default}:members:died"), what="some are in", every=0.001)
+    idle.schedulers[0].signal(signal.SIGKILL)
+    idle.schedulers[0].popen.wait()
+    assert 0 < client.zcard("stoker:{default}:members:died") < 5000
+    letter, = client.zrange("stoker:{default}:outbox", 0, -1)
+    client.zadd("stoker:{default}:outbox", {letter: 1})  # half a minute has passed
+    idle.start_scheduler(0)
+    wait_until(lambda: client.zcard("stoker:{default}:members:died") == 5000, timeout=30, what="all are in, once")
+    wait_until(lambda: client.zcard("stoker:{default}:outbox") == 0, what="that is known")
+    assert client.hget("stoker:{default}:batch:died", "total") == "5000"
 
 
 def test_the_example_is_ranked(cluster):
