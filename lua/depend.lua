@@ -1,5 +1,6 @@
 -- Dependencies: a job that waits until others have ended. The child keeps `parents:<n>`: id of a parent →
--- "<condition> <state>", the state "-" until it has ended, and `told:<n>` what is known of those of other queues; `needs` in its record counts those, `parents` all of them.
+-- "<condition> <state>", the state "-" until it has ended; `needs` in its record counts those, `parents` all of them.
+-- `told:<n>` is what is known of parents in other queues.
 -- A parent keeps `children:<n>`: the children that are still to be told of its end. The field `links` says "p" of a
 -- child and "c" of a parent, so that other jobs need not look.
 --
@@ -341,8 +342,8 @@ function depend.joined(list, more)
     return text:sub(1, -2) .. (list[1] and ',' or '') .. more .. '}'
 end
 
--- What a job of this queue leaves to its children: pairs, what follows them as JSON ("": nothing), its state (nil: it is
--- not there). is_full: for their programs.
+-- What a job of this queue leaves to its children: pairs, what follows them as JSON ("": nothing), its state (nil: it
+-- is not there). is_full: for their programs.
 function depend.about(q, n, is_full)
     local list, more = {}, ''
     local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'checkpoint', 'name')

@@ -89,7 +89,8 @@ class Queue:
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
                  "schedule": "hash", "schedule-spec": "string", "result": "string", "retried": "string",
-                 "parents": "hash", "told": "hash", "sweep": "hash", "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
+                 "parents": "hash", "told": "hash", "sweep": "hash",
+                 "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])

@@ -129,9 +129,10 @@ def by_fcall(cluster, document):
         batch = client.fcall("stoker_sweep", 1, META, json.dumps(document))
     except ResponseError as error:
         return str(error).removeprefix("INVALID ").split(" | ")[0]
-    refused = wait_until(lambda: [e for _, e in client.xrevrange("stoker:{default}:events", count=20)
-                                  if e["event"] == "sweep.refused" and e["batch"] == batch], what="a scheduler says why")
-    return refused[0]["reason"]
+    events = "stoker:{default}:events"
+    refused = wait_until(lambda: [e["reason"] for _, e in client.xrevrange(events, count=20)
+                                  if e["event"] == "sweep.refused" and e["batch"] == batch], what="it is said why")
+    return refused[0]
 
 
 @pytest.mark.parametrize("door", [by_http, by_cli, by_fcall], ids=["http", "cli", "fcall"])
