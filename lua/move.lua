@@ -49,8 +49,7 @@ end
 -- dropped: it is made again.
 local function job_renew_class(q, j)
     if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
-        local _, requirement = spec_class(spec_of_job(q, j.n))
-        class_put(q, j.f.class, requirement)
+        class_put(q, j.f.class, class_needs(j.f.class, spec_of_job(q, j.n)['resources.labels']))
     end
 end
 

@@ -47,8 +47,7 @@ do
         if values.batch then
             fail('INVALID', 'batch: a graph is one batch: name it beside jobs')
         end
-        local class, requirement = spec_class(values)
-        class_admit(q, class, requirement)
+        local class, requirement = class_choose(q, values)
         return {n = n, text = spec_text, values = values, parents = parents, class = class, requirement = requirement}
     end
 

@@ -27,8 +27,7 @@ do
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
-        local class, requirement = spec_class(values)
-        class_admit(q, class, requirement)
+        local class, requirement = class_choose(q, values)
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')
         end

@@ -108,6 +108,20 @@ def test_submit_a_file_of_many(cluster, tmp_path):
     assert sorted(ended) == sorted(done.stdout.split())
 
 
+def test_more_shapes_than_a_queue_has_classes(cluster, tmp_path):
+    """Each of 400 jobs asks for something else; all of them run, and never more at once than there is room for."""
+    jobs = tmp_path / "jobs.ndjson"
+    shapes = [{"cpus": i % 5, "gpus": i // 5 % 3, "memory": f"{16 * 1.19 ** (i // 15):.0f}MiB"} for i in range(400)]
+    jobs.write_text("".join(json.dumps({"command": ["true"], "resources": shape}) + "\n" for shape in shapes))
+    done = stoker(cluster, "submit", jobs, "--wait")
+    assert done.returncode == 0, done.stderr
+    client = cluster.redis.client()
+    assert client.zcard("stoker:{default}:jobs:succeeded") == 400
+    assert client.hlen("stoker:{default}:classes") <= 256
+    shown = json.loads(stoker(cluster, "show", "default-399", "--json").stdout)
+    assert shown["requirement"]["cpus"] == 4 and shown["spec"]["resources"]["cpus"] == 3, shown
+
+
 def test_submit_many_from_stdin_and_wait(cluster):
     done = stoker(cluster, "submit", "-", "--ndjson", "--wait", "--key", "k1", stdin=lines(10))
     assert done.returncode == 0, done.stderr
