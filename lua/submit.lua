@@ -60,6 +60,11 @@ do
         call('HINCRBY', q.meta_key, 'next', count)
     end
 
+    -- The words of a spec's tags as the record has them; nil: there are none.
+    function submitting.tags(values)
+        return values.tags and values.tags[1] and table.concat(values.tags, ' ')
+    end
+
     -- What few jobs have, into their record.
     function submitting.more(q, record, values, n)
         if values.name then
@@ -67,6 +72,10 @@ do
         end
         if values.experiment then
             append(record, 'experiment', values.experiment)
+        end
+        local tags = submitting.tags(values)
+        if tags then
+            append(record, 'tags', tags)
         end
         if values['webhook.url'] then
             webhook_watch(q, n)

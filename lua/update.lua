@@ -134,6 +134,7 @@ do
         for path, field in pairs(RECORDED) do
             job_set(j, field, values[path])
         end
+        job_set(j, 'tags', submitting.tags(values))
         job_set(j, 'class', one.class)
         if j.f.reason == 'limit' and j.f.slot and not j.f.due_ms then
             limits.line_up(q, j.n, j.f.slot, j.f.priority)

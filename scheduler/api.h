@@ -30,7 +30,7 @@ struct api_call {
 	json_t *show;
 	char *spec;
 	char key[129];   /* idempotency key, the state that is listed, a worker, or what became of a schedule */
-	char name[65];   /* of a schedule */
+	char name[65];   /* of a schedule, or a tag that is looked for */
 	char after[256]; /* a lane may name a worker */
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
@@ -57,6 +57,9 @@ bool api_went_well(struct api_call *call, const struct error *err);
 
 /* The answer of a function as JSON (a new reference); NULL: the call was refused and ended. */
 json_t *api_parse(struct api_call *call, const char *text, size_t len, const struct error *err);
+
+/* Has this job a tag of this pattern (* stands for anything)? */
+bool api_has_tag(const json_t *job, const char *pattern);
 
 /* The body as an object: {} when there is none. Only the named keys may be in it. */
 bool api_body(struct api_call *call, const struct http_request *request, const char *const *keys, size_t key_count,

@@ -153,8 +153,10 @@ static void api_on_members(void *arg, const char *text, size_t len, const struct
 		return;
 	if (!call->show)
 		call->show = json_pack("{s:O, s:[]}", "batch", json_object_get(page, "batch"), "jobs");
-	json_t *jobs = json_object_get(call->show, "jobs");
-	json_array_extend(jobs, json_object_get(page, "jobs"));
+	json_t *jobs = json_object_get(call->show, "jobs"), *job;
+	size_t i;
+	json_array_foreach(json_object_get(page, "jobs"), i, job) if (!*call->name || api_has_tag(job, call->name))
+		json_array_append(jobs, job);
 	str_copy(call->after, sizeof call->after, fields_text(page, "cursor"));
 	int64_t wanted = call->spec ? BATCH_RANK_MAX : call->limit;
 	if (*call->after && (int64_t)json_array_size(jobs) < wanted)

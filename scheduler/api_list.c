@@ -54,6 +54,8 @@ static void api_list_answer(struct api_call *call, const struct gathered *all, s
 		json_t *job;
 		json_array_foreach(json_object_get(all[i].answers[LIST_JOBS], "jobs"), row, job)
 		{
+			if (*call->name && !api_has_tag(job, call->name))
+				continue;
 			api_list_explain(job, all[i].answers[LIST_JOBS], all[i].answers[LIST_WORKERS]);
 			sorted[used++] = job;
 		}
@@ -68,6 +70,17 @@ static void api_list_answer(struct api_call *call, const struct gathered *all, s
 	api_answer(call, 200, json_pack("{s:o, s:s}", "jobs", jobs, "cursor", cursor));
 }
 
+/* A page has those that carry the tag, which may be none: its cursor says that there is more. */
+static bool api_list_tag(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	const char *tag = http_request_query(request, "tag");
+	if (!str_copy(call->name, sizeof call->name, tag ? tag : ""))
+		return error_set(err, ERR_INPUT, NULL, "tag: longer than 64 characters");
+	if (*call->name && !*call->queue && !http_request_query(request, "batch"))
+		return error_set(err, ERR_INPUT, "add queue=…", "tag: pages that are searched are those of one queue");
+	return true;
+}
+
 void api_list(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	static const struct api_gather_options options = { LIST_QUESTIONS, api_list_ask, api_list_answer };
@@ -80,7 +93,7 @@ void api_list(void *arg, const struct http_request *request, struct http_reply *
 		str_copy(call->key, sizeof call->key, "?"); /* the function says which there are */
 	if (!api_queue(call, http_request_query(request, "queue"), &err) ||
 	    !api_limit(call, request, 50, http_request_query(request, "batch") ? API_LIMIT_MAX : API_LIST_MAX, &err) ||
-	    !api_after(call, request, "cursor", &err))
+	    !api_after(call, request, "cursor", &err) || !api_list_tag(call, request, &err))
 		api_refuse(call, &err);
 	else if (http_request_query(request, "batch"))
 		api_members(call, request);
