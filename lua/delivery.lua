@@ -60,7 +60,7 @@ do
             call('ZREM', dead, oldest)
             call('DEL', record_key(q, oldest))
         end
-        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job, 'error',
+        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job or record.batch, 'error',
                        clip(sentence, TEXT_MAX))
     end
 
@@ -195,7 +195,7 @@ do
             return nil
         end
         local list = {'delivery', id, 'webhook', record.hook}
-        for _, name in ipairs({'url', 'event', 'job', 'tries', 'status', 'error', 'made_ms', 'dead_ms'}) do
+        for _, name in ipairs({'url', 'event', 'job', 'batch', 'tries', 'status', 'error', 'made_ms', 'dead_ms'}) do
             if record[name] and record[name] ~= '' then
                 append(list, name, record[name])
             end

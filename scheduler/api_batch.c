@@ -83,7 +83,7 @@ static void api_on_batch(void *arg, const char *text, size_t len, const struct e
 
 void api_create_batch(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "batch", "queue", "size", "then" };
+	static const char *const keys[] = { "batch", "queue", "size", "then", "webhook" };
 	struct error err;
 	struct api_call *call = api_call_new(arg, request, reply);
 	if (!call)

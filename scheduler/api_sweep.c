@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/digest.h"
 #include "lib/fields.h"
+#include "queue/spec.h"
 #include "scheduler/api.h"
 
 static void api_sweep_next(struct api_call *call);
@@ -96,10 +97,13 @@ static void api_on_sweep_batch(void *arg, const char *text, size_t len, const st
 void api_submit_sweep(struct api_call *call)
 {
 	const struct sweep *s = &call->sweep;
-	CLEANUP(free_p)
-	char *json = mem_printf("{\"size\":%zu%s%s}", s->count, s->then_json ? ",\"then\":" : "",
-				s->then_json ? s->then_json : "");
+	CLEANUP(buf) struct buf json;
+	buf_init(&json, 2 * SPEC_MAX_BYTES);
+	buf_printf(&json, "{\"size\":%zu", s->count);
+	following_write(&s->following, &json);
+	buf_byte(&json, '}');
 	if (!call->body)
 		call->body = json_array();
-	jobs_batch(call->scheduler->jobs, call->queue, s->batch, json, call->actor, api_on_sweep_batch, call);
+	jobs_batch(call->scheduler->jobs, call->queue, s->batch, buf_text(&json), call->actor, api_on_sweep_batch,
+		   call);
 }
