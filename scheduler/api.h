@@ -83,6 +83,8 @@ bool api_queue_or_default(struct api_call *call, const char *queue, struct error
 
 /* Adds its `why` to a job of a list; workers may be NULL. */
 void api_list_explain(json_t *job, const json_t *paused, const json_t *workers);
+/* For qsort of json_t *: by submitted_ms. */
+int api_newest_first(const void *a, const void *b);
 
 /* Lists the jobs of the batch that the query names (api_batch.c). */
 void api_members(struct api_call *call, const struct http_request *request);

@@ -34,7 +34,7 @@ void api_list_explain(json_t *job, const json_t *page, const json_t *workers)
 	json_object_set_new(job, "why", json_stringn(buf_text(&why), why.len));
 }
 
-static int api_list_order(const void *a, const void *b)
+int api_newest_first(const void *a, const void *b)
 {
 	int64_t left = fields_int(*(json_t *const *)a, "submitted_ms", 0);
 	int64_t right = fields_int(*(json_t *const *)b, "submitted_ms", 0);
@@ -61,7 +61,7 @@ static void api_list_answer(struct api_call *call, const struct gathered *all, s
 		}
 	}
 	if (count > 1)
-		qsort(sorted, used, sizeof *sorted, api_list_order);
+		qsort(sorted, used, sizeof *sorted, api_newest_first);
 	json_t *jobs = json_array();
 	for (size_t i = 0; i < used && i < (size_t)call->limit; i++)
 		json_array_append(jobs, sorted[i]);

@@ -253,6 +253,34 @@ def test_jobs_are_found_by_their_tags(idle):
         assert idle.job(job)["state"] in ("queued", "waiting")
 
 
+def test_a_batch_is_found_in_whichever_queue_it_is(idle):
+    idle.submit(QUEUED)
+    only = [idle.submit({**QUEUED, "batch": "only"}, queue="gpu") for _ in range(3)]
+    both = [idle.submit({**QUEUED, "batch": "both", "tags": [f"t{i}"]}, queue=("gpu", "cpu")[i % 2]) for i in range(4)]
+    assert idle.cli("ls", "--ids", "--batch", "only").stdout.split() == only[::-1]
+    assert idle.cli("ls", "--ids", "--batch", "only", "--limit", "2").stdout.split() == only[:0:-1]
+    assert idle.cli("ls", "--ids", "--batch", "only", "--queue", "cpu", check=False).returncode == 3
+    page = idle.api("GET", "/api/v1/jobs?batch=only&limit=2")
+    assert (page["batch"]["id"], page["batch"]["queue"]) == ("only", "gpu") and page["cursor"]
+    rest = idle.api("GET", f"/api/v1/jobs?batch=only&limit=2&cursor={page['cursor']}")
+    assert [j["id"] for j in rest["jobs"]] == only[:1] and not rest["cursor"]
+    found = idle.api("GET", "/api/v1/jobs?batch=both")
+    assert [b["queue"] for b in found["batches"]] == ["cpu", "gpu"] and found["cursor"] == ""
+    assert {j["id"] for j in found["jobs"]} == set(both)
+    times = [j["submitted_ms"] for j in found["jobs"]]
+    assert times == sorted(times, reverse=True)
+    assert idle.cli("ls", "--ids", "--batch", "both", "--tag", "t[12]").stdout.split() in (both[2:0:-1], both[1:3])
+    assert len(idle.api("GET", "/api/v1/jobs?batch=both&limit=3")["jobs"]) == 3
+    client = idle.redis.client()
+    for i, job in enumerate(both):
+        queue, n = job.rsplit("-", 1)
+        client.xadd(f"stoker:{{{queue}}}:metrics:{n}", {"time_ms": 1, "loss": (3, 1, 2, 4)[i]}, id="1-1")
+    ranked = idle.cli("ls", "--ids", "--batch", "both", "--rank", "loss").stdout.split()
+    assert ranked == [both[1], both[2], both[0], both[3]]
+    none = idle.cli("ls", "--batch", "none", check=False)
+    assert none.returncode == 3 and "no queue has a batch none" in none.stderr
+
+
 def test_the_tags_of_a_batch(idle):
     specs = [{"command": "true", "name": f"j{i}", "tags": ["even"] if i % 2 == 0 else ["odd"]} for i in range(4)]
     ids = idle.api("POST", "/api/v1/jobs", {"jobs": specs, "batch": "b"})["ids"]
