@@ -44,6 +44,20 @@ def test_the_first_bulk_of_a_queue_makes_it(scheduler):
     assert answers == [{"line": i, "id": f"fresh-{i}"} for i in range(1, 251)]
 
 
+def test_each_line_may_name_its_batch(scheduler):
+    """More lines than one call takes, so that one batch comes in by several; sent again nothing counts twice."""
+    body = "".join(json.dumps({"command": ["true"], "batch": f"b{i % 2}"} if i % 3 else {"command": ["true"]}) + "\n"
+                   for i in range(600))
+    scheduler.api("POST", "/batches", {"batch": "b0", "size": 1000})
+    for _ in range(2):
+        assert all("id" in a for a in post(scheduler, body, **{"Idempotency-Key": "mine"}))
+    found = {b["id"]: (b["total"], b["queued"], b.get("size")) for b in scheduler.api("GET", "/batches")["batches"]}
+    assert found == {"b0": ("200", "200", "1000"), "b1": ("200", "200", None)}
+    (refused,) = post(scheduler, '{"command":["true"],"batch":"a b"}\n')
+    assert refused["detail"].startswith("batch: expected a batch id")
+    assert {b["id"] for b in scheduler.api("GET", "/batches")["batches"]} == {"b0", "b1"}
+
+
 def test_sent_again_with_its_key_nothing_is_made_twice(scheduler):
     first = post(scheduler, lines(150), **{"Idempotency-Key": "mine"})
     assert post(scheduler, lines(150), **{"Idempotency-Key": "mine"}) == first
