@@ -92,7 +92,10 @@ def test_batches_bring_their_own(scheduler, receivers, tmp_path):
     hurry(scheduler)
     receiver = receivers(answer=lambda n: 500 if n < 1 else 204)
     receiver.secret = scheduler.api("POST", "/webhook-secret", {})["secret"]
-    scheduler.api("POST", "/batches", {"batch": "plain", "webhook": {"url": receiver.url}})
+    then = tmp_path / "then.yaml"
+    then.write_text("command: x\nname: report\ndelay: 1h\n")
+    made = cli(scheduler, "batches", "set", "plain", "--webhook", receiver.url, "--size", "1", "--then", str(then))
+    assert made.stdout == "plain\n", made.stderr
     scheduler.submit(batch="plain")
     scheduler.submit(batch="other")
     graph, sweep = tmp_path / "graph.yaml", tmp_path / "sweep.yaml"
@@ -108,6 +111,19 @@ def test_batches_bring_their_own(scheduler, receivers, tmp_path):
     assert sorted((b["batch"], b["count"], b["cancelled"]) for b in told.values()) == [
         ("graph", 2, 2), ("plain", 1, 1), ("sweep", 3, 3)]
     assert len(receiver.got) == 4, "one was refused first, and tried again"
+    plain, = [b for b in scheduler.api("GET", "/batches")["batches"] if b["id"] == "plain"]
+    assert plain["webhook"] == receiver.url and scheduler.job(plain["then_job"])["name"] == "report"
+
+
+@pytest.mark.parametrize("args, sentence", [
+    (("set",), "expected `batches`, or `batches` with set and a NAME"), (("make", "b"), "expected `batches`"),
+    (("--size", "3"), "are for `batches set NAME`"), (("set", "b", "--watch"), "--watch is for the list"),
+    (("set", "b", "--webhook", "nowhere"), "webhook.url: expected a URL"), (("set", "a b"), "expected a batch id"),
+    (("set", "b", "--size", "0"), "size"), (("set", "b", "--then", "/nowhere.yaml"), "/nowhere.yaml")])
+def test_batches_that_the_command_refuses(scheduler, args, sentence):
+    done = cli(scheduler, "batches", *args)
+    assert done.returncode == 2 and sentence in done.stderr, done
+    assert scheduler.api("GET", "/batches")["batches"] == []
 
 
 def test_a_large_graph_brings_one(scheduler, receivers):
