@@ -1,8 +1,8 @@
 -- Batches: jobs of one group, counted by state as they move, and a job that is submitted when all of them are done.
 --
 -- `batch:<id>`: created_ms, actor, total and a count for each state; size (how many there will be: before that it is
--- not done), then (a spec), webhook (a URL), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as long as they are
--- kept.
+-- not done), then (a spec), webhook (a URL), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as
+-- long as they are kept.
 -- `batches`: id by time. `fires`: batches that are done and whose `then` is to be submitted by stoker_promote.
 -- A job of a batch names it in its field `batch`, and its `links` say "b".
 
@@ -189,7 +189,8 @@ do
         batching.count(q, id, 'total', 0) -- judged at the end
     end
 
-    -- stoker_batch <id> <{"size":n,"then":spec,"webhook":{"url":…}}> [actor]: makes a batch before its jobs, or changes it.
+    -- stoker_batch <id> <{"size":n,"then":spec,"webhook":{"url":…}}> [actor]: makes a batch before its jobs, or changes
+    -- it.
     local function batch(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)

@@ -60,8 +60,8 @@ do
             call('ZREM', dead, oldest)
             call('DEL', record_key(q, oldest))
         end
-        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job or record.batch, 'error',
-                       clip(sentence, TEXT_MAX))
+        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job or record.batch,
+                       'error', clip(sentence, TEXT_MAX))
     end
 
     -- A new delivery: {hook, target, url, event, message, body, job}. Cannot fail.

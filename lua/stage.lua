@@ -1,6 +1,7 @@
 -- Graphs that are too large for one call. stoker_stage <stage> <count> <at> <spec>… puts up to a hundred jobs in place,
 -- parents before their children, without a state, so that nobody sees them; stoker_commit <stage> [key] [actor] [batch]
--- [then] [webhook] makes all of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by itself.
+-- [then] [webhook] makes all of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by
+-- itself.
 --
 -- `stage:<id>`: first (number), count, have (how many are staged), kinds (a letter each: r has no parents, c has some),
 -- name:<name> → number, delay:<n>, abroad:<n> → parents that are no jobs of the stage, done (its commit was answered).

@@ -75,8 +75,8 @@ struct stage_page {
 void jobs_stage(struct jobs *jobs, const char *queue, const struct stage_page *page, jobs_text_fn *fn, void *arg);
 struct stage_end {
 	const char *stage;
-	const char *key, *batch; /* NULL or "": none */
-	const struct following *following;
+	const char *key, *batch;           /* NULL or "": none */
+	const struct following *following; /* NULL: nothing */
 };
 void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *end, const char *actor, jobs_text_fn *fn,
 		 void *arg);

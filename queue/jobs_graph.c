@@ -69,8 +69,8 @@ void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *e
 	jobs_arg(call, end->key);
 	jobs_arg(call, actor);
 	jobs_arg(call, end->batch);
-	jobs_arg(call, end->following->then_json);
-	if (end->following->webhook_json) /* an older library has no such argument */
+	jobs_arg(call, end->following ? end->following->then_json : NULL);
+	if (end->following && end->following->webhook_json) /* an older library has no such argument */
 		jobs_arg(call, end->following->webhook_json);
 	jobs_send(call);
 }

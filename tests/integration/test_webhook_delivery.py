@@ -100,7 +100,8 @@ def test_batches_bring_their_own(scheduler, receivers, tmp_path):
     scheduler.submit(batch="other")
     graph, sweep = tmp_path / "graph.yaml", tmp_path / "sweep.yaml"
     graph.write_text(f"batch: graph\nwebhook: {{url: '{receiver.url}'}}\njobs: [{{command: a}}, {{command: b}}]\n")
-    sweep.write_text(f"command: x\nbatch: sweep\nsweep: {{grid: {{a: [1, 2, 3]}}, webhook: {{url: '{receiver.url}'}}}}\n")
+    sweep.write_text("command: x\nbatch: sweep\nsweep: {grid: {a: [1, 2, 3]}, "
+                     f"webhook: {{url: '{receiver.url}'}}}}\n")
     for file in (graph, sweep):
         assert cli(scheduler, "submit", str(file)).returncode == 0
     assert cli(scheduler, "cancel", "--name", "*").returncode == 0
