@@ -122,6 +122,26 @@ def test_a_folded_class_that_was_dropped_is_made_again(q):
     assert claim["n"] == n
 
 
+def test_what_waited_is_folded_when_its_class_was_dropped(q):
+    """Each had a class of its own at its submit: there were few then."""
+    for i in range(0, 300, 50):
+        submit(q, ({"cpus": 1 + (i + k) % 30, "memory": f"{1 + (i + k) // 30}GiB"} for k in range(50)))
+        for n in range(i + 1, i + 51):
+            q.hold(n)
+        q.redis.delete(q.key("classes"))  # as prune does in time
+    assert len({q.job(n)["class"] for n in range(1, 301)}) == 270
+    for n in range(1, 301):
+        q.release(n)
+    live = q.redis.hkeys(q.key("classes"))
+    assert 64 <= len(live) <= 128 and {q.job(n)["class"] for n in range(1, 301)} == set(live)
+    while page := q.take(most=100, free=dict(HUGE)):
+        for claim in page:
+            i = int(claim["n"]) - 1
+            assert granted(claim)[0] >= 1 + i % 30 and granted(claim)[2] >= (1 + i // 30) * GIB
+        q.finish(*[word for c in page for word in (*c.fence, "succeeded", "{}")])
+    assert q.redis.zcard(q.key("jobs:succeeded")) == 300
+
+
 def test_an_update_keeps_the_class_unless_it_is_of_resources(q):
     fill(q, 64)
     n = q.add(resources={"cpus": 5})
