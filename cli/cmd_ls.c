@@ -16,6 +16,7 @@ struct ls_options {
 	const char *queue;
 	const char *state;
 	const char *batch;
+	const char *tag;
 	const char *rank;
 	int64_t limit;
 	bool watch;
@@ -23,21 +24,74 @@ struct ls_options {
 };
 
 /* One page after cursor. */
-static bool ls_page(struct cli *cli, const struct ls_options *options, const char *cursor, int64_t limit,
-		    json_t **answer, struct error *err)
+static bool ls_page(struct cli *cli, const struct ls_options *options, const char *queue, const char *cursor,
+		    int64_t limit, json_t **answer, struct error *err)
 {
 	CLEANUP(buf) struct buf path;
 	char number[24];
 	buf_init(&path, 4096);
-	str_format(number, sizeof number, "%lld", (long long)(limit < LS_PAGE || options->rank ? limit : LS_PAGE));
+	str_format(number, sizeof number, "%lld",
+		   (long long)((limit < LS_PAGE && !options->tag) || options->rank ? limit : LS_PAGE));
 	buf_str(&path, "/api/v1/jobs");
-	client_query(&path, "queue", options->queue);
+	client_query(&path, "queue", queue);
 	client_query(&path, "state", options->state);
 	client_query(&path, "batch", options->batch);
+	client_query(&path, "tag", options->tag);
 	client_query(&path, "rank", options->rank);
 	client_query(&path, "limit", number);
 	client_query(&path, "cursor", *cursor ? cursor : NULL);
 	return client_get(cli, buf_text(&path), answer, err);
+}
+
+/* Adds the newest of a queue, or of what the server finds without one, as far as the limit wants them; says where the
+ * next page would begin. */
+static bool ls_add(struct cli *cli, const struct ls_options *options, const char *queue, int64_t limit, json_t *jobs,
+		   char **cursor, struct error *err)
+{
+	int64_t count = 0;
+	do {
+		json_auto_t *page = NULL;
+		if (!ls_page(cli, options, queue, *cursor, limit - count, &page, err))
+			return false;
+		json_array_extend(jobs, json_object_get(page, "jobs"));
+		count += (int64_t)json_array_size(json_object_get(page, "jobs"));
+		free(*cursor);
+		*cursor = mem_strdup(fields_text(page, "cursor"));
+	} while (**cursor && count < limit);
+	return true;
+}
+
+static int ls_newest_first(const void *a, const void *b)
+{
+	int64_t left = fields_int(*(json_t *const *)a, "submitted_ms", 0);
+	int64_t right = fields_int(*(json_t *const *)b, "submitted_ms", 0);
+	return (right > left) - (right < left);
+}
+
+/* Those of a tag are searched for in each queue by itself. */
+static bool ls_add_all(struct cli *cli, const struct ls_options *options, int64_t limit, json_t *jobs, char **cursor,
+		       struct error *err)
+{
+	json_auto_t *answer = NULL;
+	size_t i;
+	json_t *queue, *job;
+	if (!client_get(cli, "/api/v1/queues", &answer, err))
+		return false;
+	json_array_foreach(json_object_get(answer, "queues"), i, queue)
+	{
+		free(*cursor);
+		*cursor = mem_strdup("");
+		if (!ls_add(cli, options, fields_text(queue, "queue"), limit, jobs, cursor, err))
+			return false;
+	}
+	size_t count = json_array_size(jobs);
+	json_t **sorted = mem_alloc((count + 1) * sizeof *sorted);
+	json_array_foreach(jobs, i, job) sorted[i] = json_incref(job);
+	qsort(sorted, count, sizeof *sorted, ls_newest_first);
+	for (i = 0; i < count; i++)
+		json_array_set_new(jobs, i, sorted[i]);
+	free(sorted);
+	return true;
 }
 
 /* {"jobs":[…],"cursor":""}, of as many pages as the limit wants. */
@@ -46,18 +100,14 @@ static bool ls_fetch(struct cli *cli, const struct ls_options *options, json_t *
 	int64_t limit = options->limit ? options->limit : LS_LIMIT;
 	CLEANUP(free_p) char *cursor = mem_strdup("");
 	json_auto_t *jobs = json_array();
-	for (;;) {
-		json_auto_t *page = NULL;
-		if (!ls_page(cli, options, cursor, limit - (int64_t)json_array_size(jobs), &page, err))
-			return false;
-		json_array_extend(jobs, json_object_get(page, "jobs"));
-		free(cursor);
-		cursor = mem_strdup(fields_text(page, "cursor"));
-		if (*cursor && (int64_t)json_array_size(jobs) < limit)
-			continue;
-		*answer = json_pack("{s:O, s:s}", "jobs", jobs, "cursor", cursor);
-		return true;
-	}
+	bool is_search = options->tag && !options->queue && !options->batch;
+	if (!(is_search ? ls_add_all(cli, options, limit, jobs, &cursor, err)
+			: ls_add(cli, options, options->queue, limit, jobs, &cursor, err)))
+		return false;
+	while ((int64_t)json_array_size(jobs) > limit)
+		json_array_remove(jobs, json_array_size(jobs) - 1);
+	*answer = json_pack("{s:O, s:s}", "jobs", jobs, "cursor", is_search ? "" : cursor);
+	return true;
 }
 
 /* Only what is not plain needs a reason; what simply runs says how long it still takes. */
@@ -133,7 +183,9 @@ static bool ls_frame(struct cli *cli, void *arg, struct watch_frame *frame, stru
 	else
 		fprintf(stderr, "no jobs%s%s here\n  hint: stoker submit FILE\n", options->state ? " that are " : "",
 			options->state ? options->state : "");
-	if (*fields_text(answer, "cursor"))
+	int64_t limit = options->limit ? options->limit : LS_LIMIT;
+	bool is_full = options->tag && (int64_t)json_array_size(jobs) == limit;
+	if (*fields_text(answer, "cursor") || is_full)
 		fprintf(stderr, "only the newest %zu are shown; --limit N shows more\n", json_array_size(jobs));
 	return true;
 }
@@ -170,8 +222,8 @@ static const struct arg_row ls_rows[] = {
 	{ "queue", 'q', ARG_TEXT, offsetof(struct ls_options, queue), "QUEUE", "of one queue only", 0 },
 	{ "state", 's', ARG_TEXT, offsetof(struct ls_options, state), "STATE",
 	  "waiting, queued, running, succeeded, failed or cancelled; archived: what has left Redis for the store", 0 },
-	{ "batch", 'b', ARG_TEXT, offsetof(struct ls_options, batch), "BATCH",
-	  "of this batch (of --queue, or of default)", 0 },
+	{ "batch", 'b', ARG_TEXT, offsetof(struct ls_options, batch), "BATCH", "of this batch", 0 },
+	{ "tag", 0, ARG_TEXT, offsetof(struct ls_options, tag), "PATTERN", "those that have this tag", 0 },
 	{ "rank", 'r', ARG_TEXT, offsetof(struct ls_options, rank), "METRIC",
 	  "of a batch: by the last value of this metric, lowest first; -METRIC: highest first", 0 },
 	{ "limit", 'n', ARG_INT, offsetof(struct ls_options, limit), "N", "at most so many (50)", 1 },
@@ -182,7 +234,7 @@ static const struct arg_row ls_rows[] = {
 
 const struct command cmd_ls = {
 	.name = "ls",
-	.usage = "[--queue QUEUE] [--state STATE] [--batch BATCH [--rank METRIC]] [--watch]",
+	.usage = "[--queue QUEUE] [--state STATE] [--tag PATTERN] [--batch BATCH [--rank METRIC]] [--watch]",
 	.summary = "lists jobs, newest first",
 	.options = CLI_ROWS(ls_rows),
 	.options_size = sizeof(struct ls_options),

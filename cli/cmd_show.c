@@ -249,6 +249,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	int64_t now_ms = fields_int(shown, "now_ms", clock_wall_ms());
 	show_header(cli, shown, job, &frame->text);
 	show_times(job, now_ms, &frame->text);
+	show_line(&frame->text, "tags", fields_text(job, "tags"));
 	show_schedule(job, &frame->text);
 	show_progress(shown, job, &frame->text);
 	show_result(shown, &frame->text);

@@ -205,14 +205,17 @@ static bool webhooks_test(struct cli *cli, const struct webhooks_options *option
 
 static void webhooks_dead_row(struct table *table, const json_t *one)
 {
-	static const char *const fields[] = { "delivery", "tries", "event", "job", "error" };
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		table_add(table, fields_text(one, fields[i]));
+	const char *job = fields_text(one, "job");
+	table_add(table, fields_text(one, "delivery"));
+	table_add(table, fields_text(one, "tries"));
+	table_add(table, fields_text(one, "event"));
+	table_add(table, *job ? job : fields_text(one, "batch"));
+	table_add(table, fields_text(one, "error"));
 }
 
 static bool webhooks_dead(struct cli *cli, const struct webhooks_options *options, const char *word, struct error *err)
 {
-	static const char *const titles[] = { "DELIVERY", "TRIES", "EVENT", "JOB", "ERROR" };
+	static const char *const titles[] = { "DELIVERY", "TRIES", "EVENT", "ABOUT", "ERROR" };
 	CLEANUP(free_p) char *path = webhooks_path(options, "deliveries", "", "");
 	const struct listing listing = {
 		.path = path,

@@ -7,14 +7,15 @@
 
 bool select_is_by_id(const struct select *select, const struct arg_list *words, struct error *err)
 {
-	bool is_filter = select->queue || select->state || select->name || select->experiment || select->older_than ||
-			 select->limit || select->dry_run;
+	bool is_filter = select->queue || select->state || select->name || select->experiment || select->tag ||
+			 select->older_than || select->limit || select->dry_run;
 	err->kind = ERR_NONE;
 	if (words->count > 0 && is_filter)
 		return error_set(err, ERR_INPUT, NULL, "ids and a filter were given: it is one or the other");
-	if (words->count == 0 && !select->state && !select->name && !select->experiment && !select->older_than)
+	if (words->count == 0 && !select->state && !select->name && !select->experiment && !select->tag &&
+	    !select->older_than)
 		return error_set(err, ERR_INPUT,
-				 "name jobs, or find them by --state, --name, --experiment, --older-than",
+				 "name jobs, or find them by --state, --name, --experiment, --tag, --older-than",
 				 "it is not said which jobs");
 	return words->count > 0;
 }
@@ -47,13 +48,10 @@ static json_t *select_body(const struct select *select, const struct select_acti
 	const struct {
 		const char *key, *value;
 	} texts[] = {
-		{ "action", action->name },
-		{ "queue", queue },
-		{ "state", select->state },
-		{ "name", select->name },
-		{ "experiment", select->experiment },
-		{ "older_than", select->older_than },
-		{ "cursor", cursor },
+		{ "action", action->name },           { "queue", queue },
+		{ "state", select->state },           { "name", select->name },
+		{ "experiment", select->experiment }, { "tag", select->tag },
+		{ "older_than", select->older_than }, { "cursor", cursor },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].value)

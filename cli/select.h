@@ -12,6 +12,7 @@ struct select {
 	const char *state;
 	const char *name;
 	const char *experiment;
+	const char *tag;
 	const char *older_than;
 	int64_t limit; /* 0: all */
 	bool dry_run;
@@ -37,6 +38,10 @@ struct select {
 		  offsetof(struct options, select.experiment),                                                         \
 		  "PATTERN",                                                                                           \
 		  "filter: jobs of this experiment",                                                                   \
+		  0 },                                                                                                 \
+		{ "tag",     0,                                                                                        \
+		  ARG_TEXT,  offsetof(struct options, select.tag),                                                     \
+		  "PATTERN", "filter: jobs that have this tag",                                                        \
 		  0 },                                                                                                 \
 		{ "older-than",                                                                                        \
 		  0,                                                                                                   \

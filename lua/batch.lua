@@ -1,8 +1,8 @@
 -- Batches: jobs of one group, counted by state as they move, and a job that is submitted when all of them are done.
 --
 -- `batch:<id>`: created_ms, actor, total and a count for each state; size (how many there will be: before that it is
--- not done), then (a spec), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as long as they are
--- kept.
+-- not done), then (a spec), webhook (a URL), done_ms, then_job or then_error. `members:<id>`: numbers of its jobs, as
+-- long as they are kept.
 -- `batches`: id by time. `fires`: batches that are done and whose `then` is to be submitted by stoker_promote.
 -- A job of a batch names it in its field `batch`, and its `links` say "b".
 
@@ -59,7 +59,7 @@ end
 function batching.judge(q, id)
     local key = key_of(q, 'batch:' .. id)
     local b = redis.pcall('HMGET', key, 'total', 'succeeded', 'failed', 'cancelled', 'size', 'done_ms', 'then',
-                          'then_job', 'created_ms')
+                          'then_job', 'created_ms', 'webhook')
     if b.err or not b[9] then
         return
     end
@@ -69,12 +69,16 @@ function batching.judge(q, id)
     if is_done and not b[6] then
         call('HSET', key, 'done_ms', q.now_text)
         event_of_queue(q, 'batch.done', 'batch', id, 'count', total, 'reason',
-                       ('%d succeeded, %d failed, %d cancelled'):format(b[2] or 0, b[3] or 0, b[4] or 0))
+                       ('%d succeeded, %d failed, %d cancelled'):format(b[2] or 0, b[3] or 0, b[4] or 0),
+                       'succeeded', b[2] or '0', 'failed', b[3] or '0', 'cancelled', b[4] or '0')
         if b[7] and not b[8] then
             redis.pcall('ZADD', key_of(q, 'fires'), q.now_text, id)
         end
     elseif not is_done and b[6] then
         call('HDEL', key, 'done_ms') -- one of its jobs is done again
+        if b[10] then
+            pcall(batching.watch, q, id)
+        end
     end
 end
 
@@ -91,6 +95,12 @@ function batching.flush(q)
     end
 end
 
+-- Its key is gone.
+function batching.forget(q, id)
+    call('ZREM', key_of(q, 'batches'), id)
+    redis.pcall('SREM', key_of(q, 'webhooks:batches'), id)
+end
+
 -- The job was dropped. The batch goes with the last one.
 function batching.drop_job(q, id, n)
     local members = key_of(q, 'members:' .. id)
@@ -98,7 +108,7 @@ function batching.drop_job(q, id, n)
     if redis.pcall('EXISTS', members) == 0 and redis.pcall('HEXISTS', key_of(q, 'batch:' .. id), 'done_ms') == 1 and
         not redis.pcall('ZSCORE', key_of(q, 'fires'), id) then
         call('DEL', key_of(q, 'batch:' .. id))
-        call('ZREM', key_of(q, 'batches'), id)
+        batching.forget(q, id)
     end
 end
 
@@ -106,7 +116,7 @@ end
 function batching.drop_empty(q)
     for _, id in ipairs(call('ZRANDMEMBER', key_of(q, 'batches'), 4)) do
         if call('EXISTS', key_of(q, 'batch:' .. id)) == 0 then
-            call('ZREM', key_of(q, 'batches'), id)
+            batching.forget(q, id)
         end
     end
 end
@@ -115,7 +125,7 @@ end
 
 do
     local EMPTY_S = 86400
-    local KNOWN = {size = true, ['then'] = true}
+    local KNOWN = {size = true, ['then'] = true, webhook = true}
     local MOST = 1000000
     local FIRE_AGAIN_MS = 5000
     local FIRES_A_CALL = 8
@@ -139,6 +149,21 @@ do
         return text
     end
 
+    -- Who is told when a batch is done: its URL; nil: nobody. Signed as the webhooks of jobs are.
+    function batching.want_webhook(q, webhook)
+        if webhook == nil or webhook == cjson.null then
+            return nil
+        end
+        for name in pairs(type(webhook) == 'table' and webhook or {}) do
+            if name ~= 'url' then
+                fail('INVALID', 'webhook: %s: unknown key; known here: url', quoted(name))
+            end
+        end
+        local values = spec_walk({command = 'x', webhook = webhook})
+        expect_type(q, 'set', 'webhooks:batches')
+        return values['webhook.url']
+    end
+
     -- The batch of a graph that names none.
     function batching.of_graph(first)
         return 'graph-' .. integer_text(first)
@@ -150,19 +175,24 @@ do
         return math.max(tonumber(known[1]) or 0, (tonumber(known[2]) or 0) + count)
     end
 
-    -- The fields of a batch that a caller sets; the batch is there.
-    function batching.set(q, id, size, then_text)
+    -- The fields of a batch that a caller sets, and what follows it: {job = a spec, url =}; the batch is there.
+    function batching.set(q, id, size, following)
         local key = key_of(q, 'batch:' .. id)
         if size then
             call('HSET', key, 'size', integer_text(size))
         end
-        if then_text then
-            call('HSET', key, 'then', then_text)
+        if following.job then
+            call('HSET', key, 'then', following.job)
+        end
+        if following.url then
+            call('HSET', key, 'webhook', following.url)
+            batching.watch(q, id)
         end
         batching.count(q, id, 'total', 0) -- judged at the end
     end
 
-    -- stoker_batch <id> <{"size":n,"then":spec}> [actor]: makes a batch before its jobs, or changes it.
+    -- stoker_batch <id> <{"size":n,"then":spec,"webhook":{"url":…}}> [actor]: makes a batch before its jobs, or changes
+    -- it.
     local function batch(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
@@ -170,7 +200,7 @@ do
         local given = want_object(optional(args[2]) or '{}', 'batch', 2 * spec_table.max_bytes)
         for name in pairs(given) do
             if not KNOWN[name] then
-                fail('INVALID', 'batch: %s: unknown key; known here: size, then', quoted(name))
+                fail('INVALID', 'batch: %s: unknown key; known here: size, then, webhook', quoted(name))
             end
         end
         local size, following = given.size, given['then']
@@ -180,6 +210,7 @@ do
             fail('INVALID', 'then: expected a spec, got %s', quoted(following))
         end
         local text = batching.want_then(q, following and batching.members(args[2])['then'])
+        local url = batching.want_webhook(q, given.webhook)
         expect_type(q, 'stream', 'events')
         batching.expect_types(q, id)
         local known = call('HMGET', key_of(q, 'batch:' .. id), 'total', 'then_job')
@@ -189,7 +220,7 @@ do
             fail('CONFLICT', 'batch %s is done, and job %s was submitted then', id, known[2])
         end
         batching.make(q, id, actor)
-        batching.set(q, id, size, text)
+        batching.set(q, id, size, {job = text, url = url})
         if not known[1] then
             call('EXPIRE', key_of(q, 'batch:' .. id), EMPTY_S)
         end

@@ -2,6 +2,7 @@
 -- attempt of each. One round trip, no gap between claim and lease.
 do
     local LANES_A_PAGE = 64
+    local RING_AHEAD = 8            -- lanes behind the last that was taken from, whose doorbells it rings
     local RING_AGAIN_MS = 1000
     local RESERVE_AFTER_MS = 600000 -- a job that waits so long for a machine that could run it gets one emptied
     local RESERVED_MS = 30000       -- as long as that worker goes on asking
@@ -167,7 +168,7 @@ do
     -- fit from the start.
     local function walk_new(worker, free, most)
         return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {},
-                misfit = {}, removed = 0,
+                misfit = {}, removed = 0, passed = 0,
                 all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
     end
 
@@ -190,11 +191,25 @@ do
         end
     end
 
+    -- Nothing of this lane can be taken any more: what fits was. However many lanes there are, a claim looks into few.
+    local function walk_is_over(w, lane)
+        return #w.claims >= w.most or (w.free.cpus < 1 and #w.claims > 0 and not lane:find('^cpu0[:-]'))
+    end
+
+    -- Others are to be rung for what it passes by, but not for all of it: who takes the next ring rings on further.
+    local function walk_has_passed(w)
+        return #w.claims >= w.most and w.passed >= RING_AHEAD
+    end
+
     -- Takes up to `most` from a lane. Answers how many, and whether work is left there.
     local function walk_lane(q, w, lane, most)
         local class = lane:match('^[^:]+')
         if lane:sub(-#w.not_here) == w.not_here then
             w.misfit[class] = true -- others are to be rung for
+            return 0, true
+        elseif walk_is_over(w, lane) then
+            w.passed = w.passed + 1
+            w.left[class] = w.left[class] or w.passed <= RING_AHEAD or nil
             return 0, true
         end
         local requirement = class_get(q, class)
@@ -228,7 +243,7 @@ do
             open[i] = {lane = lane, tenant = tenant, head_ms = (tonumber(scores[i]) or 0) % LANE_RANK_STEP}
         end
         share.load(q, tenants)
-        while open[1] do
+        while open[1] and not walk_has_passed(w) do
             local i = share.pick(q, open)
             local taken, has_more = walk_lane(q, w, open[i].lane, 1)
             if taken == 1 and has_more then
@@ -251,25 +266,22 @@ do
         return group
     end
 
+    -- No tenant is called '-' or '!…'; one search is faster than one a lane.
     local function has_tenants(lanes)
-        for i = 1, #lanes do
-            local tenant = lanes[i]:match('[^:]+$')
-            if tenant ~= '-' and tenant:sub(1, 1) ~= '!' then
-                return true
-            end
-        end
-        return false
+        return table.concat(lanes, ' '):find(':%d:%w') ~= nil
     end
 
     local function walk_page(q, w, lanes)
         local i, is_shared = 1, has_tenants(lanes)
-        while lanes[i] do
+        while lanes[i] and not walk_has_passed(w) do
             local group = is_shared and walk_group(lanes, i) or lanes
             if #group > 1 and is_shared and has_tenants(group) then
                 walk_tenants(q, w, group)
             else
-                for k = 1, #group do
+                local k = 1
+                while group[k] and not walk_has_passed(w) do
                     walk_lane(q, w, group[k], w.most)
+                    k = k + 1
                 end
             end
             i = i + #group
@@ -283,7 +295,7 @@ do
             local lanes = call('ZRANGE', key_of(q, 'lanes'), from, from + LANES_A_PAGE - 1)
             walk_page(q, w, lanes)
             offset = offset + LANES_A_PAGE
-        until #lanes < LANES_A_PAGE
+        until #lanes < LANES_A_PAGE or walk_has_passed(w)
     end
 
     -- Whoever took the doorbell's member must ring on while work is left: always after taking some (each ring then

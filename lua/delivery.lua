@@ -60,8 +60,8 @@ do
             call('ZREM', dead, oldest)
             call('DEL', record_key(q, oldest))
         end
-        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job, 'error',
-                       clip(sentence, TEXT_MAX))
+        event_of_queue(q, 'webhook.dead', 'webhook', record.hook, 'delivery', id, 'about', record.job or record.batch,
+                       'error', clip(sentence, TEXT_MAX))
     end
 
     -- A new delivery: {hook, target, url, event, message, body, job}. Cannot fail.
@@ -195,7 +195,7 @@ do
             return nil
         end
         local list = {'delivery', id, 'webhook', record.hook}
-        for _, name in ipairs({'url', 'event', 'job', 'tries', 'status', 'error', 'made_ms', 'dead_ms'}) do
+        for _, name in ipairs({'url', 'event', 'job', 'batch', 'tries', 'status', 'error', 'made_ms', 'dead_ms'}) do
             if record[name] and record[name] ~= '' then
                 append(list, name, record[name])
             end

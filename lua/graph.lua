@@ -1,8 +1,8 @@
--- stoker_graph <{"jobs": [spec, …], "batch": id, "then": spec}> [key] [actor]: jobs that name each other in `after`,
--- all of them or none. They are one batch.
+-- stoker_graph <{"jobs": [spec, …], "batch": id, "then": spec, "webhook": {"url": …}}> [key] [actor]: jobs that name
+-- each other in `after`, all of them or none. They are one batch.
 -- queue/graph.c says the same sentences.
 do
-    local GRAPH_KEYS = {jobs = true, batch = true, ['then'] = true}
+    local GRAPH_KEYS = {jobs = true, batch = true, ['then'] = true, webhook = true}
 
     -- Runs a check of one job: what is wrong is said with its place.
     local function graph_at(i, check, ...)
@@ -86,7 +86,7 @@ do
         local members, is_double = batching.members(text)
         for name in pairs(tree) do
             if not GRAPH_KEYS[name] then
-                fail('INVALID', '%s: unknown key; known here: jobs, batch, then', quoted(name))
+                fail('INVALID', '%s: unknown key; known here: jobs, batch, then, webhook', quoted(name))
             end
         end
         if is_double then
@@ -98,7 +98,7 @@ do
         if following and not following:find('^{') then
             fail('INVALID', 'then: expected a spec, got %s', quoted(following))
         end
-        following = batching.want_then(q, following)
+        following = {job = batching.want_then(q, following), url = batching.want_webhook(q, tree.webhook)}
         local texts = (members.jobs or ''):find('^%[') and batching.items(members.jobs) or {}
         if #texts < 1 or #texts > MAX_JOBS_A_CALL then
             fail('INVALID', 'jobs: expected a list of 1 to %d specs%s', MAX_JOBS_A_CALL,

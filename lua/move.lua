@@ -49,8 +49,7 @@ end
 -- dropped: it is made again.
 local function job_renew_class(q, j)
     if call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
-        local _, requirement = spec_class(spec_of_job(q, j.n))
-        class_put(q, j.f.class, requirement)
+        class_put(q, j.f.class, class_needs(j.f.class, spec_of_job(q, j.n)['resources.labels']))
     end
 end
 
@@ -77,8 +76,13 @@ end
 
 -- ---------------------------------------------------------------- waiting → queued
 
--- The types of what job_ready writes.
+-- The types of what job_ready writes. A waiting job whose class was dropped meanwhile is given one as a new job is, so
+-- that classes stay bounded; where there is no room for any, its own is made again all the same.
 local function expect_can_queue(q, j)
+    if j.f.state == 'waiting' and call('HEXISTS', key_of(q, 'classes'), j.f.class) == 0 then
+        local ok, class = pcall(class_choose, q, spec_of_job(q, j.n))
+        job_set(j, 'class', ok and class or j.f.class)
+    end
     expect_type(q, 'stream', 'ready:' .. lane_name(j))
     if j.f.elsewhere_ms then
         expect_type(q, 'stream', 'ready:' .. lane_name(j, lane_elsewhere(j)))

@@ -10,12 +10,6 @@ local function spec_of_job(q, n)
     return ok and values or spec_walk({command = 'x'})
 end
 
--- The class and the requirement of a spec.
-local function spec_class(values)
-    return class_of(values['resources.cpus'], values['resources.gpus'], values['resources.memory'],
-                    values['resources.labels'])
-end
-
 local function spec_backoff(values, section)
     return {base_ms = values[section .. '.backoff'], growth = values[section .. '.growth'],
             most_ms = values[section .. '.max_backoff'], jitter = values[section .. '.jitter']}

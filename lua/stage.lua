@@ -1,6 +1,7 @@
 -- Graphs that are too large for one call. stoker_stage <stage> <count> <at> <spec>… puts up to a hundred jobs in place,
 -- parents before their children, without a state, so that nobody sees them; stoker_commit <stage> [key] [actor] [batch]
--- [then] makes all of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by itself.
+-- [then] [webhook] makes all of them visible at once. What is staged and not committed within STAGE_KEPT_S goes by
+-- itself.
 --
 -- `stage:<id>`: first (number), count, have (how many are staged), kinds (a letter each: r has no parents, c has some),
 -- name:<name> → number, delay:<n>, abroad:<n> → parents that are no jobs of the stage, done (its commit was answered).
@@ -47,8 +48,7 @@ do
         if values.batch then
             fail('INVALID', 'batch: a graph is one batch: name it beside jobs')
         end
-        local class, requirement = spec_class(values)
-        class_admit(q, class, requirement)
+        local class, requirement = class_choose(q, values)
         return {n = n, text = spec_text, values = values, parents = parents, class = class, requirement = requirement}
     end
 
@@ -283,11 +283,12 @@ do
     end
 
     local function commit(keys, args)
-        no_more_arguments(args, 5)
+        no_more_arguments(args, 6)
         local q = queue_open(keys)
         local id, key, actor = want_stage(args[1]), optional(args[2]), want_actor(args[3])
         local batch = optional(args[4]) and batching.want(args[4])
-        local following = batching.want_then(q, args[5])
+        local following = {job = batching.want_then(q, args[5]),
+                           url = batching.want_webhook(q, optional(args[6]) and want_object(args[6], 'webhook', 4096))}
         local hash = key and redis.sha1hex(id)
         expect_queue_types(q)
         if key then

@@ -31,8 +31,7 @@ do
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
-        local class, requirement = spec_class(values)
-        class_admit(q, class, requirement)
+        local class, requirement = class_choose(q, values)
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')
         end
@@ -65,6 +64,11 @@ do
         call('HINCRBY', q.meta_key, 'next', count)
     end
 
+    -- The words of a spec's tags as the record has them; nil: there are none.
+    function submitting.tags(values)
+        return values.tags and values.tags[1] and table.concat(values.tags, ' ')
+    end
+
     -- What few jobs have, into their record.
     function submitting.more(q, record, values, n)
         if values.name then
@@ -72,6 +76,10 @@ do
         end
         if values.experiment then
             append(record, 'experiment', values.experiment)
+        end
+        local tags = submitting.tags(values)
+        if tags then
+            append(record, 'tags', tags)
         end
         if values['webhook.url'] then
             webhook_watch(q, n)

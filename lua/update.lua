@@ -86,7 +86,6 @@ do
     -- Everything that a new class or priority writes.
     local function check_lane(q, one)
         local tenant = one.j.f.lane and tenant_of(one.j.f.lane) or one.j.f.tenant or '-'
-        class_admit(q, one.class, one.requirement)
         one.lane = one.class .. ':' .. one.values.priority .. ':' .. tenant
         expect_type(q, 'stream', 'ready:' .. one.lane)
         expect_type(q, 'zset', 'wake:' .. one.class)
@@ -109,9 +108,14 @@ do
         one.is_changed = merge(members, o.changes)
         one.text = json_of_members(members)
         one.values = spec_read(one.text)
-        one.class, one.requirement = spec_class(one.values)
         for _, member in ipairs(o.changes) do
             one.delay_ms = member.name == 'delay' and one.values.delay or one.delay_ms
+            if member.name == 'resources' then
+                one.class, one.requirement = class_choose(q, one.values)
+            end
+        end
+        if not one.class then -- as it is: what it was folded into at its submit is not judged anew
+            one.class, one.requirement = j.f.class, class_needs(j.f.class, one.values['resources.labels'])
         end
         if one.delay_ms and is_waiting and not ({delay = 1, retry = 1, held = 1})[j.f.reason or ''] then
             fail('CONFLICT', 'job %s waits for something else than time (%s): a delay would not hold', job_id(q, j.n),
@@ -130,6 +134,7 @@ do
         for path, field in pairs(RECORDED) do
             job_set(j, field, values[path])
         end
+        job_set(j, 'tags', submitting.tags(values))
         job_set(j, 'class', one.class)
         if j.f.reason == 'limit' and j.f.slot and not j.f.due_ms then
             limits.line_up(q, j.n, j.f.slot, j.f.priority)

@@ -7,7 +7,7 @@
 --
 -- The stream is the source of truth, and the cursor is kept with it: reading on and writing the deliveries is one call,
 -- so any number of schedulers make each of them once, and one that dies loses none. The cursor is there from the first
--- webhook to the last, and until the last job that brought one along has ended: without them nothing is read.
+-- webhook to the last, and until the last job or batch that brought one along has ended: without them nothing is read.
 
 local webhook_watch
 do
@@ -19,7 +19,8 @@ do
     local FROM_JOB = {'state', 'name', 'experiment', 'submitted_ms', 'started_ms', 'ended_ms', 'exit', 'signal',
                       'error'}
     local NUMBERS = {attempt = true, step = true, exit = true, signal = true, time_ms = true, submitted_ms = true,
-                     started_ms = true, ended_ms = true}
+                     started_ms = true, ended_ms = true, count = true, succeeded = true, failed = true,
+                     cancelled = true}
 
     -- From now on events are read: the cursor is the last one that is of no interest, and its number in the stream.
     local function cursor_begin(q)
@@ -43,6 +44,12 @@ do
         call('SADD', key_of(q, 'webhooks:jobs'), n)
     end
 
+    -- A batch that has a webhook and is not done. The type of the set is checked.
+    function batching.watch(q, id)
+        cursor_begin(q)
+        call('SADD', key_of(q, 'webhooks:batches'), id)
+    end
+
     -- What was given is not shown.
     local function want_secret(text)
         if type(text) ~= 'string' or #text < 16 or #text > 256 or not text:find('^[!-~]+$') then
@@ -52,14 +59,26 @@ do
         return text
     end
 
+    -- The events of a webhook of the queue: those that a job can ask for, and batch.done.
+    local function want_on(url, text)
+        local on = optional(text) and select(2, pcall(cjson.decode, text)) or nil
+        if optional(text) and type(on) ~= 'table' then
+            fail('INVALID', 'webhook.on: expected a JSON list of texts, got %s', quoted(text))
+        end
+        local of_jobs, of_batches = on and {}, {}
+        for _, name in ipairs(on or {}) do
+            append(name == 'batch.done' and of_batches or of_jobs, name)
+        end
+        local values = spec_walk({command = 'x', webhook = {url = url, on = on and #on > 0 and of_jobs or on}})
+        on = values['webhook.on'] or {}
+        append(on, of_batches[1])
+        return on[1] and on or ON_ENDS
+    end
+
     local function add(keys, args)
         no_more_arguments(args, 4)
         local q = queue_open(keys)
-        local on = optional(args[2]) and select(2, pcall(cjson.decode, args[2])) or nil
-        if args[2] and args[2] ~= '' and type(on) ~= 'table' then
-            fail('INVALID', 'webhook.on: expected a JSON list of texts, got %s', quoted(args[2]))
-        end
-        local values = spec_walk({command = 'x', webhook = {url = args[1], on = on}})
+        local on = want_on(args[1], args[2])
         local secret, actor = want_secret(args[3]), want_actor(args[4])
         local count = expect_type(q, 'hash', 'webhooks')
         expect_type(q, 'stream', 'events')
@@ -67,8 +86,6 @@ do
         if count >= HOOKS_MAX then
             fail('FULL', 'queue %s has %d webhooks, which is the bound | remove one: stoker webhooks rm', q.name, count)
         end
-        on = values['webhook.on']
-        on = on and on[1] and on or ON_ENDS
         local id = 'h' .. call('HINCRBY', q.meta_key, 'webhook_next', 1)
         cursor_begin(q)
         call('HSET', key_of(q, 'webhooks'), id, cjson.encode({url = args[1], on = on, added_ms = q.now_text,
@@ -186,6 +203,12 @@ do
         return '{' .. table.concat(parts, ',') .. '}'
     end
 
+    -- All that came along with jobs and batches and goes to one origin shares a lane, and the queue's secret for them.
+    local function brought(url)
+        local origin = url:match('^https?://[^/?]*') or ''
+        return {id = 'job', url = url, target = 'job-' .. redis.sha1hex(origin:lower()):sub(1, 12)}
+    end
+
     -- The webhook that a job brought along, if it wants this event.
     local function own_hook(q, n, event)
         local text = call('GET', key_of(q, 'spec:' .. n))
@@ -196,8 +219,7 @@ do
         end
         local on = type(hook.on) == 'table' and hook.on[1] and hook.on or ON_ENDS
         if is_wanted(on, event.event) then
-            local origin = hook.url:match('^https?://[^/?]*') or ''
-            return {id = 'job', url = hook.url, target = 'job-' .. redis.sha1hex(origin:lower()):sub(1, 12)}
+            return brought(hook.url)
         end
     end
 
@@ -216,6 +238,32 @@ do
         return #hooks
     end
 
+    -- A batch is done: whoever asked for that by name, and its own webhook. Answers how many deliveries that makes.
+    local function tell_batch(q, event, hooks)
+        local all = {}
+        for _, hook in ipairs(hooks) do
+            for i = 1, #hook.on do
+                all[#all + 1] = hook.on[i] == 'batch.done' and hook or nil
+            end
+        end
+        if redis.pcall('SREM', key_of(q, 'webhooks:batches'), event.batch) == 1 then
+            local url = redis.pcall('HGET', key_of(q, 'batch:' .. event.batch), 'webhook')
+            all[#all + 1] = type(url) == 'string' and brought(url) or nil
+        end
+        local message = q.name .. '-' .. event.id .. '-1'
+        local parts = {member('id', message), member('event', event.event), member('queue', q.name),
+                       member('batch', event.batch), member('time_ms', event.time_ms)}
+        for _, name in ipairs({'count', 'succeeded', 'failed', 'cancelled', 'reason'}) do
+            parts[#parts + 1] = event[name] and member(name, event[name]) or nil
+        end
+        for _, hook in ipairs(all) do
+            delivery_put(q, event.id .. '-1-' .. hook.id,
+                         {hook = hook.id, target = hook.target or hook.id, url = hook.url, event = event.event,
+                          message = message, body = '{' .. table.concat(parts, ',') .. '}', batch = event.batch})
+        end
+        return #all
+    end
+
     -- The jobs that an entry stands for, as {n, attempt}.
     local function jobs_in(q, event)
         local found, stem = {}, q.name .. '-'
@@ -230,6 +278,9 @@ do
     -- One entry from job number `skip` on. Answers how many deliveries it made, and the job it stopped at, if it did.
     local function tell_entry(q, event, skip, budget, hooks, has_own)
         local wanted, made = {}, 0
+        if event.event == 'batch.done' then
+            return event.batch and is_utf8(event.batch) and tell_batch(q, event, hooks) or 0
+        end
         for _, hook in ipairs(hooks) do
             if is_wanted(hook.on, event.event) then
                 wanted[#wanted + 1] = hook
@@ -306,8 +357,8 @@ do
         local is_more, is_busy = false, false
         if cursor then
             delivery_types(q)
-            local own = expect_type(q, 'set', 'webhooks:jobs')
-            if expect_type(q, 'hash', 'webhooks') == 0 and own == 0 then
+            local own, batches = expect_type(q, 'set', 'webhooks:jobs'), expect_type(q, 'set', 'webhooks:batches')
+            if expect_type(q, 'hash', 'webhooks') == 0 and own == 0 and batches == 0 then
                 call('HDEL', q.meta_key, 'webhook_cursor')
             else
                 is_more, is_busy = read_on(q, cursor, limit, hooks_of(q), own > 0)

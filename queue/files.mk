@@ -1,5 +1,6 @@
 queue_SOURCES = \
 	$(queue_TABLES) \
+	queue/following.c \
 	queue/functions.c \
 	queue/graph.c \
 	queue/jobs.c \

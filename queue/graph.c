@@ -210,35 +210,21 @@ static bool graph_read_batch(const struct graph_walk *w, const json_t *batch)
 	return graph_fail(w, "batch");
 }
 
-static bool graph_read_then(const struct graph_walk *w, const json_t *then)
-{
-	char path[SPEC_PATH_MAX] = "", place[SPEC_PATH_MAX + 8];
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, SPEC_MAX_BYTES);
-	if (!then)
-		return true;
-	if (!spec_check(then, path, w->err)) {
-		error_wrap(w->err, "then");
-		str_format(place, sizeof place, "then%s%s", *path ? "." : "", path);
-		return spec_place(w->text, w->len, w->origin, place, w->err);
-	}
-	json_canonical(then, &text);
-	w->graph->then_json = buf_take(&text);
-	return true;
-}
-
 static bool graph_check_form(const struct graph_walk *w, const json_t *root)
 {
 	const json_t *jobs = json_object_get(root, "jobs");
 	const char *name;
 	json_t *value;
+	const struct following_document document = { w->text, w->len, w->origin, "" };
 	json_object_foreach((json_t *)root, name, value) if (strcmp(name, "jobs") != 0 && strcmp(name, "batch") != 0 &&
-							     strcmp(name, "then") != 0)
+							     strcmp(name, "then") != 0 && strcmp(name, "webhook") != 0)
 	{
-		error_set(w->err, ERR_INPUT, NULL, "\"%.60s\": unknown key; known here: jobs, batch, then", name);
+		error_set(w->err, ERR_INPUT, NULL, "\"%.60s\": unknown key; known here: jobs, batch, then, webhook",
+			  name);
 		return graph_fail(w, name);
 	}
-	if (!graph_read_batch(w, json_object_get(root, "batch")) || !graph_read_then(w, json_object_get(root, "then")))
+	if (!graph_read_batch(w, json_object_get(root, "batch")) ||
+	    !following_read(root, &document, &w->graph->following, w->err))
 		return false;
 	if (json_is_array(jobs) && json_array_size(jobs) > 0 && json_array_size(jobs) <= GRAPH_MAX_JOBS)
 		return true;
@@ -302,7 +288,7 @@ void graph_done(struct graph *graph)
 	free(graph->order);
 	free(graph->queue);
 	free(graph->batch);
-	free(graph->then_json);
+	following_done(&graph->following);
 	*graph = (struct graph){ 0 };
 }
 
@@ -326,8 +312,7 @@ char *graph_json(const struct graph *graph)
 	buf_str(&text, "]");
 	if (graph->batch)
 		buf_printf(&text, ",\"batch\":\"%s\"", graph->batch);
-	if (graph->then_json)
-		buf_printf(&text, ",\"then\":%s", graph->then_json);
+	following_write(&graph->following, &text);
 	buf_str(&text, "}");
 	return buf_take(&text);
 }

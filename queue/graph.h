@@ -1,7 +1,6 @@
 /*
- * A graph: several specs in one document, {"jobs": [spec, …], "batch": id, "then":
- * spec}, which name each other
- * in `after`. Checked as a whole before anything of it is sent: each spec by the
+ * A graph: several specs in one document, {"jobs": [spec, …], "batch": id} and what comes
+ * when it is done, which name each other in `after`. Checked as a whole before anything of it is sent: each spec by the
  * table, then the names, then that nobody waits for himself. stoker_graph says the
  * same sentences (lua/graph.lua).
  */
@@ -11,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "lib/error.h"
+#include "queue/following.h"
 
 #define GRAPH_MAX_JOBS 10000
 #define GRAPH_A_CALL   100 /* what one stoker_graph takes */
@@ -19,10 +19,10 @@ struct graph {
 	char **specs; /* canonical JSON, in the order of the document */
 	char **names; /* NULL: the job has none */
 	size_t count;
-	size_t *order;   /* indexes, parents before their children */
-	char *queue;     /* the first that a spec names; NULL: none does */
-	char *batch;     /* NULL: it is named after its first job */
-	char *then_json; /* a spec, for when all are done; NULL: none */
+	size_t *order; /* indexes, parents before their children */
+	char *queue;   /* the first that a spec names; NULL: none does */
+	char *batch;   /* NULL: it is named after its first job */
+	struct following following;
 };
 
 /* Has the document the form of a graph, right or wrong? */

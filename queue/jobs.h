@@ -75,11 +75,12 @@ struct stage_page {
 void jobs_stage(struct jobs *jobs, const char *queue, const struct stage_page *page, jobs_text_fn *fn, void *arg);
 struct stage_end {
 	const char *stage;
-	const char *key, *batch, *then_json; /* NULL or "": none */
+	const char *key, *batch;           /* NULL or "": none */
+	const struct following *following; /* NULL: nothing */
 };
 void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *end, const char *actor, jobs_text_fn *fn,
 		 void *arg);
-/* Makes a batch or changes it: json is {"size","then"}. The answer is its id. */
+/* Makes a batch or changes it: json is {"size","then","webhook"}. The answer is its id. */
 void jobs_batch(struct jobs *jobs, const char *queue, const char *batch, const char *json, const char *actor,
 		jobs_text_fn *fn, void *arg);
 void jobs_batches(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn, void *arg);

@@ -1,5 +1,6 @@
 /* Several jobs at once. */
 #include <string.h>
+#include "queue/following.h"
 #include "queue/jobs_internal.h"
 
 /* A list of texts, as JSON. */
@@ -68,6 +69,8 @@ void jobs_commit(struct jobs *jobs, const char *queue, const struct stage_end *e
 	jobs_arg(call, end->key);
 	jobs_arg(call, actor);
 	jobs_arg(call, end->batch);
-	jobs_arg(call, end->then_json);
+	jobs_arg(call, end->following ? end->following->then_json : NULL);
+	if (end->following && end->following->webhook_json) /* an older library has no such argument */
+		jobs_arg(call, end->following->webhook_json);
 	jobs_send(call);
 }

@@ -235,23 +235,6 @@ static bool sweep_add(struct sweep_walk *w, json_t *template, const json_t *unso
 
 /* ---- the whole ---- */
 
-static bool sweep_read_then(const struct sweep_walk *w, const json_t *then)
-{
-	char path[SPEC_PATH_MAX] = "", place[SPEC_PATH_MAX + 16];
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, SPEC_MAX_BYTES);
-	if (!then)
-		return true;
-	if (!spec_check(then, path, w->err)) {
-		error_wrap(w->err, "sweep.then");
-		str_format(place, sizeof place, "sweep.then%s%s", *path ? "." : "", path);
-		return spec_place(w->text, w->len, w->origin, place, w->err);
-	}
-	json_canonical(then, &text);
-	w->sweep->then_json = buf_take(&text);
-	return true;
-}
-
 static bool sweep_expand(struct sweep_walk *w, json_t *root)
 {
 	char path[SPEC_PATH_MAX] = "sweep";
@@ -261,7 +244,8 @@ static bool sweep_expand(struct sweep_walk *w, json_t *root)
 	json_auto_t *points = sweep_points(block, path, w->err);
 	if (!points)
 		return spec_place(w->text, w->len, w->origin, path, w->err);
-	if (!sweep_read_then(w, json_object_get(block, "then")))
+	const struct following_document document = { w->text, w->len, w->origin, "sweep" };
+	if (!following_read(block, &document, &w->sweep->following, w->err))
 		return false;
 	json_auto_t *template = json_copy(root);
 	json_object_del(template, "sweep");
@@ -294,7 +278,7 @@ void sweep_done(struct sweep *sweep)
 	free(sweep->labels);
 	free(sweep->batch);
 	free(sweep->queue);
-	free(sweep->then_json);
+	following_done(&sweep->following);
 	*sweep = (struct sweep){ 0 };
 }
 

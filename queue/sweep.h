@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "lib/error.h"
+#include "queue/following.h"
 
 #define SWEEP_MAX_JOBS   10000
 #define SWEEP_MAX_PARAMS 16
@@ -25,9 +26,9 @@ struct sweep {
 	char **specs;  /* canonical JSON, each checked by the table */
 	char **labels; /* "lr=0.1 width=32" */
 	size_t count;
-	char *batch;     /* what the spec says, else the one that was given */
-	char *queue;     /* NULL: the spec names none */
-	char *then_json; /* a spec, for when all are done; NULL: none */
+	char *batch; /* what the spec says, else the one that was given */
+	char *queue; /* NULL: the spec names none */
+	struct following following;
 };
 
 /* Has the document a `sweep` block, right or wrong? */

@@ -239,7 +239,7 @@ static json_t *points_random(struct points *p, const json_t *random, size_t coun
 
 static bool points_check_keys(const struct points *p, const json_t *block)
 {
-	static const char *const known[] = { "grid", "random", "list", "count", "seed", "then" };
+	static const char *const known[] = { "grid", "random", "list", "count", "seed", "then", "webhook" };
 	const char *key, *unknown = NULL;
 	json_t *value;
 	if (!json_is_object(block))
@@ -256,7 +256,7 @@ static bool points_check_keys(const struct points *p, const json_t *block)
 		return true;
 	char path[SPEC_PATH_MAX];
 	str_format(path, sizeof path, "sweep.%.64s", unknown);
-	return points_refuse(p, path, "unknown key; known here: grid, random, list, count, seed, then");
+	return points_refuse(p, path, "unknown key; known here: grid, random, list, count, seed, then, webhook");
 }
 
 static bool points_number(const struct points *p, const json_t *block, const char *name, double least, double most,

@@ -1,5 +1,6 @@
 #include "scheduler/api.h"
 
+#include <fnmatch.h>
 #include <string.h>
 #include "lib/buf.h"
 #include "lib/config.h"
@@ -172,6 +173,18 @@ bool api_body(struct api_call *call, const struct http_request *request, const c
 			return error_set(err, ERR_INPUT, hint, "%s: unknown key", name);
 	}
 	return true;
+}
+
+bool api_has_tag(const json_t *job, const char *pattern)
+{
+	size_t len;
+	for (const char *at = fields_text(job, "tags"); *at; at += len + (at[len] == ' ')) {
+		len = strcspn(at, " ");
+		CLEANUP(free_p) char *word = mem_printf("%.*s", (int)len, at);
+		if (fnmatch(pattern, word, 0) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool api_limit(struct api_call *call, const struct http_request *request, int64_t otherwise, int64_t max,

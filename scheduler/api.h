@@ -35,7 +35,7 @@ struct api_call {
 	json_t *show;
 	char *spec;
 	char key[129];   /* idempotency key, the state that is listed, a worker, or what became of a schedule */
-	char name[65];   /* of a schedule */
+	char name[65];   /* of a schedule, or a tag that is looked for */
 	char after[256]; /* a lane may name a worker */
 	int64_t limit;
 	void (*send)(struct api_call *call); /* once its queue was made */
@@ -67,6 +67,9 @@ bool api_went_well(struct api_call *call, const struct error *err);
 /* The answer of a function as JSON (a new reference); NULL: the call was refused and ended. */
 json_t *api_parse(struct api_call *call, const char *text, size_t len, const struct error *err);
 
+/* Has this job a tag of this pattern (* stands for anything)? */
+bool api_has_tag(const json_t *job, const char *pattern);
+
 /* The body as an object: {} when there is none. Only the named keys may be in it. */
 bool api_body(struct api_call *call, const struct http_request *request, const char *const *keys, size_t key_count,
 	      struct error *err);
@@ -89,6 +92,8 @@ bool api_queue_or_default(struct api_call *call, const char *queue, struct error
 
 /* Adds its `why` to a job of a list; workers may be NULL. */
 void api_list_explain(json_t *job, const json_t *paused, const json_t *workers);
+/* For qsort of json_t *: by submitted_ms. */
+int api_newest_first(const void *a, const void *b);
 
 /* Lists the jobs of the batch that the query names (api_batch.c). */
 void api_members(struct api_call *call, const struct http_request *request);
@@ -117,7 +122,7 @@ void api_unless_archived(struct api_call *call, const char *text, size_t len, ap
 api_archived_fn api_archived_show, api_archived_checkpoints, api_archived_result, api_archived_entries;
 api_archived_fn api_archived_retry;
 /* A page of the archive: call->queue, ->limit and ->after are set. */
-void api_archived_list(struct api_call *call);
+void api_archived_list(struct api_call *call, const struct http_request *request);
 
 /* Ends of calls that two files have. show: the document of stoker_show. */
 void api_show_answer(struct api_call *call, const json_t *workers); /* of call->show; workers may be NULL */

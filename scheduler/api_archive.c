@@ -218,12 +218,15 @@ static void api_on_archived_stats(void *arg, const char *text, size_t len, const
 		api_archived_page_before(arg, fields_int(stats, "submitted", 0) + 1);
 }
 
-void api_archived_list(struct api_call *call)
+void api_archived_list(struct api_call *call, const struct http_request *request)
 {
 	struct error err;
 	if (!*call->queue)
 		str_copy(call->queue, sizeof call->queue, "default");
-	if (!call->scheduler->archive)
+	if (http_request_query(request, "tag") || http_request_query(request, "batch"))
+		error_set(&err, ERR_INPUT, "ask for all of it, and choose there",
+			  "state=archived: the archive is not searched by tag or batch");
+	else if (!call->scheduler->archive)
 		error_set(&err, ERR_NOT_FOUND, "start it with --store URL, the one of the workers",
 			  "this scheduler has no archive");
 	else if (strspn(call->after, "0123456789") != strlen(call->after) || strlen(call->after) > 15)

@@ -83,7 +83,7 @@ static void api_on_batch(void *arg, const char *text, size_t len, const struct e
 
 void api_create_batch(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "batch", "queue", "size", "then" };
+	static const char *const keys[] = { "batch", "queue", "size", "then", "webhook" };
 	struct error err;
 	struct api_call *call = api_call_new(arg, request, reply);
 	if (!call)
@@ -101,7 +101,10 @@ void api_create_batch(void *arg, const struct http_request *request, struct http
 
 /* ---- the jobs of one ---- */
 
-/* What call->show collects. */
+/*
+ * What call->show collects: jobs, and the batches that they are of, each with its queue. Several queues may have a
+ * batch of that name; call->show.queues are those that are not done yet, and call->n of the jobs are of others.
+ */
 static void api_members_next(struct api_call *call);
 
 /* A missing value comes last, whichever way it is ranked. */
@@ -125,24 +128,56 @@ static int api_rank_descending(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+static void api_members_sort(struct api_call *call, json_t **jobs, size_t count)
+{
+	bool is_descending = call->spec && *call->spec == '-';
+	if (call->spec)
+		qsort(jobs, count, sizeof *jobs, is_descending ? api_rank_descending : api_rank_ascending);
+	else if (json_array_size(json_object_get(call->show, "batches")) > 1)
+		qsort(jobs, count, sizeof *jobs, api_newest_first);
+}
+
 static void api_members_answer(struct api_call *call)
 {
 	json_t *jobs = json_object_get(call->show, "jobs"), *answered = json_array();
+	json_t *batches = json_object_get(call->show, "batches");
 	size_t count = json_array_size(jobs);
-	bool is_descending = call->spec && *call->spec == '-';
 	json_t **sorted = mem_alloc((count + 1) * sizeof *sorted);
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = json_array_get(jobs, i);
-	if (call->spec)
-		qsort(sorted, count, sizeof *sorted, is_descending ? api_rank_descending : api_rank_ascending);
+	api_members_sort(call, sorted, count);
 	for (size_t i = 0; i < count && i < (size_t)call->limit; i++) {
 		api_list_explain(sorted[i], NULL, NULL);
 		json_array_append(answered, sorted[i]);
 	}
 	free(sorted);
-	json_object_set_new(call->show, "jobs", answered);
-	json_object_set_new(call->show, "cursor", json_string(call->spec ? "" : call->after));
-	api_answer(call, 200, STEAL(call->show));
+	/* As api_list_answer: a cursor only within one queue. */
+	bool is_one = json_array_size(batches) == 1;
+	json_t *answer = json_pack("{s:o, s:s}", "jobs", answered, "cursor", is_one && !call->spec ? call->after : "");
+	json_object_set(answer, is_one ? "batch" : "batches", is_one ? json_array_get(batches, 0) : batches);
+	api_answer(call, 200, answer);
+}
+
+static void api_members_queue(struct api_call *call)
+{
+	json_t *queues = json_object_get(call->show, "queues");
+	str_copy(call->queue, sizeof call->queue, json_string_value(json_array_get(queues, 0)));
+	json_array_remove(queues, 0);
+	call->n = (int64_t)json_array_size(json_object_get(call->show, "jobs"));
+	api_members_next(call);
+}
+
+static void api_members_add(struct api_call *call, const json_t *page)
+{
+	json_t *jobs = json_object_get(call->show, "jobs"), *batches = json_object_get(call->show, "batches"), *job;
+	json_t *batch = json_object_get(page, "batch"), *last = json_array_get(batches, json_array_size(batches) - 1);
+	size_t i;
+	if (!fields_is(last, "queue", call->queue)) {
+		json_object_set_new(batch, "queue", json_string(call->queue));
+		json_array_append(batches, batch);
+	}
+	json_array_foreach(json_object_get(page, "jobs"), i, job) if (!*call->name || api_has_tag(job, call->name))
+		json_array_append(jobs, job);
 }
 
 static void api_on_members(void *arg, const char *text, size_t len, const struct error *err)
@@ -151,21 +186,22 @@ static void api_on_members(void *arg, const char *text, size_t len, const struct
 	json_auto_t *page = api_parse(call, text, len, err);
 	if (!page)
 		return;
-	if (!call->show)
-		call->show = json_pack("{s:O, s:[]}", "batch", json_object_get(page, "batch"), "jobs");
-	json_t *jobs = json_object_get(call->show, "jobs");
-	json_array_extend(jobs, json_object_get(page, "jobs"));
+	api_members_add(call, page);
 	str_copy(call->after, sizeof call->after, fields_text(page, "cursor"));
 	int64_t wanted = call->spec ? BATCH_RANK_MAX : call->limit;
-	if (*call->after && (int64_t)json_array_size(jobs) < wanted)
+	if (*call->after && (int64_t)json_array_size(json_object_get(call->show, "jobs")) - call->n < wanted) {
 		api_members_next(call);
-	else
+	} else if (json_array_size(json_object_get(call->show, "queues")) > 0) {
+		*call->after = '\0';
+		api_members_queue(call);
+	} else {
 		api_members_answer(call);
+	}
 }
 
 static void api_members_next(struct api_call *call)
 {
-	int64_t left = call->limit - (int64_t)json_array_size(json_object_get(call->show, "jobs"));
+	int64_t left = call->limit + call->n - (int64_t)json_array_size(json_object_get(call->show, "jobs"));
 	const char *metric = call->spec ? call->spec + (*call->spec == '-') : NULL;
 	struct members_page page = { .batch = call->id,
 				     .state = call->key,
@@ -175,18 +211,53 @@ static void api_members_next(struct api_call *call)
 	jobs_members(call->scheduler->jobs, call->queue, &page, api_on_members, call);
 }
 
+/* queues is taken. */
+static void api_members_of(struct api_call *call, json_t *queues)
+{
+	if (json_array_size(queues) > 1)
+		*call->after = '\0'; /* a cursor is one of a single queue */
+	call->show = json_pack("{s:[], s:[], s:o}", "jobs", "batches", "queues", queues);
+	api_members_queue(call);
+}
+
+/* ---- without a queue: those that have it ---- */
+
+static void api_members_seek(struct api_call *call, const char *queue, size_t which, jobs_text_fn *fn, void *arg)
+{
+	(void)which;
+	struct members_page page = { .batch = call->id, .state = call->key, .limit = 1, .cursor = "" };
+	jobs_members(call->scheduler->jobs, queue, &page, fn, arg);
+}
+
+static void api_members_found(struct api_call *call, const struct gathered *all, size_t count)
+{
+	struct error err;
+	json_t *queues = json_array();
+	for (size_t i = 0; i < count; i++)
+		if (all[i].answers[0])
+			json_array_append_new(queues, json_string(all[i].queue));
+	if (json_array_size(queues) > 0) {
+		api_members_of(call, queues);
+		return;
+	}
+	json_decref(queues);
+	error_set(&err, ERR_NOT_FOUND, "stoker batches", "no queue has a batch %s", call->id);
+	api_refuse(call, &err);
+}
+
 void api_members(struct api_call *call, const struct http_request *request)
 {
+	static const struct api_gather_options options = { 1, api_members_seek, api_members_found };
 	struct error err;
 	const char *rank = http_request_query(request, "rank");
 	const char *batch = http_request_query(request, "batch");
 	call->spec = rank && *rank ? mem_strdup(rank) : NULL;
-	if (!*call->queue)
-		str_copy(call->queue, sizeof call->queue, "default");
-	if (str_copy(call->id, sizeof call->id, batch)) {
-		api_members_next(call);
-		return;
+	if (!str_copy(call->id, sizeof call->id, batch)) {
+		error_set(&err, ERR_INPUT, NULL, "batch: longer than 64 characters");
+		api_refuse(call, &err);
+	} else if (*call->queue) {
+		api_members_of(call, json_pack("[s]", call->queue));
+	} else {
+		api_gather(call, &options);
 	}
-	error_set(&err, ERR_INPUT, NULL, "batch: longer than 64 characters");
-	api_refuse(call, &err);
 }

@@ -40,12 +40,12 @@ static const struct each_action each_actions[] = {
 struct each {
 	struct api_call *call;
 	const struct each_action *action;
-	const char *states[EACH_STATES]; /* those that are walked; NULL behind the last */
-	size_t at;                       /* the state that is walked now */
-	char *cursor;                    /* within it; "" at its start */
-	const char *name, *experiment;   /* patterns; "": any. Of the call's body */
-	int64_t older_ms;                /* -1: of any age */
-	int64_t limit;                   /* 0: none */
+	const char *states[EACH_STATES];     /* those that are walked; NULL behind the last */
+	size_t at;                           /* the state that is walked now */
+	char *cursor;                        /* within it; "" at its start */
+	const char *name, *experiment, *tag; /* patterns; "": any. Of the call's body */
+	int64_t older_ms;                    /* -1: of any age */
+	int64_t limit;                       /* 0: none */
 	bool is_dry_run;
 	char *extra; /* reason, or changes; NULL: none */
 	size_t pages;
@@ -94,6 +94,8 @@ static bool each_fits(const struct each *each, const json_t *job, int64_t now_ms
 	if (*each->name && fnmatch(each->name, fields_text(job, "name"), 0) != 0)
 		return false;
 	if (*each->experiment && fnmatch(each->experiment, fields_text(job, "experiment"), 0) != 0)
+		return false;
+	if (*each->tag && !api_has_tag(job, each->tag))
 		return false;
 	return each->older_ms < 0 || now_ms - since_ms >= each->older_ms;
 }
@@ -319,13 +321,15 @@ static bool each_read(struct each *each, struct error *err)
 	if (!api_body_text(call, "action", &action, err) || !api_body_text(call, "queue", &queue, err) ||
 	    !api_body_text(call, "state", &state, err) || !api_body_text(call, "name", &each->name, err) ||
 	    !api_body_text(call, "experiment", &each->experiment, err) ||
-	    !api_body_text(call, "older_than", &older, err) || !api_body_text(call, "cursor", &cursor, err) ||
-	    !api_body_text(call, "reason", &reason, err) || !api_queue(call, queue, err))
+	    !api_body_text(call, "tag", &each->tag, err) || !api_body_text(call, "older_than", &older, err) ||
+	    !api_body_text(call, "cursor", &cursor, err) || !api_body_text(call, "reason", &reason, err) ||
+	    !api_queue(call, queue, err))
 		return false;
 	if (!*queue)
 		return error_set(err, ERR_INPUT, NULL, "queue: required");
-	if (!*state && !*each->name && !*each->experiment && !*older)
-		return error_set(err, ERR_INPUT, "give a state, a name, an experiment or an age; name \"*\" is all",
+	if (!*state && !*each->name && !*each->experiment && !*each->tag && !*older)
+		return error_set(err, ERR_INPUT,
+				 "give a state, a name, an experiment, a tag or an age; name \"*\" is all",
 				 "the filter is empty: that would be every job of queue %s", queue);
 	return each_read_action(each, action, err) && each_read_states(each, state, err) &&
 	       each_read_cursor(each, cursor, err) && each_read_extra(each, err) && each_read_numbers(each, older, err);
@@ -333,8 +337,8 @@ static bool each_read(struct each *each, struct error *err)
 
 void api_each(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "action", "queue",   "state",  "name",    "experiment", "older_than",
-					    "limit",  "dry_run", "reason", "changes", "cursor" };
+	static const char *const keys[] = { "action",     "queue", "state",   "name",   "experiment", "tag",
+					    "older_than", "limit", "dry_run", "reason", "changes",    "cursor" };
 	struct error err;
 	struct api_call *call = api_call_new(arg, request, reply);
 	if (!call)

@@ -113,7 +113,7 @@ static void api_stage_next(struct api_call *call)
 		jobs_stage(jobs, call->queue, &page, api_on_staged, call);
 	else
 		jobs_commit(jobs, call->queue,
-			    &(struct stage_end){ call->after, call->key, graph->batch, graph->then_json }, call->actor,
+			    &(struct stage_end){ call->after, call->key, graph->batch, &graph->following }, call->actor,
 			    api_on_committed, call);
 }
 

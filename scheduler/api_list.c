@@ -34,7 +34,7 @@ void api_list_explain(json_t *job, const json_t *page, const json_t *workers)
 	json_object_set_new(job, "why", json_stringn(buf_text(&why), why.len));
 }
 
-static int api_list_order(const void *a, const void *b)
+int api_newest_first(const void *a, const void *b)
 {
 	int64_t left = fields_int(*(json_t *const *)a, "submitted_ms", 0);
 	int64_t right = fields_int(*(json_t *const *)b, "submitted_ms", 0);
@@ -54,18 +54,31 @@ static void api_list_answer(struct api_call *call, const struct gathered *all, s
 		json_t *job;
 		json_array_foreach(json_object_get(all[i].answers[LIST_JOBS], "jobs"), row, job)
 		{
+			if (*call->name && !api_has_tag(job, call->name))
+				continue;
 			api_list_explain(job, all[i].answers[LIST_JOBS], all[i].answers[LIST_WORKERS]);
 			sorted[used++] = job;
 		}
 	}
 	if (count > 1)
-		qsort(sorted, used, sizeof *sorted, api_list_order);
+		qsort(sorted, used, sizeof *sorted, api_newest_first);
 	json_t *jobs = json_array();
 	for (size_t i = 0; i < used && i < (size_t)call->limit; i++)
 		json_array_append(jobs, sorted[i]);
 	free(sorted);
 	const char *cursor = count == 1 ? fields_text(all[0].answers[LIST_JOBS], "cursor") : "";
 	api_answer(call, 200, json_pack("{s:o, s:s}", "jobs", jobs, "cursor", cursor));
+}
+
+/* A page has those that carry the tag, which may be none: its cursor says that there is more. */
+static bool api_list_tag(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	const char *tag = http_request_query(request, "tag");
+	if (!str_copy(call->name, sizeof call->name, tag ? tag : ""))
+		return error_set(err, ERR_INPUT, NULL, "tag: longer than 64 characters");
+	if (*call->name && !*call->queue && !http_request_query(request, "batch"))
+		return error_set(err, ERR_INPUT, "add queue=…", "tag: pages that are searched are those of one queue");
+	return true;
 }
 
 void api_list(void *arg, const struct http_request *request, struct http_reply *reply)
@@ -80,10 +93,10 @@ void api_list(void *arg, const struct http_request *request, struct http_reply *
 		str_copy(call->key, sizeof call->key, "?"); /* the function says which there are */
 	if (!api_queue(call, http_request_query(request, "queue"), &err) ||
 	    !api_limit(call, request, 50, http_request_query(request, "batch") ? API_LIMIT_MAX : API_LIST_MAX, &err) ||
-	    !api_after(call, request, "cursor", &err))
+	    !api_after(call, request, "cursor", &err) || !api_list_tag(call, request, &err))
 		api_refuse(call, &err);
 	else if (strcmp(call->key, "archived") == 0)
-		api_archived_list(call);
+		api_archived_list(call, request);
 	else if (http_request_query(request, "batch"))
 		api_members(call, request);
 	else

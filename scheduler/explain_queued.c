@@ -120,14 +120,17 @@ static void explain_units(struct buf *into, int64_t count, const char *unit)
 	buf_printf(into, "%" PRId64 " %s%s", count, unit, count == 1 ? "" : "s");
 }
 
-/* Memory is counted in steps: what was asked for in the spec is less. */
-static void explain_rounding(const json_t *show, int64_t needed, struct buf *why)
+/* Memory is counted in steps, and in a queue of many classes processors are, too: what was asked for in the spec is
+ * less. */
+static void explain_rounding(const json_t *show, const char *what, int64_t needed, struct buf *why)
 {
 	json_auto_t *spec = fields_json(show, "spec");
-	const json_t *memory = json_object_get(json_object_get(spec, "resources"), "memory");
+	const json_t *value = json_object_get(json_object_get(spec, "resources"), what);
 	int64_t asked;
-	if (json_is_string(memory) && config_parse_size(json_string_value(memory), &asked) && asked < needed)
-		buf_printf(why, " (%s, rounded up)", json_string_value(memory));
+	if (json_is_string(value) && config_parse_size(json_string_value(value), &asked) && asked < needed)
+		buf_printf(why, " (%s, rounded up)", json_string_value(value));
+	else if (json_is_number(value) && json_number_value(value) < (double)needed)
+		buf_printf(why, " (%.0f, rounded up)", json_number_value(value));
 }
 
 /* No worker could ever run it: which of its wishes is it? */
@@ -143,10 +146,11 @@ static void explain_misfit(const json_t *show, const struct explain_need *need, 
 			buf_str(why, "; no worker has any");
 	} else if (need->cpus > crew->most.cpus) {
 		explain_units(why, need->cpus, "CPU");
+		explain_rounding(show, "cpus", need->cpus, why);
 		buf_printf(why, "; no worker has more than %" PRId64, crew->most.cpus);
 	} else if (need->memory > crew->most.memory) {
 		explain_size(why, need->memory);
-		explain_rounding(show, need->memory, why);
+		explain_rounding(show, "memory", need->memory, why);
 		buf_str(why, " of memory; no worker has more than ");
 		explain_size(why, crew->most.memory);
 	} else if (crew->labelled == 0) {

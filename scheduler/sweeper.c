@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "lib/buf.h"
+#include "queue/spec.h"
 
 struct sweeper {
 	struct sweeper_options options;
@@ -83,9 +84,11 @@ void sweeper_run(const struct sweeper_options *options, sweeper_fn *fn, void *ar
 {
 	const struct sweep *sweep = options->sweep;
 	struct sweeper *s = mem_alloc(sizeof *s);
-	CLEANUP(free_p)
-	char *json = mem_printf("{\"size\":%zu%s%s}", sweep->count, sweep->then_json ? ",\"then\":" : "",
-				sweep->then_json ? sweep->then_json : "");
+	CLEANUP(buf) struct buf json;
+	buf_init(&json, 2 * SPEC_MAX_BYTES);
+	buf_printf(&json, "{\"size\":%zu", sweep->count);
+	following_write(&sweep->following, &json);
+	buf_byte(&json, '}');
 	s->options = *options;
 	s->fn = fn;
 	s->arg = arg;
@@ -93,5 +96,5 @@ void sweeper_run(const struct sweeper_options *options, sweeper_fn *fn, void *ar
 	str_copy(s->queue, sizeof s->queue, options->queue);
 	str_copy(s->stem, sizeof s->stem, options->stem);
 	str_copy(s->actor, sizeof s->actor, options->actor);
-	jobs_batch(options->jobs, s->queue, sweep->batch, json, s->actor, sweeper_on_batch, s);
+	jobs_batch(options->jobs, s->queue, sweep->batch, buf_text(&json), s->actor, sweeper_on_batch, s);
 }

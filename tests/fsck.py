@@ -84,7 +84,8 @@ class Queue:
                     "events": "stream", "workers": "zset", "usage": "hash", "archiver": "string", "shares": "hash",
                     "schedules": "zset", "elsewhere": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
-                    "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set", "deliveries": "zset"}
+                    "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",
+                    "webhooks:batches": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
@@ -368,6 +369,9 @@ class Queue:
         for n in self.data.get("webhooks:jobs", ()):
             if n not in self.jobs:
                 self.say("webhooks:jobs has %s, which is no job", n)
+        for batch in self.data.get("webhooks:batches", ()):
+            if "webhook" not in self.data.get("batch:" + batch, {"webhook": "gone by itself"}):
+                self.say("webhooks:batches has %s, which has no webhook", batch)
 
     def check_streams(self, n):
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""

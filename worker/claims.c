@@ -8,8 +8,8 @@
 #include "lib/log.h"
 
 enum {
-	CLAIMS_MAX = 16,         /* jobs a request */
-	CLAIMS_CLASSES_MAX = 64, /* doorbells waited on at once */
+	CLAIMS_MAX = 16,          /* jobs a request */
+	CLAIMS_CLASSES_MAX = 256, /* doorbells waited on at once: as many as a queue has classes */
 	CLAIMS_NAMES_MAX = 64 * 1024,
 	CLAIMS_WAIT_MS = 5000, /* on doorbells; then it asks anyway: a bell may have rung for a worker that died */
 	CLAIMS_RETRY_MS = 500,

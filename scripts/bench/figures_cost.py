@@ -1,10 +1,14 @@
 """What calls cost Redis when much is in it, and what a job keeps of its memory."""
+import json
+
 from measure import EVERYSEC, META, NO_FILE, add_queue, load, medians, redis_server, stoker_server
 from table import row
 
 FEW = 100
 CALLS = 200
 CLAIMS = 50  # of the 100 that there are
+SHAPES = {"few": 10, "many": 1000}  # of resources
+ANYTHING = '{"cpus":1000000,"gpus":1000,"memory":1000000000000}'
 
 
 def fcall_us(redis, command, calls):
@@ -21,7 +25,17 @@ def fcall_us(redis, command, calls):
 
 
 def claims(worker, count, first):
-    return [("FCALL", "stoker_claim", 1, META, worker, '{"cpus":1}', 1, first + i) for i in range(count)]
+    return [("FCALL", "stoker_claim", 1, META, worker, ANYTHING, 1, first + i) for i in range(count)]
+
+
+def load_shapes(server, shapes):
+    """The same number of jobs, of so many shapes of resources."""
+    specs = [json.dumps({"command": ["true"], "resources": {"cpus": 1 + i % 25, "memory": f"{1 + i // 25 % 40}GiB"}})
+             for i in range(shapes)] * (max(SHAPES.values()) // shapes)
+    for i in range(0, len(specs), 100):
+        words = [word for spec in specs[i:i + 100] for word in (spec, "")]
+        answers = server.client().execute_command("FCALL", "stoker_bulk", 1, META, "", *words)
+        assert all(answer[0] == "ok" for answer in answers), answers
 
 
 class Filled:
@@ -60,6 +74,15 @@ def cost(bench):
             rows.append(row(f"Redis' processor, {figure}, {bench.jobs:,} jobs", values["many"], "us", f"{FEW} jobs",
                             values["few"], "ratio <= 1.2"))
     return rows
+
+
+def shapes(bench):
+    with stoker_server(*EVERYSEC) as plain, stoker_server(*EVERYSEC) as mixed:
+        load_shapes(plain, SHAPES["few"]), load_shapes(mixed, SHAPES["many"])
+        few, many = Filled(plain.client()), Filled(mixed.client())
+        values, _ = medians(bench.rounds, {"few": few.claim, "many": many.claim})
+        return [row(f"Redis' processor, claim of one, {SHAPES['many']:,} shapes", values["many"], "us",
+                    f"{SHAPES['few']} shapes", values["few"], "ratio <= 1.2")]
 
 
 def memory(bench):

@@ -15,12 +15,12 @@ import sys
 import time
 
 import table
-from figures_cost import cost, memory
+from figures_cost import cost, memory, shapes
 from figures_queue import bulk, drain, latency, single, waiting
 from figures_run import logs, paused_worker, processes, start
 from measure import BUILD
 
-FIGURES = [drain, bulk, single, latency, processes, logs, cost, memory, waiting, paused_worker, start]
+FIGURES = [drain, bulk, single, latency, processes, logs, cost, shapes, memory, waiting, paused_worker, start]
 
 
 def options():

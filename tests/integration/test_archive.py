@@ -221,8 +221,8 @@ def test_a_scheduler_without_a_store_drops_and_says_so(tmp_path):
         assert "--store" in refused.stderr
 
 
-@pytest.mark.parametrize("cursor", ["x", "1-1", "1" * 16])
-def test_wrong_cursors(archiving, cursor):
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=1-1", "cursor=" + "1" * 16, "batch=b", "tag=t&queue=default"])
+def test_wrong_questions(archiving, query):
     with pytest.raises(ApiError) as refused:
-        archiving.api("GET", f"/api/v1/jobs?state=archived&cursor={cursor}")
+        archiving.api("GET", f"/api/v1/jobs?state=archived&{query}")
     assert refused.value.status == 400

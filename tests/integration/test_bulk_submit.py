@@ -44,6 +44,20 @@ def test_the_first_bulk_of_a_queue_makes_it(scheduler):
     assert answers == [{"line": i, "id": f"fresh-{i}"} for i in range(1, 251)]
 
 
+def test_each_line_may_name_its_batch(scheduler):
+    """More lines than one call takes, so that one batch comes in by several; sent again nothing counts twice."""
+    body = "".join(json.dumps({"command": ["true"], "batch": f"b{i % 2}"} if i % 3 else {"command": ["true"]}) + "\n"
+                   for i in range(600))
+    scheduler.api("POST", "/batches", {"batch": "b0", "size": 1000})
+    for _ in range(2):
+        assert all("id" in a for a in post(scheduler, body, **{"Idempotency-Key": "mine"}))
+    found = {b["id"]: (b["total"], b["queued"], b.get("size")) for b in scheduler.api("GET", "/batches")["batches"]}
+    assert found == {"b0": ("200", "200", "1000"), "b1": ("200", "200", None)}
+    (refused,) = post(scheduler, '{"command":["true"],"batch":"a b"}\n')
+    assert refused["detail"].startswith("batch: expected a batch id")
+    assert {b["id"] for b in scheduler.api("GET", "/batches")["batches"]} == {"b0", "b1"}
+
+
 def test_sent_again_with_its_key_nothing_is_made_twice(scheduler):
     first = post(scheduler, lines(150), **{"Idempotency-Key": "mine"})
     assert post(scheduler, lines(150), **{"Idempotency-Key": "mine"}) == first
@@ -106,6 +120,20 @@ def test_submit_a_file_of_many(cluster, tmp_path):
     client = cluster.redis.client()
     ended = [e["job"] for e in events_each(client.xrange("stoker:{default}:events")) if e["event"] == "job.succeeded"]
     assert sorted(ended) == sorted(done.stdout.split())
+
+
+def test_more_shapes_than_a_queue_has_classes(cluster, tmp_path):
+    """Each of 400 jobs asks for something else; all of them run, and never more at once than there is room for."""
+    jobs = tmp_path / "jobs.ndjson"
+    shapes = [{"cpus": i % 5, "gpus": i // 5 % 3, "memory": f"{16 * 1.19 ** (i // 15):.0f}MiB"} for i in range(400)]
+    jobs.write_text("".join(json.dumps({"command": ["true"], "resources": shape}) + "\n" for shape in shapes))
+    done = stoker(cluster, "submit", jobs, "--wait")
+    assert done.returncode == 0, done.stderr
+    client = cluster.redis.client()
+    assert client.zcard("stoker:{default}:jobs:succeeded") == 400
+    assert client.hlen("stoker:{default}:classes") <= 256
+    shown = json.loads(stoker(cluster, "show", "default-399", "--json").stdout)
+    assert shown["requirement"]["cpus"] == 4 and shown["spec"]["resources"]["cpus"] == 3, shown
 
 
 def test_submit_many_from_stdin_and_wait(cluster):

@@ -229,9 +229,68 @@ def test_the_command_steers_by_id_and_by_filter(idle):
         assert words in events, events
 
 
+def test_jobs_are_found_by_their_tags(idle):
+    words = (["nlp", "sweep/1"], ["nlp", "eu"], ["nlpx"], [], ["eu", "sweep/2"])
+    jobs = [idle.submit({**QUEUED, "tags": tags}) for tags in words]
+    other = idle.submit({**QUEUED, "tags": ["nlp"]}, queue="gpu")
+    assert "tags          nlp sweep/1\n" in idle.cli("show", jobs[0]).stdout
+    assert idle.cli("ls", "--ids", "--tag", "nlp").stdout.split() == [other, jobs[1], jobs[0]]
+    assert idle.cli("ls", "--ids", "--tag", "nlp", "--limit", "2").stdout.split() == [other, jobs[1]]
+    assert idle.cli("ls", "--ids", "--tag", "sweep/*", "--queue", "default").stdout.split() == [jobs[4], jobs[0]]
+    page = idle.api("GET", "/api/v1/jobs?queue=default&tag=eu&limit=2")
+    assert [j["id"] for j in page["jobs"]] == [jobs[4]], "a page is searched, and more pages are to come"
+    rest = idle.api("GET", f"/api/v1/jobs?queue=default&tag=eu&limit=3&cursor={page['cursor']}")
+    assert [j["id"] for j in rest["jobs"]] == [jobs[1]] and rest["cursor"] == ""
+    assert idle.cli("update", "--tag", "nlpx", "--set", "tags=[nlp]").stderr == "1 job updated\n"
+    assert idle.cli("hold", "--tag", "nlp", "--queue", "default").stdout.split()[::2] == [jobs[2], jobs[1], jobs[0]]
+    assert idle.cli("release", "--tag", "sweep/*").stdout == f"{jobs[0]}  queued\n"
+    assert idle.cli("cancel", "--tag", "eu", "--dry-run").stderr == "dry run: 2 jobs found\n"
+    assert idle.cli("cancel", "--tag", "eu").stderr == "2 jobs cancelled or asked to stop\n"
+    again = idle.cli("retry", "--tag", "sweep/2").stdout.split()
+    assert again[:2] == [jobs[4], "as"] and idle.job(again[2])["tags"] == "eu sweep/2"
+    assert idle.cli("rm", "--tag", "e?").stderr == "2 jobs removed\n"
+    for job in (jobs[0], jobs[2], jobs[3], other):
+        assert idle.job(job)["state"] in ("queued", "waiting")
+
+
+def test_a_batch_is_found_in_whichever_queue_it_is(idle):
+    idle.submit(QUEUED)
+    only = [idle.submit({**QUEUED, "batch": "only"}, queue="gpu") for _ in range(3)]
+    both = [idle.submit({**QUEUED, "batch": "both", "tags": [f"t{i}"]}, queue=("gpu", "cpu")[i % 2]) for i in range(4)]
+    assert idle.cli("ls", "--ids", "--batch", "only").stdout.split() == only[::-1]
+    assert idle.cli("ls", "--ids", "--batch", "only", "--limit", "2").stdout.split() == only[:0:-1]
+    assert idle.cli("ls", "--ids", "--batch", "only", "--queue", "cpu", check=False).returncode == 3
+    page = idle.api("GET", "/api/v1/jobs?batch=only&limit=2")
+    assert (page["batch"]["id"], page["batch"]["queue"]) == ("only", "gpu") and page["cursor"]
+    rest = idle.api("GET", f"/api/v1/jobs?batch=only&limit=2&cursor={page['cursor']}")
+    assert [j["id"] for j in rest["jobs"]] == only[:1] and not rest["cursor"]
+    found = idle.api("GET", "/api/v1/jobs?batch=both")
+    assert [b["queue"] for b in found["batches"]] == ["cpu", "gpu"] and found["cursor"] == ""
+    assert {j["id"] for j in found["jobs"]} == set(both)
+    times = [j["submitted_ms"] for j in found["jobs"]]
+    assert times == sorted(times, reverse=True)
+    assert idle.cli("ls", "--ids", "--batch", "both", "--tag", "t[12]").stdout.split() in (both[2:0:-1], both[1:3])
+    assert len(idle.api("GET", "/api/v1/jobs?batch=both&limit=3")["jobs"]) == 3
+    client = idle.redis.client()
+    for i, job in enumerate(both):
+        queue, n = job.rsplit("-", 1)
+        client.xadd(f"stoker:{{{queue}}}:metrics:{n}", {"time_ms": 1, "loss": (3, 1, 2, 4)[i]}, id="1-1")
+    ranked = idle.cli("ls", "--ids", "--batch", "both", "--rank", "loss").stdout.split()
+    assert ranked == [both[1], both[2], both[0], both[3]]
+    none = idle.cli("ls", "--batch", "none", check=False)
+    assert none.returncode == 3 and "no queue has a batch none" in none.stderr
+
+
+def test_the_tags_of_a_batch(idle):
+    specs = [{"command": "true", "name": f"j{i}", "tags": ["even"] if i % 2 == 0 else ["odd"]} for i in range(4)]
+    ids = idle.api("POST", "/api/v1/jobs", {"jobs": specs, "batch": "b"})["ids"]
+    assert idle.cli("ls", "--ids", "--batch", "b", "--tag", "odd").stdout.split() == [ids[3], ids[1]]
+
+
 @pytest.mark.parametrize("args, code, sentence", [
     (("cancel",), 2, "it is not said which jobs"), (("rm",), 2, "it is not said which jobs"),
     (("hold", "default-1", "--state", "queued"), 2, "one or the other"),
+    (("hold", "default-1", "--tag", "x"), 2, "one or the other"),
     (("rm", "--queue", "default"), 2, "it is not said which jobs"),
     (("rm", "default-1"), 5, "only a job that has ended can be removed"),
     (("rm", "--state", "queued"), 2, "state: remove is for jobs that are succeeded, failed, cancelled; got"),
@@ -252,6 +311,7 @@ def test_what_is_refused(idle, args, code, sentence):
 @pytest.mark.parametrize("body, sentence", [
     ({}, "queue: required"), ({"queue": "default"}, "the filter is empty"),
     ({"queue": "default", "name": "*", "action": "burn"}, "action: expected cancel"),
+    ({"queue": "default", "tag": 3}, "tag: expected a text"),
     ({"queue": "default", "name": 3}, "name: expected a text"), ({"queue": "a b", "name": "x"}, "no name of a queue"),
     ({"queue": "default", "name": "x", "action": "cancel", "limit": 0}, "limit: expected an integer from 1"),
     ({"queue": "default", "name": "x", "action": "cancel", "cursor": "nowhere"}, "cursor: "),
@@ -260,6 +320,13 @@ def test_what_is_refused(idle, args, code, sentence):
     ({"queue": "default", "nam": "x", "action": "cancel"}, "nam: unknown key")])
 def test_what_the_api_refuses(idle, body, sentence):
     status, text = idle.request("POST", "/api/v1/each", body)
+    assert status == 400 and sentence in text, text
+
+
+@pytest.mark.parametrize("query, sentence", [
+    ("tag=x", "tag: pages that are searched are those of one queue"), ("queue=default&tag=" + 65 * "x", "tag: longer")])
+def test_a_search_that_the_list_refuses(idle, query, sentence):
+    status, text = idle.request("GET", "/api/v1/jobs?" + query)
     assert status == 400 and sentence in text, text
 
 

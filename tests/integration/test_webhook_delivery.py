@@ -87,6 +87,55 @@ def test_a_job_brings_its_own(scheduler, receivers):
     assert re.search(rf"tells +{re.escape(receiver.url)} of its end\n", cli(scheduler, "show", job).stdout)
 
 
+def test_batches_bring_their_own(scheduler, receivers, tmp_path):
+    """By HTTP, in a file with a graph, and in a sweep."""
+    hurry(scheduler)
+    receiver = receivers(answer=lambda n: 500 if n < 1 else 204)
+    receiver.secret = scheduler.api("POST", "/webhook-secret", {})["secret"]
+    then = tmp_path / "then.yaml"
+    then.write_text("command: x\nname: report\ndelay: 1h\n")
+    made = cli(scheduler, "batches", "set", "plain", "--webhook", receiver.url, "--size", "1", "--then", str(then))
+    assert made.stdout == "plain\n", made.stderr
+    scheduler.submit(batch="plain")
+    scheduler.submit(batch="other")
+    graph, sweep = tmp_path / "graph.yaml", tmp_path / "sweep.yaml"
+    graph.write_text(f"batch: graph\nwebhook: {{url: '{receiver.url}'}}\njobs: [{{command: a}}, {{command: b}}]\n")
+    sweep.write_text("command: x\nbatch: sweep\nsweep: {grid: {a: [1, 2, 3]}, "
+                     f"webhook: {{url: '{receiver.url}'}}}}\n")
+    for file in (graph, sweep):
+        assert cli(scheduler, "submit", str(file)).returncode == 0
+    assert cli(scheduler, "cancel", "--name", "*").returncode == 0
+    receiver.wait(4)
+    wait_until(lambda: waiting(scheduler) == 0, what="all is delivered")
+    assert all(g["signed"] and g["body"]["event"] == "batch.done" for g in receiver.got)
+    told = {g["id"]: g["body"] for g in receiver.got}
+    assert sorted((b["batch"], b["count"], b["cancelled"]) for b in told.values()) == [
+        ("graph", 2, 2), ("plain", 1, 1), ("sweep", 3, 3)]
+    assert len(receiver.got) == 4, "one was refused first, and tried again"
+    plain, = [b for b in scheduler.api("GET", "/batches")["batches"] if b["id"] == "plain"]
+    assert plain["webhook"] == receiver.url and scheduler.job(plain["then_job"])["name"] == "report"
+
+
+@pytest.mark.parametrize("args, sentence", [
+    (("set",), "expected `batches`, or `batches` with set and a NAME"), (("make", "b"), "expected `batches`"),
+    (("--size", "3"), "are for `batches set NAME`"), (("set", "b", "--watch"), "--watch is for the list"),
+    (("set", "b", "--webhook", "nowhere"), "webhook.url: expected a URL"), (("set", "a b"), "expected a batch id"),
+    (("set", "b", "--size", "0"), "size"), (("set", "b", "--then", "/nowhere.yaml"), "/nowhere.yaml")])
+def test_batches_that_the_command_refuses(scheduler, args, sentence):
+    done = cli(scheduler, "batches", *args)
+    assert done.returncode == 2 and sentence in done.stderr, done
+    assert scheduler.api("GET", "/batches")["batches"] == []
+
+
+def test_a_large_graph_brings_one(scheduler, receivers):
+    receiver = receivers()
+    receiver.secret = scheduler.api("POST", "/webhook-secret", {})["secret"]
+    jobs = [{"command": "x", "name": f"j{i}"} for i in range(150)]
+    scheduler.api("POST", "/jobs", {"jobs": jobs, "batch": "big", "webhook": {"url": receiver.url}})
+    assert cli(scheduler, "cancel", "--name", "*").returncode == 0
+    assert receiver.wait(1)[0]["body"]["cancelled"] == 150
+
+
 def test_refusals_of_the_receiver_are_tried_again(scheduler, receivers):
     hurry(scheduler)
     receiver = receivers(answer=lambda n: 500 if n < 3 else 204)
@@ -242,6 +291,8 @@ BAD_REQUESTS = [
     ("POST", "/webhooks", {"url": "http://x", "secret": 5}, 400, "secret: expected 16 to 256 printable ASCII"),
     ("POST", "/webhooks", {"url": "http://x", "queue": "none"}, 404, "no queue none"),
     ("POST", "/webhooks", {"url": "http://x", "header": "x"}, 400, "header: unknown key"),
+    ("POST", "/batches", {"batch": "b", "webhook": {"url": "x"}}, 400, "webhook.url: expected a URL of http or https"),
+    ("POST", "/batches", {"batch": "b", "webhook": "http://x"}, 400, "webhook: expected an object"),
     ("POST", "/webhook-secret", {"secret": "a b"}, 400, "secret: expected 16 to 256 printable ASCII"),
     ("POST", "/webhooks/h9/remove", None, 404, "queue default has no webhook h9"),
     ("POST", "/webhooks/x/test", None, 400, "webhook: expected the id of a webhook, like h1"),

@@ -79,7 +79,7 @@ def test_the_bound_on_unfinished_jobs_holds_inside_a_call(q):
 def test_the_bound_on_classes_holds_inside_a_call(q):
     for n in range(254):
         q.redis.hset(q.key("classes"), f"cpu1-l{n:08x}", "{}")
-    answers = bulk(q, *[(spec(i, resources={"cpus": i}), "") for i in range(10, 14)])
+    answers = bulk(q, *[(spec(i, resources={"gpus": i}), "") for i in range(10, 14)])
     assert [a[0] for a in answers] == ["ok", "ok", "error", "error"]
     for n in range(254):
         q.redis.hdel(q.key("classes"), f"cpu1-l{n:08x}")

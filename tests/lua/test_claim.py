@@ -94,6 +94,27 @@ def test_classes_that_were_not_reached_keep_their_bell(q):
     assert bells(q) == ["cpu2"]
 
 
+def test_a_claim_rings_for_a_few_of_many_and_no_ring_is_the_last(q):
+    for cpus in range(1, 41):
+        q.add(resources={"cpus": cpus}), q.add(resources={"cpus": cpus})
+    for left in range(80, 0, -1):
+        rung = bells(q)
+        assert rung and (len(rung) <= 10 or left == 80), "a ring for the lane it took from, and eight ahead"
+        answer_bell(q, *rung)
+        for other in rung[1:]:  # whoever else heard it had nothing to spare
+            q.redis.delete(q.key("wake:" + other))
+        assert len(q.take(free={"cpus": 40})) == 1
+    assert bells(q) == []
+
+
+def test_a_worker_without_a_processor_left_takes_what_needs_none(q):
+    q.add()
+    for cpus in range(2, 20):
+        q.add(resources={"cpus": cpus})
+    q.add(resources={"cpus": 0}, priority=0)
+    assert numbers(q.take(most=9, free={"cpus": 1})) == [1, 20]
+
+
 def test_a_worker_that_cannot_run_it_does_not_spin(q):
     q.add(resources={"gpus": 1})
     rings = 0

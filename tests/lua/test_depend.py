@@ -291,7 +291,7 @@ BAD = {
     '{"jobs":[]}': "jobs: expected a list of 1 to 100 specs",
     '{"jobs":{}}': "jobs: expected a list of 1 to 100 specs",
     '{"jobs":"x"}': "jobs: expected a list of 1 to 100 specs",
-    '{"jobs":[{"command":"x"}],"job":1}': '"job": unknown key; known here: jobs, batch, then',
+    '{"jobs":[{"command":"x"}],"job":1}': '"job": unknown key; known here: jobs, batch, then, webhook',
     '{"jobs":[3]}': "jobs[0]: spec: expected an object, got 3",
 }
 BAD_JOBS = [

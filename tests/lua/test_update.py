@@ -58,13 +58,17 @@ def test_delay_of_a_retry_and_of_a_held_job(q):
 
 
 def test_limits_and_names(q):
-    n = q.add(retry={"max_attempts": 1, "backoff": "1s"}, tags=["a"], name="old")
+    n = q.add(retry={"max_attempts": 1, "backoff": "1s"}, tags=["a", "b/c"], name="old")
+    assert q.job(n)["tags"] == "a b/c"
     q.update(n, json.dumps({"retry": {"max_attempts": 7}, "timeout": "2h", "lease": "30s", "tags": [],
                             "name": "new", "experiment": "e1"}))
     changed = spec(q, n)
     assert changed["retry"] == {"max_attempts": 7, "backoff": "1s"}, "the rest of a section stays"
     assert changed["timeout"] == "2h" and changed["command"] == ["true"]
     assert q.redis.get(q.key(f"spec:{n}")).count('"tags":[]') == 1, "an empty list stays a list"
+    assert "tags" not in q.job(n)
+    q.update(n, '{"tags":["x"]}')
+    assert q.job(n)["tags"] == "x"
     assert (q.job(n)["lease_ms"], q.job(n)["name"], q.job(n)["experiment"]) == ("30000", "new", "e1")
     claim, = q.take()
     assert (json.loads(claim["spec"])["timeout"], claim["lease_ms"]) == ("2h", "30000")

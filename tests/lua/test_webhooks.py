@@ -321,6 +321,95 @@ def test_bad_words(q, name, args, says):
     assert q.snapshot() == before
 
 
+def test_a_batch_tells_its_own_when_it_is_done(q):
+    q.webhook_secret(SECRET)
+    q.batch("b", json.dumps({"webhook": {"url": "https://c.example/done"}}))
+    q.add(), q.add(batch="b"), q.add(batch="b")
+    one, two, three = q.take(most=3)
+    q.end(one, "succeeded"), q.end(two, "succeeded")
+    assert bodies(q) == []
+    q.end(three, "permanent")
+    gather(q)
+    told, = take(q)
+    assert (told["url"], told["secret"]) == ("https://c.example/done", SECRET)
+    body = json.loads(told["body"])
+    assert body.pop("time_ms") > 0 and body.pop("id").startswith("default-")
+    assert body == {"event": "batch.done", "queue": "default", "batch": "b", "count": 2, "succeeded": 1, "failed": 1,
+                    "cancelled": 0, "reason": "1 succeeded, 1 failed, 0 cancelled"}
+    assert q.webhook_done(told["id"], told["try"], "ok") == "ok"
+    gather(q)
+    assert not q.redis.hexists(q.key("meta"), "webhook_cursor"), "nothing is read any more"
+    assert q.redis.hget(q.key("batch:b"), "webhook") == "https://c.example/done"
+    again = q.retry(3, 1).rsplit("-", 1)[1]
+    q.end(q.take()[0], "succeeded")
+    assert [(b["count"], b["succeeded"]) for b in bodies(q)] == [(3, 2)], f"done again, with {again}"
+
+
+def test_a_graph_brings_one_staged_or_not(q):
+    q.webhook_secret(SECRET)
+    hook = {"url": "https://c.example/done"}
+    q.graph(json.dumps({"jobs": [{"command": "x"}], "batch": "g", "webhook": hook}))
+    q.stage("s", 1, 0, '{"command":"x"}')
+    q.commit_stage = lambda *args: q.redis.fcall("stoker_commit", 1, q.key("meta"), *args)
+    q.commit_stage("s", "", "", "h", "", json.dumps(hook))
+    q.promote()
+    for claim in q.take(most=2):
+        q.end(claim, "succeeded")
+    assert sorted((b["event"], b["batch"]) for b in bodies(q)) == [("batch.done", "g"), ("batch.done", "h")]
+    for words in ('3', '{"url":"x"}', '{"on":[]}'):
+        q.stage("t", 1, 0, '{"command":"x"}')
+        with pytest.raises(ResponseError, match="^INVALID webhook"):
+            q.commit_stage("t", "", "", "", "", words)
+    q.commit_stage("t")
+
+
+def test_who_asks_for_batches_by_name_is_told_of_them(q):
+    q.webhook_add(URL, '["batch.done"]', SECRET)
+    q.webhook_add(URL, '["batch.done","job.failed","batch.done"]', SECRET)
+    q.webhook_add(URL, '["*"]', SECRET)
+    q.add(batch="b")
+    q.end(q.take()[0], "permanent")
+    gather(q)
+    told = [(one["target"], json.loads(one["body"])["event"]) for one in take_all(q)]
+    assert sorted(t for t in told if t[0] != "h3") == [("h1", "batch.done"), ("h2", "batch.done"), ("h2", "job.failed")]
+    assert ("h3", "batch.done") not in told and len(told) == 6, "* is all that jobs do"
+    listed = json.loads(q.webhooks())["webhooks"]
+    assert [w["on"] for w in listed] == [["batch.done"], ["job.failed", "batch.done"], ["*"]]
+
+
+def test_a_batch_without_the_secret_is_told_to_nobody(q):
+    q.batch("b", json.dumps({"webhook": {"url": "https://c.example/done"}}))
+    q.add(batch="b")
+    q.end(q.take()[0], "succeeded")
+    assert bodies(q) == [] and q.events("webhook.dead")[0]["about"] == "b"
+    lost, = json.loads(q.webhook_dead())["deliveries"]
+    assert lost["batch"] == "b" and "secret" in lost["error"]
+
+
+def test_a_batch_that_is_gone_is_forgotten(q):
+    q.redis.hset(q.key("meta"), "max_finished", 0)
+    q.batch("b", json.dumps({"webhook": {"url": "https://c.example/done"}}))
+    q.batch("empty", json.dumps({"webhook": {"url": "https://c.example/done"}}))
+    q.add(batch="b")
+    q.end(q.take()[0], "succeeded")
+    assert q.redis.smembers(q.key("webhooks:batches")) == {"b", "empty"}
+    q.redis.delete(q.key("batch:empty"))
+    q.prune()
+    assert not q.redis.exists(q.key("webhooks:batches"), q.key("batch:b"))
+    assert bodies(q) == []
+
+
+def test_a_strange_key_in_the_place_of_the_watched_batches(q):
+    q.redis.set(q.key("webhooks:batches"), "mine")
+    before = q.snapshot()
+    for call in (lambda: q.batch("b", '{"webhook":{"url":"http://x"}}'),
+                 lambda: q.graph('{"jobs":[{"command":"x"}],"webhook":{"url":"http://x"}}')):
+        with pytest.raises(ResponseError, match="^WRONGTYPE"):
+            call()
+    assert q.snapshot() == before
+    q.redis.delete(q.key("webhooks:batches"))
+
+
 def test_at_most_twenty(q):
     for _ in range(20):
         q.webhook_add(URL, "", SECRET)

@@ -81,6 +81,8 @@ static const struct {
 	  "needs 8 GPUs; no worker has more than 2" },
 	{ QUEUED(NEEDS(1, 1, 0, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]", "needs 1 GPU; no worker has any" },
 	{ QUEUED(NEEDS(16, 0, 0, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]", "needs 16 CPUs; no worker has more than 4" },
+	{ QUEUED("'spec':{'resources':{'cpus':9}}," NEEDS(16, 0, 0, "{}")), "[" WORKER("a", 12, 0, 0, 0) "]",
+	  "needs 16 CPUs (9, rounded up); no worker has more than 12" },
 	{ QUEUED(NEEDS(1, 0, 17179869184, "{}")), "[" WORKER("a", 4, 0, 0, 0) "]",
 	  "needs 16 GiB of memory; no worker has more than 8 GiB" },
 	{ QUEUED("'spec':{'resources':{'memory':'15GiB'}}," NEEDS(1, 0, 17179869184, "{}")),

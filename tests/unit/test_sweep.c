@@ -37,7 +37,7 @@ static void test_grid(void **state)
 		"\"queue\":\"gpu\"}");
 	assert_string_equal(s.queue, "gpu");
 	assert_string_equal(s.batch, "mine");
-	assert_string_equal(s.then_json, "{\"command\":\"report\"}");
+	assert_string_equal(s.following.then_json, "{\"command\":\"report\"}");
 }
 
 static void test_typed_places(void **state)
