@@ -1,7 +1,7 @@
 -- Sweeps from who calls functions: stoker_sweep <spec with a sweep block> [key] [actor] keeps the spec in
--- `sweep:<token>` (fields spec, hash, batch, actor, error) and puts a letter into `outbox`. A scheduler, which knows how
--- to expand it, takes it from there (stoker_swept without a second argument reads it), submits its jobs, and says how it
--- went: stoker_swept <token> <'' or what is wrong with it>.
+-- `sweep:<token>` (fields spec, hash, batch, actor, error) and puts a letter into `outbox`. A scheduler, which knows
+-- how to expand it, reads it (stoker_swept <token>), submits its jobs, and says how it went: stoker_swept <token> <''
+-- or what is wrong with it>.
 do
     local KEPT_S = 86400
 

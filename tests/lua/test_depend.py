@@ -475,7 +475,8 @@ def test_a_child_has_what_its_parent_left(q):
 
 
 @pytest.mark.parametrize("about, says", [
-    ("x", "about: expected a JSON object"), ("[]", "about: expected a JSON object"), ('{"a":1}', "about.a: unknown key"),
+    ("x", "about: expected a JSON object"), ("[]", "about: expected a JSON object"),
+    ('{"a":1}', "about.a: unknown key"),
     ('{"state":"x"}', "about.state: unknown key"), ('{"result":NaN}', "about: "), ('{"result":1}x', "about: "),
     ('{"name":"' + "x" * 9000 + '"}', "about: expected a JSON object of at most 8192 bytes"),
 ])
