@@ -71,7 +71,7 @@ do
     local function describe_all(q, claims)
         local keys, answers = {}, {}
         for i = 1, #claims do
-            keys[i] = key_of(q, 'spec:' .. claims[i].j.n)
+            keys[i] = key_of(q, 'spec:', claims[i].j.n)
         end
         local specs = keys[1] and call('MGET', unpack(keys))
         for i = 1, #claims do
@@ -118,36 +118,36 @@ do
 
     -- The same for a first attempt without a past, which most are: nothing of it needs to be read or cleared.
     local function begin_first(q, j, worker)
-        j.f.state, j.f.attempt, j.f.token = STATE_MOVES['queued claim'], '1', q.now_text
-        call('HSET', key_of(q, 'job:' .. j.n), 'state', j.f.state, 'attempt', '1', 'token', q.now_text, 'worker',
-             worker, 'claimed_ms', q.now_text)
+        call('HSET', key_of(q, 'job:', j.n), 'state', STATE_MOVES['queued claim'], 'attempt', '1', 'token', q.now_text,
+             'worker', worker, 'claimed_ms', q.now_text)
         q.claimed = q.claimed or event_open(q, 'job.claimed', 'state', 'running', 'worker', worker)
         event_join(q, q.claimed, j.n, '1')
     end
 
     -- The queued job of a delivered entry, with what a first attempt needs; nil for an entry that no job knows, which
-    -- goes. Whatever a stranger has put in the place of a job, this cannot fail.
-    local function job_of_entry(q, lane, id, n)
-        local key = key_of(q, 'job:' .. (n or ''))
-        local known = n and redis.pcall('HMGET', key, 'state', 'entry', 'lane', 'uid', 'attempt', 'lease_ms', 'class',
-                                        'checkpoint', 'token', 'unique_until', 'tenant', 'scheduled_ms', 'links')
+    -- goes. Whatever a stranger has put in the place of a job, this cannot fail. The class and the tenant are in the
+    -- name of the lane: what is not there costs most to look for.
+    local function job_of_entry(q, lane, class, id, n)
+        local known = n and redis.pcall('HMGET', key_of(q, 'job:', n), 'state', 'entry', 'lane', 'uid', 'attempt',
+                                        'lease_ms', 'checkpoint', 'unique_until', 'scheduled_ms', 'links')
         if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
-        elseif known[5] ~= '0' or known[8] or known[9] or known[10] or known[11] or known[13] then
+        elseif known[5] ~= '0' or known[7] or known[8] or known[10] or not share.is_common(lane) then
             return job_find(q, n)
         end
-        return {n = n, f = {state = 'queued', uid = known[4], attempt = '0', lease_ms = known[6], class = known[7],
-                            scheduled_ms = known[12] or nil}}
+        return {n = n, f = {state = 'running', uid = known[4], attempt = '1', token = q.now_text, lease_ms = known[6],
+                            class = class, scheduled_ms = known[9] or nil}}
     end
 
     -- Claims up to `count` of one lane. Answers whether work is left there.
     local function claim_lane(q, lane, worker, count, claims)
         local last
+        local class, expiries = lane:match('^[^:]+'), q.known.expiries
         local entries = lane_take(q, lane, worker, count)
         for i = 1, #entries do
             local id, fields = entries[i][1], entries[i][2]
-            local j = job_of_entry(q, lane, id, fields[1] == 'n' and fields[2] or nil)
+            local j = job_of_entry(q, lane, class, id, fields[1] == 'n' and fields[2] or nil)
             last = id
             if j then
                 local summary
@@ -157,7 +157,8 @@ do
                     summary = begin_attempt(q, j, worker)
                 end
                 local lease_ms = tonumber(j.f.lease_ms) or 0
-                append(q.batch.leases, q.now + lease_ms, j.n)
+                expiries[lease_ms] = expiries[lease_ms] or integer_text(q.now + lease_ms)
+                append(q.batch.leases, expiries[lease_ms], j.n)
                 claims[#claims + 1] = {j = j, lease_ms = lease_ms, summary = summary}
             end
         end

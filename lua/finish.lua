@@ -4,6 +4,7 @@ do
                     timeout = true, stalled = true, cancelled = true}
 
     local EXIT_0 = {exit = 0}
+    local SUCCEEDED = {'ok', STATE_MOVES['running succeed']} -- one answer for all
     local RESULT_MAX_BYTES = 65536
     local DETAIL_MAX_BYTES = 65536 + 2 * RESULT_MAX_BYTES -- inside a text a quote takes two bytes
 
@@ -44,32 +45,29 @@ do
 
     -- Most jobs succeed at their first attempt, and nothing was asked of it meanwhile: then there is nothing of a past
     -- to clear, and little needs to be read and written. false: it is not one of those, or not of this token. The type
-    -- of its lane is checked.
+    -- of its lane is checked. What is not there costs most to look for.
     local function find_plain(q, n, uid, token)
-        local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'attempt', 'state', 'uid', 'token', 'lane', 'entry',
-                                  'claimed_ms', 'worker', 'phase', 'stop', 'recover_step', 'finished', 'slot', 'unique',
-                                  'tenant', 'links')
+        local known = redis.pcall('HMGET', key_of(q, 'job:', n), 'attempt', 'state', 'uid', 'token', 'lane', 'entry',
+                                  'claimed_ms', 'worker', 'stop', 'recover_step', 'slot', 'unique', 'links')
         if known.err or known[1] ~= '1' or known[2] ~= 'running' or known[3] ~= uid or known[4] ~= token or
-            known[10] or known[11] or known[12] or known[13] or known[14] or known[15] or known[16] then
+            known[9] or known[10] or known[11] or known[12] or known[13] then
             return false
         end
-        if not q.known.lanes[known[5]] then
-            expect_type(q, 'stream', 'ready:' .. known[5])
-            q.known.lanes[known[5]] = true
+        local lanes, lane = q.known.lanes, known[5]
+        if lanes[lane] == nil then
+            expect_type(q, 'stream', 'ready:' .. lane)
+            lanes[lane] = share.is_common(lane) -- else it may have a tenant
         end
-        return known
+        return lanes[lane] and known
     end
 
     local function finish_plain(q, n, known, detail)
-        local batch, key, state = q.batch, key_of(q, 'job:' .. n), STATE_MOVES['running succeed']
-        local lane, entry, claimed_ms, worker, phase = known[5], known[6], known[7], known[8], known[9]
-        call('HSET', key, 'state', state, 'cause', 'succeeded', 'ran_ms', math.max(q.now - claimed_ms, 0), 'ended_ms',
-             q.now_text, 'finished', state, 'exit', detail.exit or 0)
-        if phase then
-            call('HDEL', key, 'lane', 'entry', 'phase')
-        else
-            call('HDEL', key, 'lane', 'entry')
-        end
+        local batch, key, state = q.batch, key_of(q, 'job:', n), STATE_MOVES['running succeed']
+        local lane, entry, claimed_ms, worker = known[5], known[6], known[7], known[8]
+        local ran_ms, exit = integer_text(math.max(q.now - claimed_ms, 0)), detail.exit or 0
+        call('HSET', key, 'state', state, 'cause', 'succeeded', 'ran_ms', ran_ms, 'ended_ms', q.now_text, 'finished',
+             state, 'exit', exit == 0 and '0' or exit)
+        call('HDEL', key, 'lane', 'entry', 'phase')
         batch.ack[lane] = batch.ack[lane] or {}
         batch.final[state] = batch.final[state] or {}
         local ack, final, unlease = batch.ack[lane], batch.final[state], batch.unlease
@@ -81,7 +79,7 @@ do
         local said = q.known.succeeded
         said[worker] = said[worker] or event_open(q, 'job.succeeded', 'state', state, 'worker', worker)
         event_join(q, said[worker], n, '1')
-        return {'ok', state}
+        return SUCCEEDED
     end
 
     -- Two reports of one job in one call share its record.
@@ -106,13 +104,12 @@ do
             if not n:find('^[1-9]%d*$') then
                 n = want_fence(args, i)
             end
-            local report = {n = n, uid = uid, token = token, cause = cause}
             if not CAUSES[cause] then
                 fail('INVALID', 'cause: expected one of those in docs/protocol.md, got %s', quoted(cause))
             end
-            report.detail = want_detail(args[i + 4])
+            local detail = want_detail(args[i + 4])
+            local report = {n = n, uid = uid, token = token, cause = cause, detail = detail, plain = false}
             if cause == 'succeeded' and not report_of[n] then
-                local detail = report.detail
                 report.plain = not (detail.signal or detail.result or detail.step or detail.total) and
                     find_plain(q, n, uid, token)
             end

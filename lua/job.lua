@@ -5,7 +5,7 @@ local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:
                   'parents:', 'children:', 'told:'}
 local function job_keys(q, n, list)
     for i = 1, #JOB_KEYS do
-        list[#list + 1] = key_of(q, JOB_KEYS[i] .. n)
+        list[#list + 1] = key_of(q, JOB_KEYS[i], n)
     end
     return list
 end
@@ -61,7 +61,7 @@ local function job_number(j, field)
 end
 
 local function job_save(q, j)
-    local key = key_of(q, 'job:' .. j.n)
+    local key = key_of(q, 'job:', j.n)
     local set, gone, last = {}, {}, 0
     for field, value in pairs(j.set) do
         set[last + 1], set[last + 2] = field, value
@@ -86,7 +86,7 @@ end
 
 -- nil when there is no such job.
 local function job_find(q, n)
-    local fields = pairs_table(call('HGETALL', key_of(q, 'job:' .. n)))
+    local fields = pairs_table(call('HGETALL', key_of(q, 'job:', n)))
     return fields.state and job_of_fields(n, fields) or nil
 end
 

@@ -63,12 +63,26 @@ end
 
 -- ---------------------------------------------------------------- texts and numbers
 
--- Lua's own conversion writes 14 digits, which is every time and count there will be; format takes twice as long.
+-- In a quarter less time than Lua's own conversion, which writes 14 digits at most.
 local function integer_text(value)
-    if value < 1e14 and value > -1e14 then
-        return value .. ''
+    return string.format('%d', value)
+end
+
+-- Of what has few values, as priorities have: texts that were made once are kept, as long as they are few.
+local usual_text
+do
+    local kept, count = {}, 0
+    function usual_text(value)
+        local text = kept[value]
+        if not text then
+            text = integer_text(value)
+            if count == 1000 then
+                kept, count = {}, 0
+            end
+            kept[value], count = text, count + 1
+        end
+        return text
     end
-    return string.format('%.0f', value)
 end
 
 -- The shortest text that reads back as the same number; JSON and Redis have no names of their own for what is not
@@ -235,7 +249,7 @@ end
 
 local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'archive', 'next', 'active',
                      'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
-local META_TEXTS = 6 -- so many of them are not judged here; the rest are numbers with these defaults
+-- Those of them that are numbers, with their defaults; the rest is not judged here.
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0}
 
@@ -282,22 +296,20 @@ local function queue_open(keys)
         fail('NOQUEUE', 'no queue %s | stoker queues lists those there are; SADD stoker:queues %s makes it, and so ' ..
              'does stoker submit', q.name, q.name)
     end
-    for i = 1, META_TEXTS do
-        meta[META_FIELDS[i]] = values[i] or nil
-    end
-    for i = META_TEXTS + 1, #META_FIELDS do
+    for i = 1, #META_FIELDS do
         local field, value = META_FIELDS[i], values[i]
-        if value and (#value > 15 or not value:find('^%d+$')) then
+        local default = META_NUMBERS[field]
+        if default and value and (#value > 15 or not value:find('^%d+$')) then
             fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field, quoted(value))
         end
-        meta[field] = tonumber(value or META_NUMBERS[field])
+        meta[field] = default and tonumber(value or default) or value or nil
     end
     return q
 end
 
--- A key of this queue.
-local function key_of(q, name)
-    return q.base .. name
+-- A key of this queue; with a number, that of a job: a text put together on the way would cost as much again.
+local function key_of(q, name, n)
+    return n and q.base .. name .. n or q.base .. name
 end
 
 -- Answers the length of a key that is going to be written, or fails if a stranger has put another type there.

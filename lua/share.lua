@@ -9,6 +9,11 @@ local PREPAID_MS = 60000
 share.AGED_MS = 600000 -- who waits longer than this goes before those who used less
 local GIB = 1073741824
 
+-- A lane without a tenant, and not a special one.
+function share.is_common(lane)
+    return lane:sub(-2) == ':-'
+end
+
 function share.cost(requirement)
     return math.max(requirement.cpus, requirement.memory / (4 * GIB), 1) + 10 * requirement.gpus
 end

@@ -63,8 +63,8 @@ do
     local function spec_has_bare_point(text)
         local at = text:find('.', 1, true)
         while at do
-            local before, behind = text:byte(at - 1), text:byte(at + 1)
-            if before and before >= 48 and before <= 57 and not (behind and behind >= 48 and behind <= 57) then
+            local behind = text:byte(at + 1)
+            if not (behind and behind >= 48 and behind <= 57) and text:find('^%d', at - 1) then
                 return true
             end
             at = text:find('.', at + 1, true)
@@ -89,7 +89,7 @@ do
             fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text ..
                  ' | put large data into files, and name them in the spec')
         end
-        local is_plain = text:find('^[]-~ -[]*$') ~= nil
+        local is_plain = text:find('^[ -~]*$') and not text:find('\\', 1, true)
         if not is_plain and not is_utf8(text) then
             fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
         end

@@ -59,7 +59,7 @@ do
     end
 
     local function spec_whole(value)
-        return type(value) == 'number' and value == math.floor(value) and value or nil
+        return type(value) == 'number' and value % 1 == 0 and value or nil
     end
 
     -- type → its value in the decoded unit, or nil when it has another type.
@@ -95,8 +95,14 @@ do
         if not spec_is_list(row, value) then
             return false
         end
+        -- Where any text without NUL will do, it is seen here: the search for one byte is many times as fast.
+        local rule = row.text
+        local is_free, min, max = rule.is_free, rule.min, rule.max
         for i = 1, #value do
-            if not spec_is_text(row.text, value[i]) then
+            local item = value[i]
+            local is_seen = is_free and type(item) == 'string' and #item >= min and #item <= max and
+                not item:find('\0', 1, true)
+            if not is_seen and not spec_is_text(rule, item) then
                 return false
             end
         end
@@ -247,6 +253,10 @@ do
             local row = section.rows[k]
             SPEC_DEFAULTS[row.path] = row.default
             section.row_of[row.key] = row
+            if row.text then
+                row.text.is_free = row.text.pattern == '^[^%z]*$' and not row.text.inside
+            end
+            row.has_names = row.type == 'map' or row.type == 'after'
             row.decode = (spec_decoders[row.type] or spec_decoder_of_number)(row)
             if row.when or row.required or row.at_least or row.needs then
                 section.linked[#section.linked + 1] = row
@@ -386,7 +396,7 @@ do
                     return nil
                 end
                 values[row.path] = decoded
-                if row.type == 'map' or (row.type == 'after' and value[1] == nil) then
+                if row.has_names and value[1] == nil then
                     for _ in pairs(value) do
                         names = names + 1
                     end
@@ -424,7 +434,9 @@ do
     -- Takes what is right, in whatever order it comes: its values, and how many names stand in the text. nil when
     -- something is wrong; the walk in order finds what.
     function spec_walk_quickly(tree)
-        local values, given, top = setmetatable({}, SPEC_VALUES), {}, SPEC_SECTIONS['']
+        -- With room for what most specs give: a table that grows is made anew each time.
+        local values = setmetatable({name = nil, command = nil, priority = nil, ['resources.cpus'] = nil}, SPEC_VALUES)
+        local given, top = {}, SPEC_SECTIONS['']
         local names = spec_take_object(tree, top, values, given)
         for i = 1, names and #given or 0 do
             local more = spec_take_object(tree[given[i].name], given[i], values)

@@ -20,7 +20,7 @@ do
     end
 
     -- The last check of a new job, which counts it: everything that its writes rely on.
-    function submit_check(q, values)
+    function submit_check(q, values, spec_text)
         if q.meta.paused == 'draining' then
             queue_refuse_new(q)
         elseif q.meta.archive == 'behind' then
@@ -35,7 +35,7 @@ do
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')
         end
-        local checked = {values = values, class = class, requirement = requirement,
+        local checked = {values = values, text = spec_text, class = class, requirement = requirement,
                          lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
         limits.check_new(q, values)
         if not checked.rival then
@@ -54,14 +54,20 @@ do
         return string.format('%s%04x', q.uid_stem, n % 65536)
     end
 
-    -- Numbers for so many jobs. What a stranger put in the place of their keys would mix with ours: it goes.
+    -- Numbers for so many jobs. Where records stand under them already, left by an earlier queue of this name, all that
+    -- stands there would mix with ours: it goes. Jobs that are counted as active by now are written in the same breath.
     function submit_reserve(q, count)
-        local keys = {}
-        for n = q.meta.next + 1, q.meta.next + count do
-            job_keys(q, integer_text(n), keys)
+        local first, there = q.meta.next + 1, {}
+        for i = 1, count do
+            there[i] = key_of(q, 'job:', integer_text(first + i - 1))
         end
-        call('DEL', unpack(keys))
-        call('HINCRBY', q.meta_key, 'next', count)
+        if call('DEL', unpack(there)) > 0 then
+            for n = first, first + count - 1 do
+                call('DEL', unpack(job_keys(q, integer_text(n), {})))
+            end
+        end
+        q.meta.active, q.active = q.meta.active + q.active, 0
+        call('HSET', q.meta_key, 'next', integer_text(q.meta.next + count), 'active', integer_text(q.meta.active))
     end
 
     -- The words of a spec's tags as the record has them; nil: there are none.
@@ -114,29 +120,30 @@ do
             checked.waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
         local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
         local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
-        local record = {'HSET', key_of(q, 'job:' .. n), 'state', state, 'uid', submitting.uid(q, number), 'class',
-                        checked.class, 'priority', values.priority, 'attempt', '0', 'lease_ms', values.lease,
-                        'submitted_ms', q.now_text}
-        if actor then
-            append(record, 'actor', actor)
-        end
-        submitting.more(q, record, values, n)
+        local more
         if wait then
             append(q.batch.waiting, wait.due_ms or '+inf', n)
-            append(record, 'reason', wait.reason)
+            more = {'reason', wait.reason}
             if wait.due_ms then
-                append(record, 'due_ms', wait.due_ms)
+                append(more, 'due_ms', wait.due_ms)
             elseif wait.more then
-                append(record, unpack(wait.more))
+                append(more, unpack(wait.more))
             end
         else
-            append(record, 'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane))
+            more = {'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane)}
         end
         if wait and wait.in_line then
             limits.line_up(q, n, values['concurrency.key'], values.priority)
         end
-        call(unpack(record))
-        specs[#specs + 1], specs[#specs + 2] = key_of(q, 'spec:' .. n), spec_text
+        if actor then
+            append(more, 'actor', actor)
+        end
+        submitting.more(q, more, values, n)
+        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', submitting.uid(q, number), 'class', checked.class,
+             'priority', usual_text(values.priority), 'attempt', '0', 'lease_ms', usual_text(values.lease),
+             'submitted_ms', q.now_text, unpack(more))
+        local last = #specs
+        specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), spec_text
         class_put(q, checked.class, checked.requirement)
         return j
     end
@@ -152,6 +159,13 @@ do
             fail('CONFLICT', KEY_IS_USED, quoted(key), n and job_id(q, n) or 'unknown')
         end
         return job_id(q, n), tonumber(n), tonumber(count)
+    end
+
+    -- What nearly every submit writes.
+    function submitting.expect_types(q)
+        expect_type(q, 'stream', 'events')
+        expect_type(q, 'zset', 'lanes')
+        expect_type(q, 'zset', 'waiting')
     end
 
     -- The values of a spec that is meant for this queue.
@@ -193,9 +207,13 @@ do
         if values.batch then
             batching.expect_types(q, values.batch)
         end
-        local checked = submit_check(q, values)
-        checked.text, checked.key, checked.key_name, checked.hash = spec_text, key, name, hash
-        checked.wanted, checked.waits = wanted, wanted ~= nil
+        local checked = submit_check(q, values, spec_text)
+        if key then
+            checked.key, checked.key_name, checked.hash = key, name, hash
+        end
+        if wanted then
+            checked.wanted, checked.waits = wanted, true
+        end
         return checked
     end
 
@@ -221,7 +239,7 @@ do
         no_more_arguments(args, 3)
         local q = queue_open(keys)
         local actor = want_actor(args[3])
-        expect_queue_types(q)
+        submitting.expect_types(q)
         local checked = prepare(q, args[1] or '', optional(args[2]))
         if checked.id then
             return checked.id
@@ -302,7 +320,7 @@ do
         if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
             fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
         end
-        expect_queue_types(q)
+        submitting.expect_types(q)
         local answers = submit_each(q, args, 2, actor)
         queue_flush(q)
         return answers

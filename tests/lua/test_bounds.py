@@ -116,6 +116,24 @@ def test_a_key_of_another_type_is_refused_or_harmless(redis, key):
             assert q.snapshot() == before, f"{name} failed halfway: {error}"
 
 
+def test_an_earlier_queue_of_the_same_name_leaves_nothing_to_the_new_one(q):
+    """Somebody deleted `meta`: the numbers begin anew, and the old records are still there."""
+    q.add()
+    for name in ("log", "metrics"):
+        q.redis.xadd(q.key(f"{name}:1"), {"old": "1"})
+    for name in ("checkpoints", "parents"):
+        q.redis.hset(q.key(f"{name}:1"), "old", "1")
+    q.redis.hset(q.key("job:1"), "links", "c")
+    q.redis.rpush(q.key("history:1"), "old")
+    q.redis.set(q.key("result:1"), "old")
+    q.redis.zadd(q.key("children:1"), {"7": 7})
+    q.redis.delete(*[q.key(name) for name in ("meta", "lanes", "ready:cpu1:5:-")])
+    q.create("installation1")
+    assert q.add() == "1"
+    assert sorted(q.redis.keys(q.key("*:1"))) == [q.key("job:1"), q.key("spec:1")]
+    assert "links" not in q.job(1)
+
+
 def test_a_damaged_meta_is_said(q):
     q.redis.hset(q.key("meta"), "max_jobs", "many")
     with pytest.raises(ResponseError, match='^INVALID queue default: the field max_jobs of meta must be an integer'):

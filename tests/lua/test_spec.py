@@ -31,6 +31,12 @@ def test_what_is_json(q, text):
     assert json.loads(q.show(1))["spec"] == json.loads(text)
 
 
+@pytest.mark.parametrize("items", [["x", "a\0b"], ["\0"], ["x", 1], ["x", ["y"]], ["x", "a" * 131073], ["x", None]])
+def test_what_is_no_item_of_a_command(q, items):
+    with pytest.raises(ResponseError, match=r"^INVALID command\[\d\]: expected text of at most 131072 bytes"):
+        q.submit(json.dumps({"command": items}))
+
+
 def test_a_wrong_key_gets_a_hint(q):
     with pytest.raises(ResponseError, match=r"\| did you mean gpus\?$"):
         q.add(resources={"gpu": 1})
