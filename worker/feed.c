@@ -7,7 +7,7 @@
 #include "lib/log.h"
 
 enum {
-	FEED_BATCH_BYTES = 64 * 1024,
+	FEED_BATCH_BYTES = 256 * 1024,
 	FEED_READ_BYTES = FEED_BATCH_BYTES + SPOOL_RECORD_MAX + SPOOL_STAMP_MAX, /* always one whole record */
 	FEED_IN_FLIGHT = 4,
 	FEED_WAIT_MS = 20,
