@@ -1,7 +1,9 @@
 #include "lib/json.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
+#include "lib/utf8.h"
 
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at)
 {
@@ -15,6 +17,61 @@ json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at)
 	if (!value && json_error_code(at) == json_error_numeric_overflow)
 		value = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, at);
 	return value;
+}
+
+/* Bytes at the start that stand in quotes as they are. Eight at a time: in each byte the highest bit tells of one past
+ * ASCII, below the space, a quote or a backslash; a borrow can only come from a byte that is told of already. */
+static size_t json_plain(const char *text, size_t len)
+{
+	static const uint64_t ones = 0x0101010101010101u, highest = 0x8080808080808080u;
+	size_t at = 0;
+	for (; at + 8 <= len; at += 8) {
+		uint64_t word;
+		memcpy(&word, text + at, sizeof word);
+		uint64_t told =
+			word | (word - ones * ' ') | ((word ^ ones * '"') - ones) | ((word ^ ones * '\\') - ones);
+		if (told & highest)
+			break;
+	}
+	for (; at < len; at++) {
+		unsigned char c = (unsigned char)text[at];
+		if (c < ' ' || c > 0x7f || c == '"' || c == '\\')
+			break;
+	}
+	return at;
+}
+
+/* One character that needs more than itself, or is past ASCII. Answers how many bytes of text it took. */
+static size_t json_add_special(struct buf *out, const char *text, size_t len)
+{
+	static const char letters[] = "\"\"\\\\\nn\rr\tt\bb\ff";
+	size_t bytes = utf8_char(text, len);
+	for (const char *letter = letters; *letter; letter += 2) {
+		if (*letter == *text) {
+			buf_add(out, (const char[]){ '\\', letter[1] }, 2);
+			return 1;
+		}
+	}
+	if (bytes > 1)
+		buf_add(out, text, bytes);
+	else if (bytes == 1 && *text)
+		buf_printf(out, "\\u%04X", (unsigned int)*text);
+	else
+		buf_str(out, "\xef\xbf\xbd");
+	return bytes ? bytes : 1;
+}
+
+bool json_add_text(struct buf *out, const char *text, size_t len)
+{
+	buf_byte(out, '"');
+	for (size_t at = 0; at < len;) {
+		size_t plain = json_plain(text + at, len - at);
+		buf_add(out, text + at, plain);
+		at += plain;
+		if (at < len)
+			at += json_add_special(out, text + at, len - at);
+	}
+	return buf_byte(out, '"');
 }
 
 void json_number_text(double number, char text[JSON_NUMBER_MAX])

@@ -127,6 +127,46 @@ static void test_lines(void **state)
 		assert_int_equal(yaml_line_of(text, strlen(text), cases[i].path), cases[i].line);
 }
 
+/* At every place in a word of eight bytes, since texts are looked at by words. */
+static void test_json_texts(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *json;
+	} cases[] = {
+		{ "\n", 1, "\\n" },
+		{ "\"", 1, "\\\"" },
+		{ "\\", 1, "\\\\" },
+		{ "\r\t\b\f", 4, "\\r\\t\\b\\f" },
+		{ "\x1b", 1, "\\u001B" },
+		{ "\x1f \x7f", 3, "\\u001F \x7f" },
+		{ "", 1, "\xef\xbf\xbd" }, /* a NUL */
+		{ "ä€😀", 9, "ä€😀" },
+		{ "\xff", 1, "\xef\xbf\xbd" },
+		{ "ä\xc3", 3, "ä\xef\xbf\xbd" },
+		{ "\xe2\x82", 2, "\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (int before = 0; before < 10; before++) {
+			CLEANUP(buf) struct buf text;
+			CLEANUP(buf) struct buf expected;
+			CLEANUP(buf) struct buf out;
+			buf_init(&text, 100);
+			buf_init(&expected, 100);
+			buf_init(&out, 200);
+			buf_add(&text, "/~ '[]x}!", (size_t)before);
+			buf_add(&text, cases[i].text, cases[i].len);
+			buf_str(&text, "and the rest");
+			buf_printf(&expected, "\"%.*s%sand the rest\"", before, "/~ '[]x}!", cases[i].json);
+			assert_true(json_add_text(&out, buf_text(&text), text.len));
+			assert_string_equal(buf_text(&out), buf_text(&expected));
+		}
+	}
+}
+
 static void test_utf8(void **state)
 {
 	(void)state;
@@ -153,6 +193,10 @@ static void test_utf8(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_int_equal(utf8_valid_prefix(cases[i].text, strlen(cases[i].text)), cases[i].valid);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) { /* behind others, of which eight are looked at as one */
+		CLEANUP(free_p) char *text = mem_printf("twelve bytes%s", cases[i].text);
+		assert_int_equal(utf8_valid_prefix(text, strlen(text)), 12 + cases[i].valid);
+	}
 	assert_int_equal(utf8_cut("ää", 4, 3), 2);
 	assert_int_equal(utf8_cut("ää", 4, 4), 4);
 	assert_int_equal(utf8_cut("ää", 4, 9), 4);
@@ -163,7 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scalars), cmocka_unit_test(test_documents), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_lines),   cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_lines),   cmocka_unit_test(test_utf8),      cmocka_unit_test(test_json_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
