@@ -98,6 +98,7 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 {
 	struct feed_place at = from;
 	struct feed_entries entries = { 0 };
+	struct spool_record record = { 0 };
 	const char *text = feed->chunk;
 	size_t pos = 0;
 	for (int64_t taken = 0; pos < len && taken < max; taken++) {
@@ -105,12 +106,12 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 		size_t line = newline ? (size_t)(newline - text) - pos : 0;
 		if (!newline || (pos > 0 && pos + line > limit))
 			break;
-		struct spool_record record = { .count = 1 };
-		if (feed->o.spool->stamped && spool_parse(text + pos, line, &record))
+		bool is_record = feed->o.spool->stamped && spool_parse_next(text + pos, line, &record);
+		if (is_record)
 			feed_count_entry(&entries, record.stream);
 		if (entries.count > FEED_ENTRIES_MAX && max <= feed->o.max_records)
 			break;
-		at.line += record.count > 0 ? record.count : 1;
+		at.line += is_record ? record.count : 1;
 		pos += line + 1;
 		at.offset = from.offset + (int64_t)pos;
 	}
