@@ -269,10 +269,11 @@ static void metric_take_name(struct metric_scan *s)
 {
 	bool quoted = s->p > s->start && strchr("\"'", s->p[-1]);
 	const char *name = s->p;
-	while (s->p < s->end && metric_is_name_char(*s->p))
-		s->p++;
-	size_t len = (size_t)(s->p - name);
-	const char *after = s->p;
+	const char *after = name;
+	while (after < s->end && metric_is_name_char(*after))
+		after++;
+	size_t len = (size_t)(after - name);
+	s->p = after;
 	if (quoted && (s->p == s->end || *s->p != name[-1]))
 		return;
 	s->p += quoted;
