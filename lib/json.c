@@ -140,3 +140,102 @@ bool json_canonical(const json_t *value, struct buf *out)
 	CLEANUP(free_p) char *text = json_dumps(value, JSON_ENCODE_ANY);
 	return text ? buf_str(out, text) : buf_printf(out, "null");
 }
+
+/* ---- objects of texts ---- */
+
+struct json_scan {
+	const char *p, *end;
+	char *plain; /* as many bytes as the whole document has */
+};
+
+static bool json_scan_byte(struct json_scan *s, char c)
+{
+	bool is_there = s->p < s->end && *s->p == c;
+	s->p += is_there;
+	return is_there;
+}
+
+/* Behind a backslash: the character, 0 for what is not known here. */
+static char json_scan_escape(struct json_scan *s)
+{
+	static const char letters[] = "\"\"\\\\//n\nr\rt\tb\bf\f";
+	char code[5] = "";
+	char letter = s->p < s->end ? *s->p++ : '\0';
+	for (const char *known = letters; *known; known += 2)
+		if (*known == letter)
+			return known[1];
+	if (letter != 'u' || s->end - s->p < 4)
+		return '\0';
+	memcpy(code, s->p, 4);
+	s->p += 4;
+	bool is_ascii = strspn(code, "0123456789abcdefABCDEF") == 4 && strtol(code, NULL, 16) < 0x80;
+	return is_ascii ? (char)strtol(code, NULL, 16) : '\0';
+}
+
+/* Behind the first quote, up to the last one: *len bytes at s->plain. The text is known to be UTF-8. */
+static bool json_scan_text(struct json_scan *s, size_t *len)
+{
+	*len = 0;
+	while (s->p < s->end && *s->p != '"') {
+		size_t plain = json_plain(s->p, (size_t)(s->end - s->p));
+		memcpy(s->plain + *len, s->p, plain);
+		*len += plain;
+		s->p += plain;
+		if (s->p == s->end || *s->p == '"')
+			break;
+		char c = *s->p++;
+		bool is_escape = c == '\\';
+		if (is_escape)
+			c = json_scan_escape(s);
+		if (!c || (!is_escape && (unsigned char)c < ' ')) /* a bare control character is no JSON */
+			return false;
+		s->plain[(*len)++] = c;
+	}
+	return json_scan_byte(s, '"');
+}
+
+static json_t *json_scan_value(struct json_scan *s, int depth);
+
+static bool json_scan_members(struct json_scan *s, json_t *object, int depth)
+{
+	do {
+		char name[64];
+		size_t len;
+		if (!json_scan_byte(s, '"') || !json_scan_text(s, &len) || len >= sizeof name ||
+		    !json_scan_byte(s, ':'))
+			return false;
+		memcpy(name, s->plain, len);
+		name[len] = '\0';
+		json_t *value = json_scan_value(s, depth);
+		if (!value || json_object_set_new_nocheck(object, name, value) < 0)
+			return false;
+	} while (json_scan_byte(s, ','));
+	return json_scan_byte(s, '}');
+}
+
+static json_t *json_scan_value(struct json_scan *s, int depth)
+{
+	size_t len;
+	if (json_scan_byte(s, '"'))
+		return json_scan_text(s, &len) ? json_stringn_nocheck(s->plain, len) : NULL;
+	if (!depth || !json_scan_byte(s, '{'))
+		return NULL;
+	json_t *object = json_object();
+	if (json_scan_members(s, object, depth - 1))
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+json_t *json_read_texts(const char *text, size_t len)
+{
+	if (!len || text[0] != '{' || !utf8_is_valid(text, len))
+		return NULL;
+	CLEANUP(free_p) char *plain = mem_realloc(NULL, len);
+	struct json_scan s = { text, text + len, plain };
+	json_t *value = json_scan_value(&s, 3);
+	if (value && s.p == s.end)
+		return value;
+	json_decref(value);
+	return NULL;
+}

@@ -24,4 +24,8 @@ bool json_add_text(struct buf *out, const char *text, size_t len);
  * \u0000 is allowed in texts. flags are jansson's. NULL and *at on error. */
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at);
 
+/* The same as json_loadb of an object with nothing but texts and such objects in it, as log entries are, in a small
+ * part of its time. NULL: it is something else, or is written in another way; json_loadb knows. */
+json_t *json_read_texts(const char *text, size_t len);
+
 #endif

@@ -167,6 +167,47 @@ static void test_json_texts(void **state)
 	}
 }
 
+/* What json_read_texts takes, jansson reads in the same way; what it leaves is jansson's. */
+static void test_objects_of_texts(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_taken;
+	} cases[] = {
+		{ "{\"kind\":\"log\",\"entry\":{\"id\":\"1-1\",\"stdout\":\"a\\nb\"}}", true },
+		{ "{\"a\":\"\\\"\\\\\\/\\n\\r\\t\\b\\f\\u001B\\u0041 \x7f\"}", true },
+		{ "{\"a\":\"ä€😀 and more than eight bytes\",\"ä\":\"\"}", true },
+		{ "{\"a\":\"1\",\"a\":\"2\"}", true },
+		{ "{\"a\":{\"b\":{\"c\":\"\"}}}", true },
+		{ "{\"a\":{\"b\":{\"c\":{\"d\":\"\"}}}}", false }, /* deep */
+		{ "{\"a\":1}", false },
+		{ "{\"a\": \"1\"}", false },
+		{ "{\"a\":\"\\u00e4\"}", false },
+		{ "{\"a\":\"\\u0000\"}", false },
+		{ "{\"a\":\"\\x\"}", false },
+		{ "{\"a\":\"\\\"}", false },
+		{ "{\"a\":\"\\u00", false },
+		{ "{\"a\":\"\n\"}", false },
+		{ "{\"a\":\"\xff\"}", false },
+		{ "{\"a\":\"b\"} ", false },
+		{ "{\"a\":\"b\",}", false },
+		{ "{\"a\":\"b\"", false },
+		{ "{}", false },
+		{ "\"a\"", false },
+		{ "", false },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = strlen(cases[i].text);
+		CLEANUP(free_p) char *exact = mem_realloc(NULL, len ? len : 1); /* nothing behind it is read */
+		memcpy(exact, cases[i].text, len);
+		json_auto_t *mine = json_read_texts(exact, len);
+		json_auto_t *theirs = json_loadb(exact, len, 0, NULL);
+		assert_true((mine != NULL) == cases[i].is_taken);
+		assert_true(!mine || json_equal(mine, theirs));
+	}
+}
+
 static void test_utf8(void **state)
 {
 	(void)state;
@@ -206,8 +247,13 @@ static void test_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_scalars), cmocka_unit_test(test_documents), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_lines),   cmocka_unit_test(test_utf8),      cmocka_unit_test(test_json_texts),
+		cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_json_texts),
+		cmocka_unit_test(test_objects_of_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
