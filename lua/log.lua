@@ -110,7 +110,8 @@ do
         local stream = 'log:' .. j.n
         expect_type(q, 'stream', stream)
         local next_line, bytes = math.max(job_number(j, 'log_next'), 1), job_number(j, 'log_bytes')
-        local known = bytes + most > SIZES_FROM and expect_type(q, 'list', 'sizes:' .. j.n)
+        local known = expect_type(q, 'list', 'sizes:' .. j.n)
+        local is_noted = known > 0 or bytes + most > SIZES_FROM
         local verdict, sizes = 'ok', {}
         for _, entry in ipairs(entries) do
             if entry.first > next_line then
@@ -124,11 +125,11 @@ do
                 sizes[#sizes + 1] = #entry.text
             end
         end
-        if known and sizes[1] then
+        if is_noted and sizes[1] then
             known = call('RPUSH', key_of(q, 'sizes:' .. j.n), unpack(sizes))
         end
         job_set(j, 'log_next', next_line)
-        job_set(j, 'log_bytes', trim(q, j.n, bytes, known or 0))
+        job_set(j, 'log_bytes', trim(q, j.n, bytes, known))
         job_save(q, j)
         return {verdict, next_line}
     end

@@ -7,8 +7,7 @@
 #include "lib/log.h"
 
 enum {
-	FEED_BATCH_BYTES = 256 * 1024,
-	FEED_READ_BYTES = FEED_BATCH_BYTES + SPOOL_RECORD_MAX + SPOOL_STAMP_MAX, /* always one whole record */
+	FEED_BATCH_BYTES = 256 * 1024, /* far more than one whole record */
 	FEED_IN_FLIGHT = 4,
 	FEED_WAIT_MS = 20,
 	FEED_RETRY_MS = 500,
@@ -37,7 +36,7 @@ struct feed {
 	int64_t refusals;
 	bool is_open, is_closing, is_stale, is_armed;
 	struct event *timer;
-	char *chunk; /* FEED_READ_BYTES */
+	char *chunk; /* FEED_BATCH_BYTES */
 };
 
 static void feed_pump(struct feed *feed);
@@ -64,7 +63,7 @@ struct feed *feed_new(const struct feed_options *options)
 	feed->o = *options;
 	feed->acked = feed->sent = (struct feed_place){ 1, 0 };
 	feed->timer = evtimer_new(options->base, feed_timer, feed);
-	feed->chunk = mem_alloc(FEED_READ_BYTES);
+	feed->chunk = mem_alloc(FEED_BATCH_BYTES);
 	return feed;
 }
 
@@ -121,7 +120,7 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 static ssize_t feed_read(const struct feed *feed, int64_t offset)
 {
 	int64_t left = feed->o.spool->size - offset;
-	size_t want = left < FEED_READ_BYTES ? (size_t)left : FEED_READ_BYTES;
+	size_t want = left < FEED_BATCH_BYTES ? (size_t)left : FEED_BATCH_BYTES;
 	ssize_t got;
 	do
 		got = pread(feed->o.spool->fd, feed->chunk, want, offset);

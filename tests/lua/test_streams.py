@@ -122,6 +122,19 @@ def test_the_cap_holds_when_somebody_else_deletes(q):
     assert q.job(1)["log_bytes"] == "900000"
 
 
+def test_sizes_once_noted_are_noted_on(q):
+    """Also when the log is short again, because small entries have driven the large ones out."""
+    claim = q.start()
+    q.log(*claim.fence, *say(1, "x" * 600000))
+    q.log(*claim.fence, *say(2, "x" * 400000), *say(3, "x" * 200000))
+    for i in range(3, 20303, 100):
+        q.log(*claim.fence, *[a for k in range(100) for a in say(i + k + 1, "x" * ((i + k) % 47))])
+    assert int(q.job(1)["log_bytes"]) < 1000000
+    q.log(*claim.fence, *say(20304, "x" * 1048576))
+    sizes = [str(len(f["stdout"])) for _, f in entries(q, "log:1")]
+    assert q.redis.lrange(q.key("sizes:1"), 0, -1) == sizes and len(sizes) == 20000
+
+
 def test_the_sizes_go_with_the_job(q):
     claim = q.start()
     q.log(*claim.fence, *say(1, "x" * 1000000), *say(2, "x" * 48576))
