@@ -70,7 +70,7 @@ def test_a_full_redis_takes_nothing_in(q, full, function):
 STRANGE = ["events", "lanes", "leases", "waiting", "classes", "ready:cpu1:5:-", "ready:cpu1:5:!front", "wake:cpu1",
            "history:1", "checkpoints:1", "job:1", "jobs:failed", "jobs:cancelled", "jobs:succeeded", "log:1",
            "metrics:1", "worker:w1", "workers", "spec:1", "key:k", "job:2", "meta", "elsewhere",
-           "ready:cpu1:5:!not@w1", "result:1"]
+           "ready:cpu1:5:!not@w1", "result:1", "sizes:1"]
 CALLS = {
     **{name: call for name, call in FENCED.items() if name not in ("promote", "reap")}, **REFUSED,
     "submit with a key": lambda q, c: q.submit('{"command":["x"]}', "k"),
