@@ -110,42 +110,46 @@ local function clip(text, bytes)
     return text:sub(1, bytes)
 end
 
--- What is left of a text once every character past ASCII was replaced must be ASCII.
-local UTF8 = {
-    '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]',
-    '\237[\128-\159][\128-\191]', '\240[\144-\191][\128-\191][\128-\191]',
-    '[\241-\243][\128-\191][\128-\191][\128-\191]', '\244[\128-\143][\128-\191][\128-\191]',
-}
+local is_utf8
+do
+    -- What is left of a text once every character past ASCII was replaced must be ASCII. First the bytes that such a
+    -- character may begin with, since most texts have one or two kinds of them.
+    local UTF8 = {
+        {194, 223, '[\194-\223][\128-\191]'}, {224, 224, '\224[\160-\191][\128-\191]'},
+        {225, 236, '[\225-\236][\128-\191][\128-\191]'}, {237, 237, '\237[\128-\159][\128-\191]'},
+        {238, 239, '[\238\239][\128-\191][\128-\191]'}, {240, 240, '\240[\144-\191][\128-\191][\128-\191]'},
+        {241, 243, '[\241-\243][\128-\191][\128-\191][\128-\191]'},
+        {244, 244, '\244[\128-\143][\128-\191][\128-\191]'},
+    }
 
--- One search for one byte is so fast in C that 128 of them cost less than half of a look at each byte of a long text.
-local function is_utf8(text)
-    if #text > 8192 then
-        local byte = 128
-        while byte < 256 and not text:find(string.char(byte), 1, true) do
-            byte = byte + 1
+    local function has_byte(text, first, last)
+        for byte = first, last do
+            if text:find(string.char(byte), 1, true) then
+                return true
+            end
         end
-        if byte == 256 then
-            return true
-        end
+        return false
     end
-    local good, at = {}, 1
-    while true do
-        local _, ascii = text:find('^[^\128-\255]*', at) -- one run: four times as fast as a search for what is not
-        if ascii == #text then
+
+    -- One search for one byte is so fast in C that 128 of them cost less than half of a look at each byte of a long text.
+    local function is_ascii(text)
+        if #text > 8192 then
+            return not has_byte(text, 128, 255)
+        end
+        local _, ascii = text:find('^[^\128-\255]*') -- one run: four times as fast as a search for what is not
+        return ascii == #text
+    end
+
+    is_utf8 = function(text)
+        if is_ascii(text) then
             return true
         end
-        local run = text:match('^[\128-\255]+', ascii + 1)
-        if not good[run] then -- the same signs come again and again
-            local rest = run
-            for _, character in ipairs(UTF8) do
-                rest = rest:gsub(character, 'x')
+        for _, kind in ipairs(UTF8) do
+            if has_byte(text, kind[1], kind[2]) then
+                text = text:gsub(kind[3], 'x')
             end
-            if rest:find('[\128-\255]') then
-                return false
-            end
-            good[run] = true
         end
-        at = ascii + 1 + #run
+        return is_ascii(text)
     end
 end
 
