@@ -131,7 +131,8 @@ do
         return false
     end
 
-    -- One search for one byte is so fast in C that 128 of them cost less than half of a look at each byte of a long text.
+    -- A search for one byte is so fast in C that 128 of them cost less than half of a look at each byte of a long
+    -- text.
     local function is_ascii(text)
         if #text > 8192 then
             return not has_byte(text, 128, 255)
