@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include "lib/json.h"
 #include <unistd.h>
 #include "queue/spec.h"
 
@@ -182,7 +183,9 @@ static bool client_line(void *arg, const char *line, size_t len)
 	struct client_stream *stream = arg;
 	if (!len)
 		return true;
-	json_auto_t *object = json_loadb(line, len, 0, NULL);
+	json_auto_t *object = json_read_texts(line, len);
+	if (!object)
+		object = json_loadb(line, len, 0, NULL);
 	/* A line cut by a dying server: the reconnect brings it again. */
 	return !object || stream->fn(stream->arg, object);
 }

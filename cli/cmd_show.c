@@ -193,9 +193,9 @@ static void show_webhook(const json_t *shown, struct buf *into)
 	size_t i;
 	json_t *name;
 	CLEANUP(buf) struct buf line;
+	buf_init(&line, 16384);
 	if (!webhook)
 		return;
-	buf_init(&line, 16384);
 	buf_printf(&line, "%s of ", fields_text(webhook, "url"));
 	json_array_foreach(on, i, name) buf_printf(&line, "%s%s", i ? ", " : "", json_string_value(name));
 	if (json_array_size(on) == 0)

@@ -101,13 +101,13 @@ static bool bulk_on_object(void *arg, const json_t *object)
 static bool bulk_post(struct bulk_file *f, const char *text, struct error *err)
 {
 	CLEANUP(buf) struct buf path;
+	buf_init(&path, 4096);
 	CLEANUP(free_p)
 	char *header = mem_printf("Idempotency-Key: %s-%" PRId64, f->o->key, ++f->requests);
 	struct client_text body = { .content_type = "application/x-ndjson", .text = text, .header = header };
 	CLEANUP(close_fd) int interrupt = interrupt_open(err);
 	if (interrupt < 0)
 		return false;
-	buf_init(&path, 4096);
 	buf_str(&path, "/api/v1/jobs");
 	client_query(&path, "queue", f->o->queue);
 	struct client_stream stream = {

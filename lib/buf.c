@@ -1,5 +1,6 @@
 #include "lib/buf.h"
 
+#include <malloc.h>
 #include <string.h>
 
 void *mem_alloc(size_t size)
@@ -41,6 +42,14 @@ char *mem_printf(const char *fmt, ...)
 	if (len < 0)
 		abort();
 	return text;
+}
+
+void mem_keep_freed(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
+#endif
 }
 
 bool str_format(char *into, size_t size, const char *fmt, ...)

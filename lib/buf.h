@@ -54,6 +54,10 @@ char *mem_strdup(const char *text);              /* NULL gives NULL */
 char *mem_strndup(const void *text, size_t len); /* exactly len bytes and a NUL */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* For a process that moves much text: a few megabytes that were freed are kept, instead of being given back to the
+ * kernel and had again page by page. Inherited by what it forks. */
+void mem_keep_freed(void);
+
 /* Writes into a fixed array; false (and "" in it) if the text does not fit. */
 bool str_format(char *into, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool str_copy(char *into, size_t size, const char *text);

@@ -125,6 +125,7 @@ void http_stream_start(struct http_reply *reply, const struct http_stream_events
 	/* A stream may be silent for long, and its reader may be: only the kernel's
 	 * keepalive ends it. */
 	bufferevent_set_timeouts(reply->connection->bev, NULL, NULL);
+	bufferevent_set_max_single_write(reply->connection->bev, HTTP_STREAM_HIGH); /* not 16 KiB a turn of the loop */
 	evhttp_send_reply_start(reply->request, 200, NULL);
 }
 

@@ -17,8 +17,15 @@ bool json_canonical(const json_t *value, struct buf *out);
 #define JSON_NUMBER_MAX 32
 void json_number_text(double number, char text[JSON_NUMBER_MAX]);
 
+/* The text in quotes. What is not UTF-8, and NUL, which many readers do not take, becomes U+FFFD. */
+bool json_add_text(struct buf *out, const char *text, size_t len);
+
 /* Any JSON value. A whole number past 64 bits is read as a real: it is out of range, not malformed.
  * \u0000 is allowed in texts. flags are jansson's. NULL and *at on error. */
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *at);
+
+/* The same as json_loadb of an object with nothing but texts and such objects in it, as log entries are, in a small
+ * part of its time. NULL: it is something else, or is written in another way; json_loadb knows. */
+json_t *json_read_texts(const char *text, size_t len);
 
 #endif

@@ -1,8 +1,11 @@
 #include "lib/utf8.h"
 
-/* Bytes of the character at p, of which left are there; 0 when it is not valid. */
-static size_t utf8_char(const unsigned char *p, size_t left)
+#include <stdint.h>
+#include <string.h>
+
+size_t utf8_char(const char *text, size_t left)
 {
+	const unsigned char *p = (const unsigned char *)text;
 	unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
 	size_t bytes;
 
@@ -32,12 +35,27 @@ static size_t utf8_char(const unsigned char *p, size_t left)
 	return bytes;
 }
 
+/* Most text is ASCII: eight bytes are looked at as one. */
+static size_t utf8_ascii_words(const char *text, size_t len)
+{
+	size_t at = 0;
+	for (; at + 8 <= len; at += 8) {
+		uint64_t word;
+		memcpy(&word, text + at, sizeof word);
+		if (word & 0x8080808080808080u)
+			break;
+	}
+	return at;
+}
+
 size_t utf8_valid_prefix(const char *text, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)text;
 	size_t at = 0;
 	while (at < len) {
-		size_t bytes = utf8_char(p + at, len - at);
+		at += utf8_ascii_words(text + at, len - at);
+		if (at == len)
+			break;
+		size_t bytes = utf8_char(text + at, len - at);
 		if (!bytes)
 			break;
 		at += bytes;

@@ -11,6 +11,9 @@
 /* Length of the longest prefix that is whole, valid UTF-8: len when all of it is. */
 size_t utf8_valid_prefix(const char *text, size_t len);
 
+/* Bytes of the character at the start of text, of which len > 0 bytes are there; 0 when it is not valid. */
+size_t utf8_char(const char *text, size_t len);
+
 static inline bool utf8_is_valid(const char *text, size_t len)
 {
 	return utf8_valid_prefix(text, len) == len;

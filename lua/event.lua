@@ -30,15 +30,15 @@ local function pairs_given(list, ...)
     return list
 end
 
--- Adds one entry to a stream and publishes it on the channel of the same name.
-local function stream_add(q, name, id, kept, list)
+-- Adds one entry to a stream and publishes it, or `told` of it, on the channel of the same name.
+local function stream_add(q, name, id, kept, list, told)
     local key = key_of(q, name)
     if kept then
         id = call('XADD', key, 'MAXLEN', '~', kept, id, unpack(list))
     else
         call('XADD', key, id, unpack(list))
     end
-    call('PUBLISH', key, json_of_pairs({'id', id, unpack(list)}))
+    call('PUBLISH', key, json_of_pairs({'id', id, unpack(told or list)}))
 end
 
 local function event_of_queue(q, name, ...)

@@ -2,7 +2,7 @@
 
 -- Everything that Redis keeps of a job besides its places in the indexes; into the list.
 local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
-                  'parents:', 'children:', 'told:'}
+                  'parents:', 'children:', 'told:', 'sizes:'}
 local function job_keys(q, n, list)
     for i = 1, #JOB_KEYS do
         list[#list + 1] = key_of(q, JOB_KEYS[i], n)

@@ -3,12 +3,15 @@ do
     local TEXT_KEPT = 8388608   -- bytes of text a job
     local ENTRIES_KEPT = 20000
     local TEXT_A_CALL = 1048576
+    local TEXT_TOLD = 4096      -- bytes of a text that is published whole
+    local SIZES_FROM = 1048576  -- bytes of text from which on the sizes of entries are noted
     local STREAMS = {stdout = true, stderr = true, stoker = true, gap = true}
 
     local function count_lines(text)
-        local lines, at = 1, text:find('\n', 1, true)
+        local find = string.find
+        local lines, at = 1, find(text, '\n', 1, true)
         while at do
-            lines, at = lines + 1, text:find('\n', at + 1, true)
+            lines, at = lines + 1, find(text, '\n', at + 1, true)
         end
         return lines
     end
@@ -36,7 +39,7 @@ do
         if bytes > TEXT_A_CALL then
             fail('INVALID', 'log: %d bytes of text, at most %d a call', bytes, TEXT_A_CALL)
         end
-        return entries
+        return entries, bytes
     end
 
     -- Without the lines before `next_line`, which are there already; nil when nothing is left.
@@ -57,37 +60,59 @@ do
                 text = text}
     end
 
-    -- Drops the oldest entries beyond the cap. Answers the bytes of text that are left.
-    local function trim(key, bytes)
+    -- Drops the oldest entries beyond the cap. Answers the bytes of text that are left. To read an entry is to copy
+    -- its text, so `sizes:<n>` tells those of a long log; it has the newest `known` entries, since it begins late.
+    local function trim(q, n, bytes, known)
+        local key, sizes = key_of(q, 'log:' .. n), key_of(q, 'sizes:' .. n)
         local entries = call('XLEN', key)
-        while bytes > TEXT_KEPT or entries > ENTRIES_KEPT do
-            -- What must go if all were of one size: each that is read is copied here with its text.
-            local surplus = math.max(entries - ENTRIES_KEPT, math.ceil((bytes - TEXT_KEPT) / bytes * entries), 1)
-            local oldest = call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, 64))
-            local ids = {}
-            for _, entry in ipairs(oldest) do
-                if bytes <= TEXT_KEPT and entries <= ENTRIES_KEPT then
-                    break
-                end
-                ids[#ids + 1] = entry[1]
-                bytes, entries = bytes - #(entry[2][4] or ''), entries - 1
+        if known > entries then -- somebody else deleted entries
+            for _, size in ipairs(call('LRANGE', sizes, 0, known - entries - 1)) do
+                bytes = bytes - (tonumber(size) or 0)
             end
-            if #ids == 0 then
-                return 0
-            end
-            call('XDEL', key, unpack(ids))
+            call('LTRIM', sizes, known - entries, -1)
+            known = entries
         end
-        return bytes
+        while entries > 0 and (bytes > TEXT_KEPT or entries > ENTRIES_KEPT) do
+            -- What must go if all were of one size.
+            local surplus = math.max(entries - ENTRIES_KEPT, math.ceil((bytes - TEXT_KEPT) / bytes * entries), 1)
+            local is_told, oldest = known == entries
+            if is_told then
+                oldest = call('LRANGE', sizes, 0, math.min(surplus, 1000) - 1)
+            else
+                oldest = call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, 64, entries - known))
+            end
+            local gone = 0
+            while gone < #oldest and (bytes > TEXT_KEPT or entries > ENTRIES_KEPT) do
+                gone, entries = gone + 1, entries - 1
+                bytes = bytes - (is_told and (tonumber(oldest[gone]) or 0) or #(oldest[gone][2][4] or ''))
+            end
+            call('XTRIM', key, 'MAXLEN', entries)
+            if is_told then
+                call('LTRIM', sizes, gone, -1)
+                known = entries
+            end
+        end
+        return entries > 0 and math.max(bytes, 0) or 0
+    end
+
+    -- A long text is not published: it would be copied for listeners that read the stream anyway.
+    local function add(q, stream, attempt, entry)
+        local id, lines = attempt .. '-' .. integer_text(entry.first), integer_text(entry.lines)
+        local told = #entry.text > TEXT_TOLD and
+                     {'time_ms', entry.time_ms, 'bytes', integer_text(#entry.text), 'lines', lines}
+        stream_add(q, stream, id, nil, {'time_ms', entry.time_ms, entry.stream, entry.text, 'lines', lines}, told)
     end
 
     local function log(keys, args)
         local q = queue_open(keys)
-        local entries = want_entries(args)
+        local entries, most = want_entries(args)
         local j = job_fenced(q, args)
         local stream = 'log:' .. j.n
         expect_type(q, 'stream', stream)
         local next_line, bytes = math.max(job_number(j, 'log_next'), 1), job_number(j, 'log_bytes')
-        local verdict = 'ok'
+        local known = expect_type(q, 'list', 'sizes:' .. j.n)
+        local is_noted = known > 0 or bytes + most > SIZES_FROM
+        local verdict, sizes = 'ok', {}
         for _, entry in ipairs(entries) do
             if entry.first > next_line then
                 verdict = 'want'
@@ -95,13 +120,16 @@ do
             end
             entry = cut_known(entry, next_line)
             if entry then
-                stream_add(q, stream, j.f.attempt .. '-' .. integer_text(entry.first), nil,
-                           {'time_ms', entry.time_ms, entry.stream, entry.text, 'lines', integer_text(entry.lines)})
+                add(q, stream, j.f.attempt, entry)
                 next_line, bytes = entry.first + entry.lines, bytes + #entry.text
+                sizes[#sizes + 1] = #entry.text
             end
         end
+        if is_noted and sizes[1] then
+            known = call('RPUSH', key_of(q, 'sizes:' .. j.n), unpack(sizes))
+        end
         job_set(j, 'log_next', next_line)
-        job_set(j, 'log_bytes', trim(key_of(q, stream), bytes))
+        job_set(j, 'log_bytes', trim(q, j.n, bytes, known))
         job_save(q, j)
         return {verdict, next_line}
     end

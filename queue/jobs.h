@@ -252,8 +252,19 @@ void jobs_webhook_done(struct jobs *jobs, const char *queue, const struct delive
 
 /* ---- reading the streams ---- */
 enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };
-/* JSON array of at most limit entries after the id `after` ("" from the start), each
- * {"id":…, fields…}, in order. n is ignored for STREAM_EVENTS. */
+/* One of them: its id, the field `lines` (1 where there is none), and all of it as a JSON object of texts,
+ * {"id":…, fields…}. */
+struct stream_entry {
+	const char *id;
+	int64_t lines;
+	const char *json;
+	size_t len;
+};
+typedef void jobs_entries_fn(void *arg, const struct stream_entry *entries, size_t count, const struct error *err);
+/* At most limit entries after the id `after` ("" from the start), in order. n is ignored for STREAM_EVENTS. */
+void jobs_read_entries(struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, const char *after,
+		       int limit, jobs_entries_fn *fn, void *arg);
+/* The same as one JSON array. */
 void jobs_read_stream(struct jobs *jobs, const char *queue, enum jobs_stream stream, int64_t n, const char *after,
 		      int limit, jobs_text_fn *fn, void *arg);
 /* The same of the last limit entries, in order. */

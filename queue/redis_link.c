@@ -12,7 +12,8 @@
 #define REDIS_WINDOW (256 * 1024)
 
 /* The reader searches its buffer from the start after each feed: large pieces are quadratic. */
-#define REDIS_FEED 16384
+#define REDIS_FEED    16384
+#define REDIS_READ_ON 16 /* pieces a turn */
 
 bool redis_link_has_sent(const struct redis *redis, const struct redis_call *call)
 {
@@ -60,6 +61,15 @@ static bool redis_link_parse(struct redis *redis)
 	return false;
 }
 
+/* False: it is not, and the connection is given up. */
+static bool redis_link_is_bounded(struct redis *redis)
+{
+	if (!redis->max_reply || redis->link.reader->len <= redis->max_reply + REDIS_FEED)
+		return true;
+	redis_link_lost(redis, ERR_UNAVAILABLE, "an answer was larger than its bound", "");
+	return false;
+}
+
 static void redis_link_consume(struct redis *redis, struct evbuffer *input)
 {
 	for (;;) {
@@ -72,19 +82,34 @@ static void redis_link_consume(struct redis *redis, struct evbuffer *input)
 		evbuffer_drain(input, len);
 		if (!redis_link_parse(redis))
 			return;
-		if (redis->max_reply && redis->link.reader->len > redis->max_reply + REDIS_FEED) {
-			redis_link_lost(redis, ERR_UNAVAILABLE, "an answer was larger than its bound", "");
+		if (!redis_link_is_bounded(redis))
 			return;
-		}
+	}
+}
+
+/* The library reads 4 KiB a turn of the loop. A large answer is read straight on; an end or an error is met again
+ * there. */
+static void redis_link_read_on(struct redis *redis, struct bufferevent *bev, uint64_t number)
+{
+	char piece[REDIS_FEED];
+	for (int pieces = 0; pieces < REDIS_READ_ON && !redis->tls && redis->link.number == number; pieces++) {
+		ssize_t got = recv(bufferevent_getfd(bev), piece, sizeof piece, MSG_DONTWAIT);
+		if (got <= 0)
+			return;
+		redisReaderFeed(redis->link.reader, piece, (size_t)got);
+		if (!redis_link_parse(redis) || !redis_link_is_bounded(redis) || (size_t)got < sizeof piece)
+			return;
 	}
 }
 
 static void redis_link_on_read(struct bufferevent *bev, void *arg)
 {
 	struct redis *redis = arg;
+	uint64_t number = redis->link.number;
 	redis_enter(redis);
 	redis->link.heard_ms = clock_boot_ms();
 	redis_link_consume(redis, bufferevent_get_input(bev));
+	redis_link_read_on(redis, bev, number);
 	redis_leave(redis);
 }
 
@@ -145,6 +170,7 @@ void redis_link_open(struct redis *redis, struct bufferevent *bev)
 	evbuffer_add_cb(bufferevent_get_output(bev), redis_link_on_output, redis);
 	bufferevent_setcb(bev, redis_link_on_read, redis_link_on_write, redis_link_on_event, redis);
 	bufferevent_setwatermark(bev, EV_WRITE, REDIS_WINDOW / 2, 0);
+	bufferevent_set_max_single_write(bev, REDIS_WINDOW); /* not 16 KiB a turn of the loop */
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
 }
 

@@ -12,9 +12,10 @@
 #include "scheduler/follow_lines.h"
 
 enum {
-	FOLLOW_PAGE = 100,      /* entries a read */
-	FOLLOW_LOOK_MS = 1000,  /* what is not published (phase, step) is looked at this often */
-	FOLLOW_PING_LOOKS = 15, /* a ping each so many looks */
+	FOLLOW_PAGE = 100,              /* entries a read, at most */
+	FOLLOW_PAGE_BYTES = 512 * 1024, /* … and about so much text */
+	FOLLOW_LOOK_MS = 1000,          /* what is not published (phase, step) is looked at this often */
+	FOLLOW_PING_LOOKS = 15,         /* a ping each so many looks */
 	FOLLOW_SOURCES = 3
 };
 
@@ -24,6 +25,7 @@ struct follow_source {
 	const char *kind; /* of its lines */
 	struct follow_channel *channel;
 	char after[64]; /* id of the entry sent last */
+	int page;       /* entries to read next */
 	bool is_wanted;
 	bool is_dirty; /* there may be more */
 	bool is_reading;
@@ -114,34 +116,49 @@ struct follow_read {
 	struct follow_source *source;
 };
 
-static void follower_on_entries(void *arg, const char *text, size_t len, const struct error *err)
+/* Small entries by the hundred, large ones one by one: a page waits here and in Redis for the reader. */
+static void follow_source_turn_page(struct follow_source *source, size_t count, size_t bytes)
+{
+	size_t fits = FOLLOW_PAGE_BYTES * count / (bytes + 1);
+	if (!count)
+		return;
+	source->page = fits < 1 ? 1 : fits > FOLLOW_PAGE ? FOLLOW_PAGE : (int)fits;
+}
+
+static void follower_take(struct follower *f, struct follow_source *source, const struct stream_entry *entries,
+			  size_t count)
+{
+	size_t bytes = 0;
+	bool is_all = count < (size_t)source->page;
+	for (size_t i = 0; i < count; i++) {
+		bytes += entries[i].len;
+		if (source->stream == STREAM_LOG)
+			follow_lines_log(&f->lines, &entries[i]);
+		else
+			follow_lines_entry(&f->lines, source->kind, &entries[i]);
+	}
+	if (count > 0)
+		str_copy(source->after, sizeof source->after, entries[count - 1].id);
+	source->is_drained = is_all && source->is_last_read;
+	source->is_dirty = source->is_dirty || !is_all;
+	follow_source_turn_page(source, count, bytes);
+}
+
+static void follower_on_entries(void *arg, const struct stream_entry *entries, size_t count, const struct error *err)
 {
 	struct follow_read read = *(struct follow_read *)arg;
 	struct follower *f = read.follower;
-	struct follow_source *source = read.source;
 	free(arg);
 	f->pending--;
-	source->is_reading = false;
+	read.source->is_reading = false;
 	if (!f->reply) {
 		follower_release(f);
-		return;
+	} else if (err) { /* Redis is away: it is asked again at the next look */
+		read.source->is_dirty = true;
+	} else {
+		follower_take(f, read.source, entries, count);
+		follower_pump(f);
 	}
-	json_auto_t *entries = err ? NULL : fields_parse(text, len);
-	if (!entries) { /* Redis is away: it is asked again at the next look */
-		source->is_dirty = true;
-		return;
-	}
-	size_t count = json_array_size(entries);
-	if (source->stream == STREAM_LOG)
-		follow_lines_log(&f->lines, entries);
-	else
-		follow_lines_entries(&f->lines, source->kind, entries);
-	if (count > 0)
-		str_copy(source->after, sizeof source->after, fields_text(json_array_get(entries, count - 1), "id"));
-	bool is_all = count < FOLLOW_PAGE;
-	source->is_drained = is_all && source->is_last_read;
-	source->is_dirty = source->is_dirty || !is_all;
-	follower_pump(f);
 }
 
 static void follower_read(struct follower *f, struct follow_source *source)
@@ -152,8 +169,8 @@ static void follower_read(struct follower *f, struct follow_source *source)
 	source->is_reading = true;
 	source->is_last_read = f->is_final;
 	f->pending++;
-	jobs_read_stream(f->hub->jobs, f->queue, source->stream, f->n, source->after, FOLLOW_PAGE, follower_on_entries,
-			 read);
+	jobs_read_entries(f->hub->jobs, f->queue, source->stream, f->n, source->after, source->page,
+			  follower_on_entries, read);
 }
 
 /* Reads what may be new while the reader keeps up; ends when there is nothing more to come. */
@@ -378,8 +395,9 @@ static void follower_add_source(struct follower *f, size_t index, enum jobs_stre
 {
 	char channel[256];
 	struct follow_source *source = &f->sources[index];
-	*source =
-		(struct follow_source){ .stream = stream, .kind = kind, .is_wanted = is_wanted, .is_dirty = is_wanted };
+	*source = (struct follow_source){
+		.stream = stream, .kind = kind, .page = 2, .is_wanted = is_wanted, .is_dirty = is_wanted
+	};
 	jobs_channel(f->hub->jobs, f->queue, stream, f->n, channel, sizeof channel);
 	if (is_heard)
 		source->channel = follow_channels_take(f->hub->channels, channel);

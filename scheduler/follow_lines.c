@@ -78,40 +78,33 @@ void follow_lines_ping(struct follow_lines *lines)
 	follow_lines_say(lines, json_pack("{s:s}", "kind", "ping"));
 }
 
-static void follow_lines_entry(struct follow_lines *lines, const char *kind, json_t *entry)
+void follow_lines_entry(struct follow_lines *lines, const char *kind, const struct stream_entry *entry)
 {
-	follow_lines_say(lines, json_pack("{s:s, s:O}", "kind", kind, "entry", entry));
-}
-
-void follow_lines_entries(struct follow_lines *lines, const char *kind, const json_t *entries)
-{
-	size_t i;
-	json_t *entry;
-	json_array_foreach(entries, i, entry) follow_lines_entry(lines, kind, entry);
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, entry->len + 64);
+	buf_printf(&line, "{\"kind\":\"%s\",\"entry\":", kind);
+	buf_add(&line, entry->json, entry->len);
+	buf_byte(&line, '}');
+	http_stream_line(lines->reply, buf_text(&line), line.len);
 }
 
 /* The lines before this entry that are not there any more: trimmed before they could be sent. */
-static int64_t follow_lines_missing(struct follow_lines *lines, const json_t *entry)
+static int64_t follow_lines_missing(struct follow_lines *lines, const struct stream_entry *entry)
 {
 	char *end;
-	int64_t attempt = strtoll(fields_text(entry, "id"), &end, 10);
+	int64_t attempt = strtoll(entry->id, &end, 10);
 	int64_t first = *end == '-' ? strtoll(end + 1, NULL, 10) : 0;
 	int64_t expected = attempt == lines->log_attempt ? lines->log_next : 1;
 	lines->log_attempt = attempt;
-	lines->log_next = first + fields_int(entry, "lines", 1);
+	lines->log_next = first + entry->lines;
 	return first - expected;
 }
 
-void follow_lines_log(struct follow_lines *lines, const json_t *entries)
+void follow_lines_log(struct follow_lines *lines, const struct stream_entry *entry)
 {
-	size_t i;
-	json_t *entry;
-	json_array_foreach(entries, i, entry)
-	{
-		int64_t missing = follow_lines_missing(lines, entry);
-		if (missing > 0)
-			follow_lines_say(lines, json_pack("{s:s, s:s, s:I}", "kind", "gap", "stream", "log", "lines",
-							  (json_int_t)missing));
-		follow_lines_entry(lines, "log", entry);
-	}
+	int64_t missing = follow_lines_missing(lines, entry);
+	if (missing > 0)
+		follow_lines_say(lines, json_pack("{s:s, s:s, s:I}", "kind", "gap", "stream", "log", "lines",
+						  (json_int_t)missing));
+	follow_lines_entry(lines, "log", entry);
 }

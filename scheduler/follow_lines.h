@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/http_server.h"
+#include "queue/jobs.h"
 
 struct follow_lines {
 	struct http_reply *reply; /* borrowed: a stream */
@@ -27,9 +28,9 @@ void follow_lines_history(struct follow_lines *lines, const json_t *show);
 void follow_lines_end(struct follow_lines *lines, const json_t *show);
 void follow_lines_ping(struct follow_lines *lines);
 
-/* Entries of a stream. Log entries are numbered densely: a hole is said. */
-void follow_lines_entries(struct follow_lines *lines, const char *kind, const json_t *entries);
-void follow_lines_log(struct follow_lines *lines, const json_t *entries);
+/* An entry of a stream. Those of the log are numbered densely: a hole is said. */
+void follow_lines_entry(struct follow_lines *lines, const char *kind, const struct stream_entry *entry);
+void follow_lines_log(struct follow_lines *lines, const struct stream_entry *entry);
 
 /* Did one of the named fields change since the last call with the same *seen (owned by the caller)? */
 bool follow_lines_is_news(char **seen, const json_t *job, const char *const *names, size_t count);

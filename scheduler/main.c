@@ -1,5 +1,6 @@
 /* stoker-scheduler: reads its options, makes the scheduler and runs the loop. */
 #include <signal.h>
+#include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "scheduler/scheduler.h"
@@ -66,6 +67,7 @@ static int main_run(const struct scheduler_settings *settings)
 	struct error err = { 0 };
 	log_setup("stoker-scheduler", main_level(settings->log_level), settings->log_json);
 	ready_fd_keep(settings->ready_fd);
+	mem_keep_freed();
 	signal(SIGPIPE, SIG_IGN); /* a client or a server that went away is an error, not a death */
 	struct event_base *base = event_base_new();
 	if (!base)

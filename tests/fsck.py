@@ -12,6 +12,7 @@ import sys
 FINAL = ("succeeded", "failed", "cancelled")
 STATES = ("waiting", "queued", "running") + FINAL
 RUN_FIELDS = ("uid", "class", "priority", "attempt", "lease_ms", "submitted_ms", "state")
+LOG_STREAMS = ("stdout", "stderr", "stoker", "gap")
 
 
 class Queue:
@@ -37,6 +38,8 @@ class Queue:
                 wanted[short] = lambda p, name=name: p.smembers(name)
             elif kind == "stream" and short != "events":
                 wanted[short] = lambda p, name=name: p.xrange(name)
+            elif kind == "list" and short.startswith("sizes:"):
+                wanted[short] = lambda p, name=name: p.lrange(name, 0, -1)
             if kind == "stream" and short.startswith("ready:"):
                 wanted["groups " + short] = lambda p, name=name: p.xinfo_groups(name)
                 wanted["pending " + short] = lambda p, name=name: p.xpending_range(name, "workers", "-", "+", 1000000)
@@ -92,7 +95,8 @@ class Queue:
                  "schedule": "hash", "schedule-spec": "string", "result": "string", "retried": "string",
                  "parents": "hash", "told": "hash", "sweep": "hash",
                  "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
-                 "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset"}
+                 "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset",
+                 "sizes": "list"}
         for short, kind in self.types.items():
             wanted = expected.get(short) or parts.get(short.split(":", 1)[0])
             if wanted is None:
@@ -224,7 +228,8 @@ class Queue:
                     self.say("%s has %s, which is no job", name, n)
         for short in self.types:
             kind, _, n = short.partition(":")
-            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children") and \
+            if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children",
+                        "sizes") and \
                     n not in self.jobs and n not in self.staged:
                 self.say("%s belongs to no job", short)
 
@@ -377,6 +382,12 @@ class Queue:
         """Log lines are dense in each attempt, from the first that is kept; metric points likewise."""
         log, points = self.data.get("log:" + n, []), self.data.get("metrics:" + n, [])
         self.check_dense(n, "log", [(entry, int(fields["lines"])) for entry, fields in log], "log_next")
+        bytes_of = [len("".join(fields.get(s, "") for s in LOG_STREAMS).encode()) for _, fields in log]
+        sizes = [int(size) for size in self.data.get("sizes:" + n, [])]
+        if sizes and sizes != bytes_of[-len(sizes):]:
+            self.say("sizes of job %s are not those of its last entries", n)
+        if sum(bytes_of) != int(self.jobs[n].get("log_bytes", 0)):
+            self.say("log of job %s has %d bytes, its log_bytes is %s", n, sum(bytes_of), self.jobs[n].get("log_bytes"))
         self.check_dense(n, "metrics", [(e, 1) for e, _ in points if not e.endswith("-0")], "metric_next")
 
     def check_dense(self, n, what, entries, field):

@@ -7,8 +7,7 @@
 #include "lib/log.h"
 
 enum {
-	FEED_BATCH_BYTES = 64 * 1024,
-	FEED_READ_BYTES = FEED_BATCH_BYTES + SPOOL_RECORD_MAX + SPOOL_STAMP_MAX, /* always one whole record */
+	FEED_BATCH_BYTES = 256 * 1024, /* far more than one whole record */
 	FEED_IN_FLIGHT = 4,
 	FEED_WAIT_MS = 20,
 	FEED_RETRY_MS = 500,
@@ -37,7 +36,7 @@ struct feed {
 	int64_t refusals;
 	bool is_open, is_closing, is_stale, is_armed;
 	struct event *timer;
-	char *chunk; /* FEED_READ_BYTES */
+	char *chunk; /* FEED_BATCH_BYTES */
 };
 
 static void feed_pump(struct feed *feed);
@@ -64,7 +63,7 @@ struct feed *feed_new(const struct feed_options *options)
 	feed->o = *options;
 	feed->acked = feed->sent = (struct feed_place){ 1, 0 };
 	feed->timer = evtimer_new(options->base, feed_timer, feed);
-	feed->chunk = mem_alloc(FEED_READ_BYTES);
+	feed->chunk = mem_alloc(FEED_BATCH_BYTES);
 	return feed;
 }
 
@@ -98,6 +97,7 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 {
 	struct feed_place at = from;
 	struct feed_entries entries = { 0 };
+	struct spool_record record = { 0 };
 	const char *text = feed->chunk;
 	size_t pos = 0;
 	for (int64_t taken = 0; pos < len && taken < max; taken++) {
@@ -105,12 +105,12 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 		size_t line = newline ? (size_t)(newline - text) - pos : 0;
 		if (!newline || (pos > 0 && pos + line > limit))
 			break;
-		struct spool_record record = { .count = 1 };
-		if (feed->o.spool->stamped && spool_parse(text + pos, line, &record))
+		bool is_record = feed->o.spool->stamped && spool_parse_next(text + pos, line, &record);
+		if (is_record)
 			feed_count_entry(&entries, record.stream);
 		if (entries.count > FEED_ENTRIES_MAX && max <= feed->o.max_records)
 			break;
-		at.line += record.count > 0 ? record.count : 1;
+		at.line += is_record ? record.count : 1;
 		pos += line + 1;
 		at.offset = from.offset + (int64_t)pos;
 	}
@@ -120,7 +120,7 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 static ssize_t feed_read(const struct feed *feed, int64_t offset)
 {
 	int64_t left = feed->o.spool->size - offset;
-	size_t want = left < FEED_READ_BYTES ? (size_t)left : FEED_READ_BYTES;
+	size_t want = left < FEED_BATCH_BYTES ? (size_t)left : FEED_BATCH_BYTES;
 	ssize_t got;
 	do
 		got = pread(feed->o.spool->fd, feed->chunk, want, offset);

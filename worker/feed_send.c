@@ -59,6 +59,7 @@ void feed_send_log(struct jobs *jobs, const struct attempt_ref *ref, const struc
 	char letters[FEED_ENTRIES_MAX];
 	size_t count = 0;
 	int64_t line = batch->first;
+	struct spool_record record = { 0 };
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, FEED_TEXT_MAX);
 	if (batch->is_skipped) {
@@ -68,8 +69,10 @@ void feed_send_log(struct jobs *jobs, const struct attempt_ref *ref, const struc
 	for (const char *p = batch->text, *end = p + batch->len;
 	     p < end;) { /* at most FEED_ENTRIES_MAX, see feed_walk */
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
-		struct spool_record record = { .stream = 's', .count = 1, .text = p, .len = (size_t)(newline - p) };
-		spool_parse(p, (size_t)(newline - p), &record);
+		if (!spool_parse_next(p, (size_t)(newline - p), &record)) /* a stranger's hand: said as it stands */
+			record = (struct spool_record){
+				.stream = 's', .count = 1, .text = p, .len = (size_t)(newline - p)
+			};
 		bool joins = count && letters[count - 1] == record.stream && record.stream != 'g';
 		if (joins) {
 			buf_byte(&text, '\n');

@@ -1,5 +1,6 @@
 /* stoker-worker: reads its options, makes the worker and runs the loop. */
 #include <signal.h>
+#include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "worker/settings.h"
@@ -24,6 +25,7 @@ static int main_run(const struct worker_settings *settings)
 	struct error err = { 0 };
 	log_setup("stoker-worker", main_level(settings->log_level), settings->log_json);
 	ready_fd_keep(settings->ready_fd);
+	mem_keep_freed();
 	signal(SIGPIPE, SIG_IGN); /* writes to a program or a server that went away are errors, not deaths */
 	struct event_base *base = event_base_new();
 	struct worker *worker = worker_new(base, settings, &err);

@@ -35,11 +35,15 @@ static bool metric_is_one_of(const char *const *words, size_t count, const char 
 	return false;
 }
 
-/* Asked for every byte a program prints. */
+/* Asked for every byte a program prints: M may start a name, N may stand in it. */
+enum { M = 3, N = 2 };
+static const unsigned char metric_chars[256] = {
+	['a' ... 'z'] = M, ['A' ... 'Z'] = M, ['_'] = M, ['0' ... '9'] = N, ['.'] = N, ['/'] = N, ['-'] = N,
+};
+
 static bool metric_is_name_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-	       c == '/' || c == '-';
+	return metric_chars[(unsigned char)c] != 0;
 }
 
 void metric_point_init(struct metric_point *point)
@@ -254,21 +258,32 @@ static bool metric_is_plausible(const char *name, size_t len, char separator, bo
 	return separator == ':' || memchr(number, '.', digits) || !isdigit((unsigned char)number[digits - 1]);
 }
 
+/* Most words of most lines are followed by what is no number, no position and no text. */
+static bool metric_may_begin_value(const struct metric_scan *s)
+{
+	return s->p < s->end && (isdigit((unsigned char)*s->p) || strchr("+-.[\"'nNiI", *s->p));
+}
+
 /* A name is at s->p. Takes the pair if it is one; in any case moves past the name. */
 static void metric_take_name(struct metric_scan *s)
 {
 	bool quoted = s->p > s->start && strchr("\"'", s->p[-1]);
 	const char *name = s->p;
-	while (s->p < s->end && metric_is_name_char(*s->p))
-		s->p++;
-	size_t len = (size_t)(s->p - name);
-	const char *after = s->p;
+	const char *after = name;
+	while (after < s->end && metric_is_name_char(*after))
+		after++;
+	size_t len = (size_t)(after - name);
+	s->p = after;
 	if (quoted && (s->p == s->end || *s->p != name[-1]))
 		return;
 	s->p += quoted;
 	metric_skip_space(s);
 	char separator = s->p < s->end && (*s->p == '=' || *s->p == ':') ? *s->p++ : ' ';
 	metric_skip_space(s);
+	if (!metric_may_begin_value(s)) {
+		s->p = after;
+		return;
+	}
 	if (!quoted && metric_take_named_position(s, name, len))
 		return;
 	bool text = quoted && s->p < s->end && strchr("\"'", *s->p); /* a number in quotes is one, too */
@@ -331,20 +346,23 @@ static size_t metric_without_escapes(const char *line, size_t len, char *into)
 			for (i += 2; i < len && !isalpha((unsigned char)line[i]); i++)
 				;
 	}
-	into[kept] = '\0';
 	return kept;
 }
 
 bool metric_lines_parse(const char *line, size_t len, struct metric_point *point)
 {
-	char text[METRIC_LINE_MAX + 1];
+	char plain[METRIC_LINE_MAX];
+	const char *text = line;
 	metric_point_init(point);
 	if (len > METRIC_LINE_MAX)
 		return false;
-	len = metric_without_escapes(line, len, text);
+	if (memchr(line, '\033', len)) {
+		len = metric_without_escapes(line, len, plain);
+		text = plain;
+	}
 	struct metric_scan s = { .p = text, .start = text, .end = text + len, .point = point };
 	while (s.p < s.end) {
-		bool word = isalpha((unsigned char)*s.p) || *s.p == '_';
+		bool word = metric_chars[(unsigned char)*s.p] == M;
 		if (*s.p == '(' && s.p > s.start && metric_is_name_char(s.p[-1]))
 			metric_skip_call(&s);
 		else if (word && metric_starts_name(&s, s.p))

@@ -48,42 +48,53 @@ static void output_keep(struct output_cutter *c, const char *data, size_t len, o
 	}
 }
 
-static void output_emit(struct output_cutter *c, bool is_fleeting, output_cut_fn *fn, void *arg)
+/* A line ends with data, at most `len` more bytes of it. Straight from there when nothing of it was kept. */
+static void output_emit(struct output_cutter *c, const char *data, size_t len, bool is_fleeting, output_cut_fn *fn,
+			void *arg)
 {
-	fn(arg, c->data ? c->data : "", c->len, is_fleeting);
+	if (!c->len && len <= SPOOL_RECORD_MAX) {
+		fn(arg, data, len, is_fleeting);
+		return;
+	}
+	output_keep(c, data, len, fn, arg);
+	fn(arg, c->data, c->len, is_fleeting);
 	c->len = 0;
 }
 
-/* "text\r\n" is a line; "text\r" alone is fleeting, which only the byte after it can tell. */
+/* "text\r\n" is a line; "text\r" alone is fleeting, which only the byte after it can tell: its text is kept for it. */
 void output_cut(struct output_cutter *c, const char *data, size_t len, output_cut_fn *fn, void *arg)
 {
 	const char *end = data + len;
+	const char *newline = memchr(data, '\n', len);
 	while (data < end) {
 		if (c->after_return && *data == '\r') {
 			data++;
 			continue;
 		}
 		if (c->after_return && *data != '\n' && c->len)
-			output_emit(c, true, fn, arg);
+			output_emit(c, "", 0, true, fn, arg);
 		c->after_return = false;
-		const char *p = data;
-		while (p < end && *p != '\n' && *p != '\r')
-			p++;
-		output_keep(c, data, (size_t)(p - data), fn, arg);
-		if (p == end)
-			return;
-		if (*p == '\n')
-			output_emit(c, false, fn, arg);
-		else
+		const char *line_end = newline ? newline : end;
+		const char *carriage = memchr(data, '\r', (size_t)(line_end - data));
+		if (carriage) {
+			output_keep(c, data, (size_t)(carriage - data), fn, arg);
 			c->after_return = true;
-		data = p + 1;
+			data = carriage + 1;
+		} else if (newline) {
+			output_emit(c, data, (size_t)(newline - data), false, fn, arg);
+			data = newline + 1;
+			newline = memchr(data, '\n', (size_t)(end - data));
+		} else {
+			output_keep(c, data, (size_t)(end - data), fn, arg);
+			return;
+		}
 	}
 }
 
 void output_cut_end(struct output_cutter *c, output_cut_fn *fn, void *arg)
 {
 	if (c->len)
-		output_emit(c, false, fn, arg);
+		output_emit(c, "", 0, false, fn, arg);
 	c->after_return = false;
 }
 

@@ -81,7 +81,8 @@ struct runner {
 	struct output *output;
 	struct control *control;
 	int64_t started_at, ended_at;
-	int64_t heard_at; /* of it: output, metric, checkpoint, heartbeat */
+	int64_t turn_ms, turn_wall_ms; /* when what is being cut into lines was read; turn_ms 0: not looked yet */
+	int64_t heard_at;              /* of it: output, metric, checkpoint, heartbeat */
 	bool was_started, is_reaped;
 	struct child_exit how;
 	int64_t kill_at;     /* SIGKILL after the grace; 0: not asked to stop */

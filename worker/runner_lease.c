@@ -213,7 +213,7 @@ bool runner_connect(struct runner *r, struct error *err)
 	struct feed_options log_options = { .base = r->base,
 					    .spool = &r->log,
 					    .max_backlog = RUNNER_BACKLOG_BYTES,
-					    .max_records = 256,
+					    .max_records = 100000,
 					    .jobs = r->jobs,
 					    .ref = &r->record->ref,
 					    .send = feed_send_log,

@@ -119,7 +119,11 @@ static void output_line(void *arg, const struct output_line *line)
 {
 	struct runner *r = arg;
 	struct metric_point point;
-	int64_t now = clock_boot_ms();
+	if (!r->turn_ms) {
+		r->turn_ms = clock_boot_ms();
+		r->turn_wall_ms = clock_wall_ms();
+	}
+	int64_t now = r->turn_ms;
 	r->heard_at = now;
 	if (r->spec.metrics.parse && !r->reports_metrics && metric_lines_parse(line->text, line->len, &point))
 		output_take_point(r, &point);
@@ -128,12 +132,14 @@ static void output_line(void *arg, const struct output_line *line)
 			return;
 		r->fleeting_at[line->is_stderr] = now;
 	}
-	spool_add(&r->log, line->is_stderr ? 'e' : 'o', clock_wall_ms(), line->text, line->len);
+	spool_add(&r->log, line->is_stderr ? 'e' : 'o', r->turn_wall_ms, line->text, line->len);
 }
 
 static void output_turn(void *arg)
 {
-	runner_flush(arg);
+	struct runner *r = arg;
+	r->turn_ms = 0;
+	runner_flush(r);
 }
 
 static void output_closed(void *arg)

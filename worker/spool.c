@@ -49,6 +49,18 @@ void spool_done(struct spool *spool)
 	buf_done(&spool->pending);
 }
 
+/* That of many lines is the same: those of one reading have one time. */
+static void spool_add_stamp(struct spool *spool, char stream, int64_t wall_ms)
+{
+	struct spool_stamp *stamp = &spool->stamp;
+	if (!stamp->text[0] || stamp->wall_ms != wall_ms || stamp->stream != stream) {
+		*stamp = (struct spool_stamp){ .wall_ms = wall_ms, .stream = stream };
+		str_format(stamp->text, sizeof stamp->text, "%" PRId64 " %c ", wall_ms, stream);
+		stamp->len = strlen(stamp->text);
+	}
+	buf_add(&spool->pending, stamp->text, stamp->len);
+}
+
 void spool_add(struct spool *spool, char stream, int64_t wall_ms, const char *text, size_t len)
 {
 	size_t before = spool->pending.len;
@@ -57,7 +69,7 @@ void spool_add(struct spool *spool, char stream, int64_t wall_ms, const char *te
 	if (spool->pending.len + len + SPOOL_STAMP_MAX > SPOOL_PENDING_MAX)
 		spool_flush(spool, NULL);
 	if (spool->stamped)
-		buf_printf(&spool->pending, "%" PRId64 " %c ", wall_ms, stream);
+		spool_add_stamp(spool, stream, wall_ms);
 	buf_add(&spool->pending, text, len);
 	buf_byte(&spool->pending, '\n');
 	spool->pending_count += spool->pending.len > before;
@@ -135,6 +147,16 @@ void spool_tail(const struct spool *spool, size_t max, struct buf *into)
 		buf_add(into, first, (size_t)(text + got - first));
 }
 
+bool spool_parse_next(const char *line, size_t len, struct spool_record *record)
+{
+	size_t stamp = record->stamp_len;
+	if (!stamp || len < stamp || record->stream == 'g' || memcmp(record->text - stamp, line, stamp) != 0)
+		return spool_parse(line, len, record);
+	record->text = line + stamp;
+	record->len = len - stamp;
+	return true;
+}
+
 bool spool_parse(const char *line, size_t len, struct spool_record *record)
 {
 	const char *end = line + len;
@@ -144,7 +166,9 @@ bool spool_parse(const char *line, size_t len, struct spool_record *record)
 		time_ms = time_ms * 10 + (*p - '0');
 	if (p == line || end - p < 3 || p[0] != ' ' || p[2] != ' ')
 		return false;
-	*record = (struct spool_record){ .time_ms = time_ms, .stream = p[1], .count = 1, .text = p + 3 };
+	*record = (struct spool_record){
+		.time_ms = time_ms, .stream = p[1], .count = 1, .text = p + 3, .stamp_len = (size_t)(p + 3 - line)
+	};
 	record->len = (size_t)(end - record->text);
 	if (record->stream != 'g')
 		return true;

@@ -22,6 +22,13 @@
 #define SPOOL_RECORD_MAX (64 * 1024) /* bytes of text; longer lines are cut into several records */
 #define SPOOL_STAMP_MAX  32
 
+struct spool_stamp {
+	int64_t wall_ms;
+	char stream;
+	char text[SPOOL_STAMP_MAX]; /* "": none yet */
+	size_t len;
+};
+
 struct spool {
 	int fd;
 	bool stamped;
@@ -29,7 +36,8 @@ struct spool {
 	int64_t next; /* number of the next record after those in the file */
 	struct buf pending;
 	int64_t pending_count;
-	int64_t lost; /* records that could not be written and stand in no gap yet */
+	struct spool_stamp stamp; /* of the record added last */
+	int64_t lost;             /* records that could not be written and stand in no gap yet */
 };
 
 /* Starts it new: what an earlier file held is gone. */
@@ -54,8 +62,11 @@ struct spool_record {
 	int64_t count; /* 1, or what a gap stands for */
 	const char *text;
 	size_t len;
+	size_t stamp_len; /* what stands before text; 0: no record was read yet */
 };
 /* line is without its newline. false: it is no record. */
 bool spool_parse(const char *line, size_t len, struct spool_record *record);
+/* The same of a line behind that of *record, whose memory is still there: most have the same stamp. */
+bool spool_parse_next(const char *line, size_t len, struct spool_record *record);
 
 #endif

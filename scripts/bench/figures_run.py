@@ -144,13 +144,20 @@ class Follower:
         return [json.loads(line) for line in b"".join(body).splitlines() if line]
 
     def delivered(self):
-        """(bytes of text, lines that were skipped); every line is either here or told as skipped."""
+        """(bytes of text, lines that were skipped); every line is either here, in its place, or told as skipped."""
         text = lines = skipped = 0
+        following = 1
         for one in self.lines():
             entry = one.get("entry", {})
             if one["kind"] == "gap":
                 skipped += one["lines"]
-            elif "stdout" in entry:
+                following += one["lines"]
+            if one["kind"] != "log":
+                continue
+            assert entry["id"] == f"1-{following}", f"{entry['id']} came, expected was line {following}"
+            following += int(entry["lines"])
+            if "stdout" in entry:
+                assert entry["stdout"] == "\n".join([LINE] * int(entry["lines"])), entry["id"]
                 text += len(entry["stdout"]) + 1
                 lines += int(entry["lines"])
             elif "gap" in entry:

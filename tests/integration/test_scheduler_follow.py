@@ -59,6 +59,23 @@ def test_a_job_that_is_over_is_told_to_its_end(scheduler):
     assert follower.lines[-1]["kind"] == "end" and "exit 65: bad data" in follower.lines[-1]["why"]
 
 
+def test_entries_of_any_size_come_whole_and_in_order(scheduler):
+    """Small ones are read by the hundred, large ones by a few: the page follows their size."""
+    job = scheduler.submit()
+    runner = Runner(scheduler.redis_client())
+    early = Follower(scheduler, f"/jobs/{job}/follow?logs=1").start()
+    written = [f"line {i}" for i in range(150)] + ['"é\\ \x1b\x7f\t\r' * 20000 + str(i) for i in range(10)]
+    written += [f"line {i}" for i in range(150)]
+    for text in written:
+        runner.log(text)
+    runner.finish()
+    late = Follower(scheduler, f"/jobs/{job}/follow?logs=1").start()
+    for follower in (early, late):
+        follower.wait_closed()
+        assert texts(follower) == written
+        assert [line["entry"]["id"] for line in follower.of("log")] == [f"1-{i + 1}" for i in range(len(written))]
+
+
 def test_many_follow_while_it_is_written(scheduler):
     job = scheduler.submit()
     runner = Runner(scheduler.redis_client())
@@ -71,6 +88,18 @@ def test_many_follow_while_it_is_written(scheduler):
     for follower in followers:
         follower.wait_closed()
         assert texts(follower) == [f"line {i}" for i in range(300)]
+
+
+def test_what_a_stranger_wrote_is_told_as_text(scheduler):
+    job = scheduler.submit()
+    client = scheduler.redis_client()
+    runner = Runner(client)
+    client.xadd("stoker:{default}:log:1", {"time_ms": "1", "stdout": b"a\xff\0b", b"\xfe": "x"}, id="1-1")
+    runner.finish()
+    follower = Follower(scheduler, f"/jobs/{job}/follow?logs=1").start()
+    follower.wait_closed()
+    assert [line["entry"] for line in follower.of("log")] == [
+        {"id": "1-1", "time_ms": "1", "stdout": "a\ufffd\ufffdb"}]
 
 
 def test_redis_dies_under_a_follower(scheduler, redis):

@@ -70,7 +70,7 @@ def test_a_full_redis_takes_nothing_in(q, full, function):
 STRANGE = ["events", "lanes", "leases", "waiting", "classes", "ready:cpu1:5:-", "ready:cpu1:5:!front", "wake:cpu1",
            "history:1", "checkpoints:1", "job:1", "jobs:failed", "jobs:cancelled", "jobs:succeeded", "log:1",
            "metrics:1", "worker:w1", "workers", "spec:1", "key:k", "job:2", "meta", "elsewhere",
-           "ready:cpu1:5:!not@w1", "result:1"]
+           "ready:cpu1:5:!not@w1", "result:1", "sizes:1"]
 CALLS = {
     **{name: call for name, call in FENCED.items() if name not in ("promote", "reap")}, **REFUSED,
     "submit with a key": lambda q, c: q.submit('{"command":["x"]}', "k"),
@@ -265,6 +265,18 @@ def test_what_is_not_utf8_is_refused(q, bad):
         with pytest.raises(ResponseError, match="^INVALID .*expected UTF-8"):
             call()
     assert q.snapshot() == before
+
+
+@pytest.mark.parametrize("around", [b"", b"x" * 9000, "né\n".encode() * 3000])
+@pytest.mark.parametrize("bad", [b"\xff", b"\x80", b"\xc3", b"\xed\xa0\x80", b"\xc3\xa9\xa9"])
+def test_what_is_not_utf8_is_found_in_long_texts(q, around, bad):
+    claim = q.start()
+    lines = str(around.count(b"\n") * 2 + 1)
+    for text in (around + bad + b" " + around, around * 2 + bad, bad + b"." + around * 2):
+        with pytest.raises(ResponseError, match="^INVALID text: expected UTF-8"):
+            q.log(*claim.fence, "1", "1", "stdout", lines, text)
+    q.log(*claim.fence, "1", "1", "stdout", lines, around * 2)
+    assert q.redis.xlen(q.key("log:1")) == 1
 
 
 @pytest.mark.parametrize("good", ["é", "\u07ff\u0800", "\ud7ff\ue000", "\U0001f600\U0010ffff", "a\u0000b"])

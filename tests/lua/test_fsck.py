@@ -47,6 +47,10 @@ BREAKS = {
         q.redis.xdel(q.key("log:3"), "1-2")],
     "log of job 3 ends before 2": lambda q: [q.log(*q.running.fence, "1", "0", "stdout", "1", "x"),
                                             q.set_job(3, log_next="9")],
+    "sizes of job 3 are not those": lambda q: [q.log(*q.running.fence, "1", "0", "stdout", "1", "x"),
+                                               q.redis.rpush(q.key("sizes:3"), "2")],
+    "log of job 3 has 1 bytes, its log_bytes is 2": lambda q: [
+        q.log(*q.running.fence, "1", "0", "stdout", "1", "x"), q.set_job(3, log_bytes="2")],
     "names checkpoint 1-9, the newest good one is 1-1": lambda q: [q.commit(q.running, 1, 5),
                                                                  q.set_job(3, checkpoint="1-9")],
     "unknown key odd": lambda q: q.redis.set(q.key("odd"), 1),

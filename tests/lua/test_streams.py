@@ -94,6 +94,69 @@ def test_the_log_is_capped_in_entries(q):
     assert q.job(1)["log_bytes"] == "20000"
 
 
+def test_the_cap_drops_texts_of_any_size(q):
+    """The sizes of a long log are noted from its first megabyte on: what is older is read when it goes."""
+    claim, sizes, line = q.start(), [], 1
+    for i in range(1200):
+        sizes.append((i * 7919) % 40000 if i % 3 else i % 50)
+        q.log(*claim.fence, *say(line, "x" * sizes[-1]))
+        line += 1
+    kept = [len(f["stdout"]) for _, f in entries(q, "log:1")]
+    assert kept == sizes[-len(kept):]
+    assert sum(kept) <= 8388608 < sum(kept) + sizes[-len(kept) - 1], "within an entry of the cap"
+    assert q.job(1)["log_bytes"] == str(sum(kept))
+    assert q.redis.lrange(q.key("sizes:1"), 0, -1) == [str(size) for size in kept]
+
+
+def test_the_cap_holds_when_somebody_else_deletes(q):
+    claim = q.start()
+    for i in range(20):
+        q.log(*claim.fence, *say(i + 1, "x" * 900000))
+    q.redis.xdel(q.key("log:1"), *[f"1-{n}" for n in range(12, 17)])
+    for i in range(20, 40):
+        q.log(*claim.fence, *say(i + 1, "x" * 900000))
+    assert [i for i, _ in entries(q, "log:1")] == [f"1-{n}" for n in range(32, 41)]
+    q.redis.delete(q.key("log:1"))
+    q.log(*claim.fence, *say(41, "x" * 900000))
+    assert [i for i, _ in entries(q, "log:1")] == ["1-41"]
+    assert q.job(1)["log_bytes"] == "900000"
+
+
+def test_sizes_once_noted_are_noted_on(q):
+    """Also when the log is short again, because small entries have driven the large ones out."""
+    claim = q.start()
+    q.log(*claim.fence, *say(1, "x" * 600000))
+    q.log(*claim.fence, *say(2, "x" * 400000), *say(3, "x" * 200000))
+    for i in range(3, 20303, 100):
+        q.log(*claim.fence, *[a for k in range(100) for a in say(i + k + 1, "x" * ((i + k) % 47))])
+    assert int(q.job(1)["log_bytes"]) < 1000000
+    q.log(*claim.fence, *say(20304, "x" * 1048576))
+    sizes = [str(len(f["stdout"])) for _, f in entries(q, "log:1")]
+    assert q.redis.lrange(q.key("sizes:1"), 0, -1) == sizes and len(sizes) == 20000
+
+
+def test_the_sizes_go_with_the_job(q):
+    claim = q.start()
+    q.log(*claim.fence, *say(1, "x" * 1000000), *say(2, "x" * 48576))
+    assert not q.redis.exists(q.key("sizes:1")), "a short log needs none"
+    q.log(*claim.fence, *say(3, "x"))
+    assert q.redis.lrange(q.key("sizes:1"), 0, -1) == ["1"]
+    q.end(claim, "succeeded")
+    assert q.remove(1) == "removed"
+    assert not q.redis.keys(q.key("*:1"))
+
+
+def test_a_long_text_is_hinted_at(q):
+    claim = q.start()
+    with q.redis.pubsub() as heard:
+        heard.subscribe(q.key("log:1"))
+        wait_until(lambda: heard.get_message(), what="subscribed")
+        q.log(*claim.fence, *say(1, "x" * 4096), *say(2, "é\n" + "x" * 4096, "stderr", 6))
+        texts = [json.loads(wait_until(lambda: heard.get_message(), what="a message")["data"]) for _ in range(2)]
+    assert texts == [{"id": "1-1", "time_ms": "5", "stdout": "x" * 4096, "lines": "1"},
+                     {"id": "1-2", "time_ms": "6", "bytes": "4099", "lines": "2"}]
+
+
 def test_entries_are_live(q):
     claim = q.start()
     with q.redis.pubsub() as heard:

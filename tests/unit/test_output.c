@@ -33,6 +33,7 @@ static const struct {
 	{ "\r 1%\r 2%", " 1%~ 2%|" },
 	{ "end\r", "end|" },
 	{ "\r\n\r\n", "||" },
+	{ "10%\r20%\r30%\nx\n\ny\r\n1\r\r2\rz\n3\r\r\n", "10%~20%~30%|x||y|1~2~z|3|" },
 };
 
 /* The result does not depend on how the bytes arrive. */

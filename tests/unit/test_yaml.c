@@ -127,6 +127,87 @@ static void test_lines(void **state)
 		assert_int_equal(yaml_line_of(text, strlen(text), cases[i].path), cases[i].line);
 }
 
+/* At every place in a word of eight bytes, since texts are looked at by words. */
+static void test_json_texts(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *json;
+	} cases[] = {
+		{ "\n", 1, "\\n" },
+		{ "\"", 1, "\\\"" },
+		{ "\\", 1, "\\\\" },
+		{ "\r\t\b\f", 4, "\\r\\t\\b\\f" },
+		{ "\x1b", 1, "\\u001B" },
+		{ "\x1f \x7f", 3, "\\u001F \x7f" },
+		{ "", 1, "\xef\xbf\xbd" }, /* a NUL */
+		{ "ä€😀", 9, "ä€😀" },
+		{ "\xff", 1, "\xef\xbf\xbd" },
+		{ "ä\xc3", 3, "ä\xef\xbf\xbd" },
+		{ "\xe2\x82", 2, "\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (int before = 0; before < 10; before++) {
+			CLEANUP(buf) struct buf text;
+			CLEANUP(buf) struct buf expected;
+			CLEANUP(buf) struct buf out;
+			buf_init(&text, 100);
+			buf_init(&expected, 100);
+			buf_init(&out, 200);
+			buf_add(&text, "/~ '[]x}!", (size_t)before);
+			buf_add(&text, cases[i].text, cases[i].len);
+			buf_str(&text, "and the rest");
+			buf_printf(&expected, "\"%.*s%sand the rest\"", before, "/~ '[]x}!", cases[i].json);
+			assert_true(json_add_text(&out, buf_text(&text), text.len));
+			assert_string_equal(buf_text(&out), buf_text(&expected));
+		}
+	}
+}
+
+/* What json_read_texts takes, jansson reads in the same way; what it leaves is jansson's. */
+static void test_objects_of_texts(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_taken;
+	} cases[] = {
+		{ "{\"kind\":\"log\",\"entry\":{\"id\":\"1-1\",\"stdout\":\"a\\nb\"}}", true },
+		{ "{\"a\":\"\\\"\\\\\\/\\n\\r\\t\\b\\f\\u001B\\u0041 \x7f\"}", true },
+		{ "{\"a\":\"ä€😀 and more than eight bytes\",\"ä\":\"\"}", true },
+		{ "{\"a\":\"1\",\"a\":\"2\"}", true },
+		{ "{\"a\":{\"b\":{\"c\":\"\"}}}", true },
+		{ "{\"a\":{\"b\":{\"c\":{\"d\":\"\"}}}}", false }, /* deep */
+		{ "{\"a\":1}", false },
+		{ "{\"a\": \"1\"}", false },
+		{ "{\"a\":\"\\u00e4\"}", false },
+		{ "{\"a\":\"\\u0000\"}", false },
+		{ "{\"a\":\"\\x\"}", false },
+		{ "{\"a\":\"\\\"}", false },
+		{ "{\"a\":\"\\u00", false },
+		{ "{\"a\":\"\n\"}", false },
+		{ "{\"a\":\"\xff\"}", false },
+		{ "{\"a\":\"b\"} ", false },
+		{ "{\"a\":\"b\",}", false },
+		{ "{\"a\":\"b\"", false },
+		{ "{}", false },
+		{ "\"a\"", false },
+		{ "", false },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = strlen(cases[i].text);
+		CLEANUP(free_p) char *exact = mem_realloc(NULL, len ? len : 1); /* nothing behind it is read */
+		memcpy(exact, cases[i].text, len);
+		json_auto_t *mine = json_read_texts(exact, len);
+		json_auto_t *theirs = json_loadb(exact, len, 0, NULL);
+		assert_true((mine != NULL) == cases[i].is_taken);
+		assert_true(!mine || json_equal(mine, theirs));
+	}
+}
+
 static void test_utf8(void **state)
 {
 	(void)state;
@@ -153,6 +234,10 @@ static void test_utf8(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_int_equal(utf8_valid_prefix(cases[i].text, strlen(cases[i].text)), cases[i].valid);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) { /* behind others, of which eight are looked at as one */
+		CLEANUP(free_p) char *text = mem_printf("twelve bytes%s", cases[i].text);
+		assert_int_equal(utf8_valid_prefix(text, strlen(text)), 12 + cases[i].valid);
+	}
 	assert_int_equal(utf8_cut("ää", 4, 3), 2);
 	assert_int_equal(utf8_cut("ää", 4, 4), 4);
 	assert_int_equal(utf8_cut("ää", 4, 9), 4);
@@ -162,8 +247,13 @@ static void test_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_scalars), cmocka_unit_test(test_documents), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_lines),   cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_json_texts),
+		cmocka_unit_test(test_objects_of_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
