@@ -41,6 +41,7 @@ struct archive {
 	struct helper *writer; /* NULL: none is at work */
 	bool is_busy;
 	struct archive_batch batch;
+	char next[64];       /* another queue that was looked at meanwhile; "": none */
 	int64_t rest_until;  /* boot time */
 	char complaint[512]; /* that was logged: said once; "" after a batch that went well */
 	struct archive_read_list readings;
@@ -77,7 +78,8 @@ static void archive_again(evutil_socket_t fd, short what, void *arg)
 	char queue[sizeof archive->batch.queue];
 	(void)fd;
 	(void)what;
-	str_copy(queue, sizeof queue, archive->batch.queue);
+	str_copy(queue, sizeof queue, *archive->next ? archive->next : archive->batch.queue);
+	archive->next[0] = '\0';
 	archive->is_busy = false;
 	archive_batch_free(&archive->batch);
 	archive_look(archive, queue);
@@ -93,8 +95,8 @@ static void archive_on_left(void *arg, const char *text, size_t len, const struc
 	}
 	archive->complaint[0] = '\0';
 	log_info("ended jobs were archived", "queue=%s count=%.*s", archive->batch.queue, (int)len, text);
-	if (archive->batch.due > (int64_t)archive->batch.count) {
-		event_add(archive->again, &now); /* outside the callback, which has the batch's queue */
+	if (archive->batch.due > (int64_t)archive->batch.count || *archive->next) {
+		event_add(archive->again, &now); /* not from inside: queues take turns */
 		return;
 	}
 	archive->is_busy = false;
@@ -247,6 +249,8 @@ static void archive_on_taken(void *arg, const struct archive_taken *taken, const
 
 void archive_look(struct archive *archive, const char *queue)
 {
+	if (archive->is_busy && strcmp(queue, archive->batch.queue) != 0)
+		str_copy(archive->next, sizeof archive->next, queue);
 	if (archive->is_busy || clock_boot_ms() < archive->rest_until)
 		return;
 	archive->is_busy = true;

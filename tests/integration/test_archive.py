@@ -165,6 +165,27 @@ def test_schedulers_die_and_nothing_is_lost(tmp_path):
         assert cluster.redis.client().keys("stoker:{default}:job:*") == []
 
 
+def test_queues_take_turns(tmp_path):
+    with Archiving(tmp_path, workers=0) as cluster:
+        client = cluster.redis.client()
+        cluster.api("POST", "/api/v1/queues", {"queue": "gpu"})
+        for queue, count in (("default", 600), ("gpu", 100)):
+            meta = f"stoker:{{{queue}}}:meta"
+            for first in range(1, count, 100):
+                client.fcall("stoker_bulk", 1, meta, "", *['{"command":"true"}', ""] * 100)
+                client.fcall("stoker_each", 1, meta, "cancel", "", "", "", *range(first, first + 100))
+        with client.pipeline() as both:  # seen by one tick
+            for queue in ("default", "gpu"):
+                both.hset(f"stoker:{{{queue}}}:meta", "max_finished", 0)
+            both.execute()
+        cluster.archive_all()
+        wait_until(lambda: not client.zcard("stoker:{gpu}:jobs:cancelled"), what="the other queue is done, too")
+        ended = {queue: [id for id, e in client.xrange(f"stoker:{{{queue}}}:events") if e["event"] == "retention.archived"]
+                 for queue in ("default", "gpu")}
+        assert len(ended["default"]) == 6 and len(ended["gpu"]) == 1
+        assert int(ended["gpu"][0].split("-")[0]) < int(ended["default"][-1].split("-")[0])
+
+
 def test_without_the_store_nothing_leaves_and_admission_closes(tmp_path):
     with Archiving(tmp_path / "c") as cluster:
         # The store is the folder that does not exist yet, below one that does not either.
