@@ -6,7 +6,11 @@
 #include "lib/log.h"
 #include "worker/run_folder.h"
 
-enum { PRUNE_WAIT_MS = 2000 };
+enum {
+	PRUNE_WAIT_MS = 2000,
+	PRUNE_MANY =
+		64, /* runs that have ended: then at once, while the folders of the first can still serve the next */
+};
 
 struct prune {
 	struct event_base *base;
@@ -15,6 +19,7 @@ struct prune {
 	struct event *timer;
 	struct child_watch *watch; /* the process at work */
 	bool is_armed;
+	int ended; /* runs since it was started last */
 };
 
 static int prune_run(struct event_base *base, void *arg)
@@ -25,12 +30,24 @@ static int prune_run(struct event_base *base, void *arg)
 	return 0;
 }
 
+static void prune_arm(struct prune *prune)
+{
+	struct timeval wait = clock_timeval(prune->ended < PRUNE_MANY ? PRUNE_WAIT_MS : 0);
+	bool is_sooner = prune->ended == PRUNE_MANY;
+	if (prune->watch || (prune->is_armed && !is_sooner))
+		return;
+	prune->is_armed = true;
+	event_add(prune->timer, &wait);
+}
+
 static void prune_ended(void *arg, const struct child_exit *how)
 {
 	struct prune *prune = arg;
 	(void)how;
 	child_watch_free(prune->watch);
 	prune->watch = NULL;
+	if (prune->ended)
+		prune_arm(prune);
 }
 
 static void prune_start(evutil_socket_t fd, short what, void *arg)
@@ -42,10 +59,9 @@ static void prune_start(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	prune->is_armed = false;
-	if (prune->watch) {
-		prune_soon(prune);
-		return;
-	}
+	if (prune->watch)
+		return; /* its end sees to it */
+	prune->ended = 0;
 	if (child_fork(&o, &pid, &err))
 		prune->watch = child_watch_new(prune->base, pid, prune_ended, prune, &err);
 	if (!prune->watch)
@@ -62,11 +78,8 @@ struct prune *prune_new(struct event_base *base, const char *state_dir, int64_t 
 
 void prune_soon(struct prune *prune)
 {
-	struct timeval wait = clock_timeval(PRUNE_WAIT_MS);
-	if (prune->is_armed)
-		return;
-	prune->is_armed = true;
-	event_add(prune->timer, &wait);
+	prune->ended++;
+	prune_arm(prune);
 }
 
 void prune_free(struct prune *prune)

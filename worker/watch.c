@@ -14,7 +14,8 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 
-#define POLL_MS 1000
+#define POLL_MS  1000
+#define YOUNG_MS 100
 #define WATCH_MASK                                                                                                     \
 	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define DRAIN_BYTES (64 * 1024)
@@ -39,6 +40,8 @@ struct watch {
 	int inotify; /* -1: none, the folders are looked through */
 	struct event *readable;
 	struct event *poll;
+	struct event *grow; /* begins inotify */
+	bool is_young;      /* it has not begun */
 	bool is_polling;
 	struct watch_folder *folders;
 	size_t count;
@@ -99,6 +102,8 @@ static void watch_start_polling(struct watch *w)
 static void watch_add(struct watch *w, int root, const char *path, int fd)
 {
 	char self[64];
+	if (w->is_young)
+		return;
 	if (w->inotify < 0 || w->count == WATCH_FOLDERS || !str_format(self, sizeof self, "/proc/self/fd/%d", fd)) {
 		watch_start_polling(w);
 		return;
@@ -125,8 +130,22 @@ static bool watch_is_new(const struct watch *w, const struct stat *st)
 	       (st->st_ctim.tv_sec == w->seen.tv_sec && st->st_ctim.tv_nsec >= w->seen.tv_nsec);
 }
 
+static struct watch_found *watch_find_found(const struct watch *w, int root, const char *path)
+{
+	for (size_t i = 0; i < w->found_count; i++)
+		if (w->found[i].root == root && strcmp(w->found[i].path, path) == 0)
+			return &w->found[i];
+	return NULL;
+}
+
 static void watch_remember(struct watch *w, int root, const char *path, const struct stat *st)
 {
+	struct watch_found *known = watch_find_found(w, root, path);
+	if (known) {
+		known->inode = st->st_ino;
+		known->changed = st->st_ctim;
+		return;
+	}
 	if (w->found_count == FOUND_MAX)
 		return;
 	w->found = mem_realloc(w->found, (w->found_count + 1) * sizeof *w->found);
@@ -138,12 +157,9 @@ static void watch_remember(struct watch *w, int root, const char *path, const st
 /* A reader may open a file for writing, too (tinygrad does when it loads one): closing it says nothing then. */
 static bool watch_is_as_found(const struct watch *w, int root, const char *path, const struct stat *st)
 {
-	for (size_t i = 0; i < w->found_count; i++) {
-		const struct watch_found *f = &w->found[i];
-		if (f->root == root && f->inode == st->st_ino && strcmp(f->path, path) == 0)
-			return f->changed.tv_sec == st->st_ctim.tv_sec && f->changed.tv_nsec == st->st_ctim.tv_nsec;
-	}
-	return false;
+	const struct watch_found *f = watch_find_found(w, root, path);
+	return f && f->inode == st->st_ino && f->changed.tv_sec == st->st_ctim.tv_sec &&
+	       f->changed.tv_nsec == st->st_ctim.tv_nsec;
 }
 
 static void watch_look(struct watch *w, int root, const char *path, enum watch_change change, bool only_new);
@@ -155,9 +171,10 @@ static void watch_look_entry(struct watch *w, int root, const char *path, int at
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 		return;
 	CLEANUP(free_p) char *below = *path ? mem_printf("%s/%s", path, name) : mem_strdup(name);
-	if (change == WATCH_FOUND && S_ISREG(st.st_mode))
+	bool is_told = w->is_young && only_new && watch_is_as_found(w, root, below, &st);
+	if ((change == WATCH_FOUND || w->is_young) && S_ISREG(st.st_mode))
 		watch_remember(w, root, below, &st);
-	if (!only_new || watch_is_new(w, &st))
+	if (!is_told && (!only_new || watch_is_new(w, &st)))
 		w->options.changed(w->options.arg, root, below, S_ISDIR(st.st_mode), change);
 	if (S_ISDIR(st.st_mode))
 		watch_look(w, root, below, change, only_new);
@@ -241,7 +258,7 @@ void watch_drain(struct watch *w)
 			watch_event(w, event);
 			at += sizeof *event + event->len;
 		}
-	if (w->is_polling)
+	if (w->is_polling || w->is_young)
 		watch_look_through(w);
 	else
 		clock_gettime(CLOCK_REALTIME_COARSE, &w->seen);
@@ -253,6 +270,23 @@ static void watch_on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	watch_drain(w);
+	w->options.settled(w->options.arg);
+}
+
+/* Watches first and looks then, as for every folder: nothing is missed. */
+static void watch_on_grow(evutil_socket_t fd, short what, void *arg)
+{
+	struct watch *w = arg;
+	(void)fd;
+	(void)what;
+	watch_drain(w);
+	w->is_young = false;
+	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (w->inotify >= 0) {
+		w->readable = event_new(w->options.base, w->inotify, EV_READ | EV_PERSIST, watch_on_event, w);
+		event_add(w->readable, NULL);
+	}
+	watch_look_through(w);
 	w->options.settled(w->options.arg);
 }
 
@@ -271,19 +305,19 @@ static bool watch_open_roots(struct watch *w, struct error *err)
 struct watch *watch_new(const struct watch_options *options, struct error *err)
 {
 	struct watch *w = mem_alloc(sizeof *w);
+	struct timeval young = clock_timeval(YOUNG_MS);
 	w->options = *options;
 	w->roots[0] = w->roots[1] = -1;
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	w->inotify = -1;
+	w->is_young = true;
 	clock_gettime(CLOCK_REALTIME_COARSE, &w->seen);
 	w->poll = event_new(options->base, -1, EV_PERSIST, watch_on_event, w);
-	if (w->inotify >= 0)
-		w->readable = event_new(options->base, w->inotify, EV_READ | EV_PERSIST, watch_on_event, w);
+	w->grow = evtimer_new(options->base, watch_on_grow, w);
 	if (!watch_open_roots(w, err)) {
 		watch_free(w);
 		return NULL;
 	}
-	if (w->readable)
-		event_add(w->readable, NULL);
+	event_add(w->grow, &young);
 	for (int root = 0; root < WATCH_ROOTS; root++)
 		if (w->roots[root] >= 0)
 			watch_look(w, root, "", WATCH_FOUND, false);
@@ -297,6 +331,7 @@ void watch_free(struct watch *w)
 	if (w->readable)
 		event_free(w->readable);
 	event_free(w->poll);
+	event_free(w->grow);
 	if (w->inotify >= 0)
 		close(w->inotify);
 	for (int root = 0; root < WATCH_ROOTS; root++)

@@ -3,6 +3,10 @@
  * that somebody wants, found as they appear. Where inotify cannot be had (its limits are
  * per user), the folders are looked through every second instead.
  *
+ * It begins after a tenth of a second: until then the folders are looked through when they
+ * are asked about (watch_drain). To close an inotify descriptor takes the kernel some ten
+ * milliseconds, more than a short run takes in all, and a process ends only after that.
+ *
  * Paths are relative to their root; links are never followed. Nothing blocks.
  */
 #ifndef STOKER_WORKER_WATCH_H

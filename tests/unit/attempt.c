@@ -53,7 +53,7 @@ static void on_restored(void *arg, bool ok, const char *resume, int64_t step, co
 		run->restore_error = *err;
 }
 
-void run_begin(struct run *run)
+void run_begin_young(struct run *run)
 {
 	struct error err;
 	run->options.work_dir = run->work;
@@ -62,6 +62,12 @@ void run_begin(struct run *run)
 	run->c = checkpoints_new(&run->options, &err);
 	if (!run->c)
 		fail_msg("%s", err.message);
+}
+
+void run_begin(struct run *run)
+{
+	run_begin_young(run);
+	RUN_UNTIL(run, has_inotify());
 }
 
 static struct run *run_new(void)

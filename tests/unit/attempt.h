@@ -47,6 +47,7 @@ int run_teardown(void **state);
 
 /* The program is about to start. */
 void run_begin(struct run *run);
+void run_begin_young(struct run *run); /* before the watch has begun */
 
 /* Turns the loop once, for at most 20 ms. */
 void run_turn(struct run *run);

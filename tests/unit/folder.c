@@ -156,3 +156,15 @@ uint64_t draw(uint64_t *state)
 	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
 	return z ^ (z >> 31);
 }
+
+bool has_inotify(void)
+{
+	char name[64], target[64];
+	bool found = false;
+	for (int fd = 3; fd < 64 && !found; fd++) {
+		str_format(name, sizeof name, "/proc/self/fd/%d", fd);
+		ssize_t len = readlink(name, target, sizeof target - 1);
+		found = len > 0 && strncmp(target, "anon_inode:inotify", 18) == 0;
+	}
+	return found;
+}

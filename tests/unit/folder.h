@@ -4,6 +4,7 @@
 #ifndef STOKER_TESTS_UNIT_FOLDER_H
 #define STOKER_TESTS_UNIT_FOLDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +30,9 @@ size_t folder_count(const char *folder);
 
 /* A safetensors file of one F32 tensor named name with so many elements; metadata is JSON text or NULL. */
 unsigned char *safetensors_make(const char *name, size_t elements, const char *metadata, size_t *len);
+
+/* Whether this process has an inotify descriptor. */
+bool has_inotify(void);
 
 /* The next of a fixed sequence: tests that draw must be repeatable. */
 uint64_t draw(uint64_t *state);

@@ -173,6 +173,23 @@ static void test_last_file_of_a_program_that_ended_well(void **state)
 	assert_int_equal(summary_number(run, "step"), 2); /* 3 is torn, 1 is superseded */
 }
 
+/* It was over before anybody watched. */
+static void test_last_file_of_a_short_program(void **state)
+{
+	struct run *run = *state;
+	size_t len;
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	run_begin_young(run);
+	checkpoints_step(run->c, 1, NAN);
+	folder_write(run->checkpoints, "model.safetensors", bytes, len);
+	checkpoints_ended(run->c, true);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->shipped, 1);
+	assert_int_equal(summary_number(run, "step"), 1);
+	assert_false(has_inotify());
+}
+
 static void test_announced_hash_must_fit(void **state)
 {
 	struct run *run = *state;
@@ -403,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kills_at_random, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_last_file_of_a_killed_program, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_last_file_of_a_program_that_ended_well, run_setup, run_teardown),
+		cmocka_unit_test_setup_teardown(test_last_file_of_a_short_program, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_announced_hash_must_fit, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_rewritten_while_it_is_shipped, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_links_in_a_checkpoint_are_refused, run_setup, run_teardown),

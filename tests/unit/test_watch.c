@@ -50,7 +50,7 @@ static void settled(void *arg)
 	(void)arg;
 }
 
-static void begin(struct fixture *f)
+static void begin_young(struct fixture *f)
 {
 	struct error err;
 	struct watch_options options = { .base = f->base,
@@ -62,6 +62,22 @@ static void begin(struct fixture *f)
 	f->watch = watch_new(&options, &err);
 	if (!f->watch)
 		fail_msg("%s", err.message);
+}
+
+static void turn(struct fixture *f)
+{
+	struct timeval at_most = { .tv_usec = 20000 };
+	event_base_loopexit(f->base, &at_most);
+	event_base_dispatch(f->base);
+}
+
+static void begin(struct fixture *f)
+{
+	int64_t end_ms = clock_boot_ms() + DEADLINE_MS;
+	begin_young(f);
+	while (!has_inotify() && clock_boot_ms() < end_ms)
+		turn(f);
+	assert_true(has_inotify());
 }
 
 static int setup(void **state)
@@ -99,9 +115,7 @@ static void expect(struct fixture *f, const char *line)
 	while (!was_told(f, line)) {
 		if (clock_boot_ms() > end_ms)
 			fail_msg("not told: %s; but:\n%s", line, buf_text(&f->told));
-		struct timeval at_most = { .tv_usec = 20000 };
-		event_base_loopexit(f->base, &at_most);
-		event_base_dispatch(f->base);
+		turn(f);
 	}
 }
 
@@ -244,7 +258,7 @@ static void test_without_inotify(void **state)
 	if (limit < 0 || write(limit, "0", 1) != 1)
 		skip();
 	folder_text(f->folder, "before", "x");
-	begin(f);
+	begin_young(f);
 	assert_true(was_told(f, "=before"));
 	folder_text(f->folder, "new", "x");
 	expect(f, "+new");
@@ -253,6 +267,41 @@ static void test_without_inotify(void **state)
 	buf_clear(&f->told);
 	folder_text(f->folder, "deep/er/file", "y");
 	expect(f, "+deep/er/file");
+	for (int64_t until = clock_boot_ms() + 300; clock_boot_ms() < until;)
+		turn(f);
+	buf_clear(&f->told);
+	folder_text(f->folder, "deep/er/file", "z"); /* also when it would have begun */
+	expect(f, "+deep/er/file");
+}
+
+/* A short run ends before inotify begins: what it did is told all the same, once, and when it is asked for. */
+static void test_while_it_is_young(void **state)
+{
+	struct fixture *f = *state;
+	folder_text(f->folder, "before", "x");
+	begin_young(f);
+	assert_false(has_inotify());
+	watch_drain(f->watch);
+	assert_string_equal(buf_text(&f->told), "=before\n");
+	folder_text(f->folder, "new", "x");
+	folder_text(f->folder, "before", "y");
+	folder_put(f->folder, "deep/put", "x", 1);
+	watch_drain(f->watch);
+	assert_true(was_told(f, "+new") && was_told(f, "+before") && was_told(f, "+deep/") && was_told(f, "+deep/put"));
+	buf_clear(&f->told);
+	watch_drain(f->watch);
+	watch_drain(f->watch);
+	expect_silence_of(f, "new");
+	expect_silence_of(f, "put");
+	folder_text(f->folder, "new", "y");
+	watch_drain(f->watch);
+	assert_true(was_told(f, "+new"));
+	assert_false(has_inotify());
+	folder_text(f->folder, "late", "x"); /* nobody asks: it is told when inotify begins */
+	expect(f, "+late");
+	folder_put(f->folder, "deep/later", "x", 1); /* in a folder that was found before that */
+	expect(f, ">deep/later");
+	assert_true(has_inotify());
 }
 
 int main(void)
@@ -263,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links_are_not_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_opened_for_writing_but_not_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_while_it_is_young, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_inotify, setup, teardown), /* last: there is no way back */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
