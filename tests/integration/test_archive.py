@@ -180,8 +180,8 @@ def test_queues_take_turns(tmp_path):
             both.execute()
         cluster.archive_all()
         wait_until(lambda: not client.zcard("stoker:{gpu}:jobs:cancelled"), what="the other queue is done, too")
-        ended = {queue: [id for id, e in client.xrange(f"stoker:{{{queue}}}:events") if e["event"] == "retention.archived"]
-                 for queue in ("default", "gpu")}
+        ended = {queue: [id for id, e in client.xrange(f"stoker:{{{queue}}}:events")
+                         if e["event"] == "retention.archived"] for queue in ("default", "gpu")}
         assert len(ended["default"]) == 6 and len(ended["gpu"]) == 1
         assert int(ended["gpu"][0].split("-")[0]) < int(ended["default"][-1].split("-")[0])
 

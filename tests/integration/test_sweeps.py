@@ -138,7 +138,7 @@ def by_fcall(cluster, document):
 DOORS = [(door, case) for case in BAD for door in (by_http, by_cli)] + [(by_fcall, case) for case in BAD[::5]]
 
 
-@pytest.mark.parametrize("door, case", DOORS, ids=lambda one: one["says"][:40] if isinstance(one, dict) else one.__name__)
+@pytest.mark.parametrize("door, case", DOORS, ids=[f"{door.__name__}-{case['says'][:40]}" for door, case in DOORS])
 def test_bad_sweeps(idle, door, case):
     """By FCALL a scheduler says it, with the same reader and within a second: some of them stand for all."""
     before = idle.redis.client().hget(META, "next")
