@@ -19,8 +19,8 @@ do
         return lanes[which]
     end
 
-    -- The last check of a new job, which counts it: everything that its writes rely on.
-    function submit_check(q, values, spec_text)
+    -- Does the queue take anything new?
+    function submitting.admit(q)
         if q.meta.paused == 'draining' then
             queue_refuse_new(q)
         elseif q.meta.archive == 'behind' then
@@ -31,6 +31,11 @@ do
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
         end
+    end
+
+    -- The last check of a new job, which counts it: everything that its writes rely on.
+    function submit_check(q, values, spec_text)
+        submitting.admit(q)
         local class, requirement = class_choose(q, values)
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')

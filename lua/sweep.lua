@@ -5,16 +5,6 @@
 do
     local KEPT_S = 86400
 
-    local function refuse_new(q)
-        if q.meta.paused == 'draining' then
-            queue_refuse_new(q)
-        end
-        if q.meta.archive == 'behind' or q.meta.active >= q.meta.max_jobs then
-            fail('FULL', 'queue %s has %d unfinished jobs (max_jobs is %d)%s | wait, or raise what bounds it', q.name,
-                 q.meta.active, q.meta.max_jobs, q.meta.archive == 'behind' and ', and its archive is behind' or '')
-        end
-    end
-
     local function sweep(keys, args)
         no_more_arguments(args, 3)
         local q = queue_open(keys)
@@ -44,7 +34,7 @@ do
         elseif known[1] then
             return known[2]
         end
-        refuse_new(q)
+        submitting.admit(q)
         call('HSET', name, 'spec', text, 'hash', hash, 'batch', batch, unpack(pairs_given({}, 'actor', actor)))
         call('EXPIRE', name, KEPT_S)
         if batching.make(q, batch, actor) then

@@ -40,6 +40,19 @@ void api_unless_archived(struct api_call *call, const char *text, size_t len, ap
 	api_ask_archive(call, ARCHIVE_RECORD, fn);
 }
 
+/* NULL: the call was refused. */
+static json_t *api_archived_parse(struct api_call *call, const char *text, size_t len)
+{
+	struct error err;
+	json_t *json = fields_parse(text, len);
+	if (json)
+		return json;
+	error_set(&err, ERR_DAMAGED, "its object in the store is not as it was written",
+		  "what the archive has of job %s is no JSON", call->id);
+	api_refuse(call, &err);
+	return NULL;
+}
+
 /* ---- a record, as stoker_show would have it ---- */
 
 /* Objects whose values stand as the texts that they are in Redis. */
@@ -88,9 +101,11 @@ static json_t *api_parse_parents(const json_t *texts)
 	return parents;
 }
 
-static json_t *api_record_show(const struct api_call *call, const char *text, size_t len)
+static json_t *api_record_show(struct api_call *call, const char *text, size_t len)
 {
-	json_auto_t *record = fields_parse(text, len);
+	json_auto_t *record = api_archived_parse(call, text, len);
+	if (!record)
+		return NULL;
 	json_t *spec = fields_json(record, "spec");
 	json_t *show = json_pack("{s:s, s:O*, s:o, s:o, s:o, s:{}, s:b, s:I}", "id", call->id, "job",
 				 json_object_get(record, "job"), "spec", spec ? spec : json_object(), "checkpoints",
@@ -115,7 +130,10 @@ static void api_archived_failed(struct api_call *call, const char *text, size_t 
 
 void api_archived_show(struct api_call *call, const char *text, size_t len)
 {
-	call->show = api_record_show(call, text, len);
+	json_t *show = api_record_show(call, text, len);
+	if (!show)
+		return;
+	call->show = show;
 	if (fields_is(json_object_get(call->show, "job"), "state", "failed"))
 		api_ask_archive(call, ARCHIVE_LOG, api_archived_failed);
 	else
@@ -125,15 +143,18 @@ void api_archived_show(struct api_call *call, const char *text, size_t len)
 void api_archived_checkpoints(struct api_call *call, const char *text, size_t len)
 {
 	json_auto_t *show = api_record_show(call, text, len);
-	api_answer_checkpoints(call, show);
+	if (show)
+		api_answer_checkpoints(call, show);
 }
 
 void api_archived_result(struct api_call *call, const char *text, size_t len)
 {
-	json_auto_t *record = fields_parse(text, len);
+	json_auto_t *show = api_record_show(call, text, len);
+	json_auto_t *record = show ? fields_parse(text, len) : NULL;
 	const json_t *result = json_object_get(record, "result");
+	if (!show)
+		return;
 	if (!result) {
-		json_auto_t *show = api_record_show(call, text, len);
 		api_refuse_result(call, show);
 		return;
 	}
@@ -155,10 +176,12 @@ static bool api_is_after(const char *id, const char *after)
 
 void api_archived_entries(struct api_call *call, const char *text, size_t len)
 {
-	json_auto_t *all = len ? fields_parse(text, len) : json_array();
-	json_t *page = json_array();
+	json_auto_t *all = len ? api_archived_parse(call, text, len) : json_array();
 	size_t i;
 	json_t *entry;
+	if (!all)
+		return;
+	json_t *page = json_array();
 	if (call->is_merged) {
 		json_decref(page);
 		api_answer_entries(call, points_merge(all));
@@ -177,7 +200,9 @@ void api_archived_entries(struct api_call *call, const char *text, size_t len)
 
 void api_archived_retry(struct api_call *call, const char *text, size_t len)
 {
-	json_auto_t *record = fields_parse(text, len);
+	json_auto_t *record = api_archived_parse(call, text, len);
+	if (!record)
+		return;
 	const struct jobs_retry retry = {
 		.n = call->n,
 		.attempt = call->limit >= 0 ? call->limit : fields_int(json_object_get(record, "job"), "attempt", 0),

@@ -1,6 +1,7 @@
 #include "scheduler/archive.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include "lib/clock.h"
@@ -62,7 +63,7 @@ static void archive_batch_free(struct archive_batch *batch)
 /* That Redis is away is said by the connection itself. */
 static void archive_fail(struct archive *archive, const struct error *err)
 {
-	bool is_told = strcmp(archive->complaint, err->message) == 0 || err->kind == ERR_UNKNOWN;
+	bool is_told = strcmp(archive->complaint, err->message) == 0 || !jobs_is_ready(archive->options.jobs);
 	archive->rest_until = clock_boot_ms() + ARCHIVE_REST_MS;
 	archive->is_busy = false;
 	if (!is_told) {
@@ -93,8 +94,16 @@ static void archive_on_left(void *arg, const char *text, size_t len, const struc
 		archive_fail(archive, err);
 		return;
 	}
+	log_debug("ended jobs were archived", "queue=%s count=%.*s", archive->batch.queue, (int)len, text);
+	if (strtoll(text, NULL, 10) == 0) { /* else the same would be written again and again */
+		struct error none;
+		error_set(&none, ERR_CONFLICT, "it is tried again",
+			  "queue %s: all %zu records changed while they were written", archive->batch.queue,
+			  archive->batch.count);
+		archive_fail(archive, &none);
+		return;
+	}
 	archive->complaint[0] = '\0';
-	log_info("ended jobs were archived", "queue=%s count=%.*s", archive->batch.queue, (int)len, text);
 	if (archive->batch.due > (int64_t)archive->batch.count || *archive->next) {
 		event_add(archive->again, &now); /* not from inside: queues take turns */
 		return;

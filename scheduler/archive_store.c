@@ -291,49 +291,59 @@ bool archive_get(const struct archive_place *place, int64_t n, enum archive_part
 
 /* ---- listing ---- */
 
+struct page_job {
+	json_t *job;
+	int64_t n;
+	int64_t ms; /* of its object: a later one counts */
+};
+
 struct page {
 	const struct archive_query *query;
-	json_t **jobs; /* the largest numbers first; each once */
+	struct page_job *jobs; /* the largest numbers first; each once */
 	size_t count;
 };
 
-/* Of an object later than those of the same numbers before it. */
-static void page_add(struct page *page, json_t *job)
+static void page_add(struct page *page, json_t *job, int64_t ms)
 {
-	int64_t n = fields_int(job, "n", 0);
+	const struct page_job one = { .job = job, .n = fields_int(job, "n", 0), .ms = ms };
 	size_t at = page->count;
-	if (n >= page->query->before || (*page->query->state && !fields_is(job, "state", page->query->state)))
+	if (one.n >= page->query->before || (*page->query->state && !fields_is(job, "state", page->query->state)))
 		return;
-	while (at > 0 && fields_int(page->jobs[at - 1], "n", 0) <= n)
+	while (at > 0 && page->jobs[at - 1].n <= one.n)
 		at--;
-	for (size_t i = at; i < page->count && fields_int(page->jobs[i], "n", 0) == n; i++)
-		return;
 	if (at == (size_t)page->query->limit)
 		return;
-	if (page->count == (size_t)page->query->limit)
-		json_decref(page->jobs[--page->count]);
-	memmove(page->jobs + at + 1, page->jobs + at, (page->count - at) * sizeof *page->jobs);
-	page->jobs[at] = json_incref(job);
-	page->count++;
+	if (at < page->count && page->jobs[at].n == one.n) {
+		if (ms <= page->jobs[at].ms)
+			return;
+		json_decref(page->jobs[at].job);
+	} else {
+		if (page->count == (size_t)page->query->limit)
+			json_decref(page->jobs[--page->count].job);
+		memmove(page->jobs + at + 1, page->jobs + at, (page->count - at) * sizeof *page->jobs);
+		page->count++;
+	}
+	page->jobs[at] = one;
+	json_incref(job);
 }
 
 static bool page_is_full(const struct page *page, int64_t most)
 {
-	return page->count == (size_t)page->query->limit && fields_int(page->jobs[page->count - 1], "n", 0) > most;
+	return page->count == (size_t)page->query->limit && page->jobs[page->count - 1].n > most;
 }
 
-static bool page_read_object(struct page *page, struct store *store, const char *key, struct error *err)
+static bool page_read_object(struct page *page, struct store *store, const struct object *object, struct error *err)
 {
 	json_auto_t *index = NULL;
 	CLEANUP(free_p) struct reader *r = mem_alloc(sizeof *r);
-	if (!reader_open(r, store, key, &index, err))
+	if (!reader_open(r, store, object->key, &index, err))
 		return false;
 	store_get_close(r->get);
 	size_t i;
 	json_t *row;
 	json_array_foreach(json_object_get(index, "jobs"), i, row)
 	{
-		page_add(page, json_object_get(row, "job"));
+		page_add(page, json_object_get(row, "job"), object->ms);
 	}
 	return true;
 }
@@ -347,7 +357,7 @@ static bool page_read_block(struct page *page, struct store *store, const struct
 		qsort(objects.all, objects.count, sizeof *objects.all, objects_largest_first);
 	for (size_t i = 0; ok && i < objects.count && !page_is_full(page, objects.all[i].most); i++)
 		if (objects.all[i].least < page->query->before)
-			ok = page_read_object(page, store, objects.all[i].key, err);
+			ok = page_read_object(page, store, &objects.all[i], err);
 	objects_done(&objects);
 	return ok;
 }
@@ -358,14 +368,14 @@ static bool page_write(const struct page *page, const char *queue, int64_t next,
 	json_t *jobs = json_array();
 	char cursor[24] = "";
 	if (page->count == (size_t)page->query->limit)
-		next = fields_int(page->jobs[page->count - 1], "n", 0);
+		next = page->jobs[page->count - 1].n;
 	if (next > 0)
 		str_format(cursor, sizeof cursor, "%" PRId64, next);
 	for (size_t i = 0; i < page->count; i++) {
-		json_object_set_new(page->jobs[i], "id",
-				    json_sprintf("%s-%" PRId64, queue, fields_int(page->jobs[i], "n", 0)));
-		json_object_del(page->jobs[i], "n");
-		json_array_append(jobs, page->jobs[i]);
+		json_t *job = page->jobs[i].job;
+		json_object_set_new(job, "id", json_sprintf("%s-%" PRId64, queue, page->jobs[i].n));
+		json_object_del(job, "n");
+		json_array_append(jobs, job);
 	}
 	json_auto_t *all = json_pack("{s:o, s:s}", "jobs", jobs, "cursor", cursor);
 	CLEANUP(free_p) char *whole = json_dumps(all, JSON_COMPACT);
@@ -385,7 +395,7 @@ bool archive_list(const struct archive_place *place, const struct archive_query 
 		ok = error_set(err, ERR_FULL, "ask for fewer at a time", "the page is larger than %zu bytes",
 			       text->max);
 	for (size_t i = 0; i < page.count; i++)
-		json_decref(page.jobs[i]);
+		json_decref(page.jobs[i].job);
 	free(page.jobs);
 	return ok;
 }

@@ -24,7 +24,7 @@
 #include "lib/error.h"
 
 enum { ARCHIVE_BLOCK = 10000, ARCHIVE_JOBS_MAX = 100 };
-enum { ARCHIVE_PART_MAX = 16 * 1024 * 1024 }; /* bytes of a record, a log, or metrics */
+enum { ARCHIVE_PART_MAX = 64 * 1024 * 1024 }; /* bytes of a record, a log, or metrics: JSON takes up to six a byte */
 
 struct archive_place {
 	const char *store; /* URL */

@@ -8,8 +8,7 @@
 
 enum {
 	PRUNE_WAIT_MS = 2000,
-	PRUNE_MANY =
-		64, /* runs that have ended: then at once, while the folders of the first can still serve the next */
+	PRUNE_MANY = 64, /* ended runs: then at once, so that their folders serve the next ones */
 };
 
 struct prune {

@@ -128,6 +128,22 @@ def test_pages_have_each_job_once_newest_first(archiving):
     assert archiving.api("GET", "/api/v1/jobs?state=succeeded&limit=100")["cursor"] == ""
 
 
+def test_of_two_objects_the_later_counts(archiving):
+    """A scheduler died between writing and letting go, and the job had changed when it was written again."""
+    archiving.many(3)
+    wait_until(lambda: len(archiving.final_in_redis()) == 3, what="all have ended")
+    archiving.archive_all()
+    (first, *_) = archiving.objects()
+    text, (least, most, rest) = first.read_bytes(), first.name.split("-")
+    made_ms, name = rest.split(".")
+    for ms, more, called in ((-5, 7, b"older"), (5, 3, b"later")):  # the older one is read first
+        whole = text.replace(b'"n1"', b'"' + called + b'"', 1)
+        (first.parent / f"{least}-{int(most) + more}-{int(made_ms) + ms}.{name}").write_bytes(whole)
+    for limit in (1, 2, 100):
+        names = [job["name"] for job in archiving.archived(limit)]
+        assert names == ["n2", "later", "n0"], limit
+
+
 def test_a_retry_from_the_archive_resumes(archiving):
     script = '[ -n "$STOKER_RESUME" ] && exec cat $STOKER_RESUME; echo 42 > $STOKER_CHECKPOINT_DIR/a.bin; '
     script += SAVED + "exit 3"
@@ -225,6 +241,12 @@ def test_a_damaged_object_is_told(archiving):
             archiving.show(first)
         assert refused.value.status == 500 and whole.name in refused.value.body and "damaged" in refused.value.body
     assert archiving.show(second)["archived"] is True
+    index, rest = text.split(b"\n", 1)
+    whole.write_bytes(index + b"\n" + b"x" * len(rest))  # as long as it was
+    for path in ("", "/logs", "/checkpoints", "/result"):
+        status, said = archiving.request("GET", f"/api/v1/jobs/{first}{path}")
+        assert status == 500 and f"what the archive has of job {first} is no JSON" in said, path
+    assert "is no JSON" in archiving.cli("retry", first, check=False).stderr
     whole.write_bytes(text)
     assert "hello" in archiving.cli("logs", first).stdout
 
