@@ -110,7 +110,7 @@ do
         lane_drop(q, j)
         append(q.batch.unlease, j.n)
         share.account(q, j)
-        job_set(j, 'cause', cause)
+        job_set(j, 'cause', cause ~= 'succeeded' and cause or nil)
         job_set(j, 'error', attempt_error_text(j, cause, detail))
         job_set(j, 'exit', detail.exit)
         job_set(j, 'signal', detail.signal)

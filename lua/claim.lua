@@ -6,6 +6,8 @@ do
     local RING_AGAIN_MS = 1000
     local RESERVE_AFTER_MS = 600000 -- a job that waits so long for a machine that could run it gets one emptied
     local RESERVED_MS = 30000       -- as long as that worker goes on asking
+    local RUNNING = STATE_MOVES['queued claim']
+    local META = {'queue', 'installation', 'paused', 'max_running', 'lease_min_ms', 'lease_max_ms'}
 
     local function want_amounts(amounts, path)
         for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
@@ -45,14 +47,19 @@ do
         return requirement.texts
     end
 
-    -- The answer for one running job: what its runner needs to start.
-    local function describe(q, j, spec, summary)
-        local needs = needs_of(q, j.f.class)
-        local answer = {
-            'n', j.n, 'id', job_id(q, j.n), 'uid', j.f.uid, 'attempt', j.f.attempt, 'token', j.f.token,
-            'installation', q.meta.installation or '', 'lease_ms', j.f.lease_ms, 'class', j.f.class,
+    -- The answer for one running job: what its runner needs to start. f has the fields of its record.
+    local function describe(q, n, f, spec)
+        local needs = needs_of(q, f.class)
+        return {
+            'n', n, 'id', job_id(q, n), 'uid', f.uid, 'attempt', f.attempt, 'token', f.token,
+            'installation', q.meta.installation or '', 'lease_ms', f.lease_ms, 'class', f.class,
             'cpus', needs[1], 'gpus', needs[2], 'memory', needs[3], 'spec', spec or '',
         }
+    end
+
+    -- The same of one that has a past, or parents.
+    local function describe_whole(q, j, spec, summary)
+        local answer = describe(q, j.n, j.f, spec)
         if j.f.log_next or j.f.metric_next then -- a runner was there already, but did not live to renew
             append(answer, 'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1')
         end
@@ -71,11 +78,12 @@ do
     local function describe_all(q, claims)
         local keys, answers = {}, {}
         for i = 1, #claims do
-            keys[i] = key_of(q, 'spec:', claims[i].j.n)
+            keys[i] = key_of(q, 'spec:', claims[i].n)
         end
         local specs = keys[1] and call('MGET', unpack(keys))
         for i = 1, #claims do
-            answers[i] = describe(q, claims[i].j, specs[i], claims[i].summary)
+            local one = claims[i]
+            answers[i] = one.j and describe_whole(q, one.j, specs[i], one.summary) or describe(q, one.n, one, specs[i])
         end
         return answers
     end
@@ -89,7 +97,7 @@ do
             if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker and
                 not j.f.renewed_ms then
                 local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
-                claims[#claims + 1] = {j = j, summary = summary or nil}
+                claims[#claims + 1] = {n = n, j = j, summary = summary or nil}
             end
         end
         return describe_all(q, claims)
@@ -116,50 +124,45 @@ do
         return summary
     end
 
-    -- The same for a first attempt without a past, which most are: nothing of it needs to be read or cleared.
-    local function begin_first(q, j, worker)
-        call('HSET', key_of(q, 'job:', j.n), 'state', STATE_MOVES['queued claim'], 'attempt', '1', 'token', q.now_text,
-             'worker', worker, 'claimed_ms', q.now_text)
-        q.claimed = q.claimed or event_open(q, 'job.claimed', 'state', 'running', 'worker', worker)
-        event_join(q, q.claimed, j.n, '1')
-    end
-
-    -- The queued job of a delivered entry, with what a first attempt needs; nil for an entry that no job knows, which
-    -- goes. Whatever a stranger has put in the place of a job, this cannot fail. The class and the tenant are in the
-    -- name of the lane: what is not there costs most to look for.
-    local function job_of_entry(q, lane, class, id, n)
-        local known = n and redis.pcall('HMGET', key_of(q, 'job:', n), 'state', 'entry', 'lane', 'uid', 'attempt',
-                                        'lease_ms', 'checkpoint', 'unique_until', 'scheduled_ms', 'links')
-        if not known or known.err or known[1] ~= 'queued' or known[2] ~= id or known[3] ~= lane then
+    -- The claim of the queued job of a delivered entry; nil for an entry that no job knows, which goes. Whatever a
+    -- stranger has put in the place of a job, this cannot fail. Of a first attempt with nothing special, which most
+    -- are, little is read and written: {n =, and the fields that its answer needs}. Else {n =, j =}, not begun yet.
+    local function claim_entry(q, lane, class, is_common, worker, id, n)
+        local key = n and key_of(q, 'job:', n)
+        local known = n and redis.pcall('HMGET', key, 'state', 'uid', 'lease_ms', 'entry', 'special')
+        if not known or known.err or known[1] ~= 'queued' or known[4] ~= id then
             lane_drop(q, job_of_fields(n, {lane = lane, entry = id}))
             return nil
-        elseif known[5] ~= '0' or known[7] or known[8] or known[10] or not share.is_common(lane) then
-            return job_find(q, n)
+        elseif known[5] or not is_common then
+            return {n = n, j = job_find(q, n)}
         end
-        return {n = n, f = {state = 'running', uid = known[4], attempt = '1', token = q.now_text, lease_ms = known[6],
-                            class = class, scheduled_ms = known[9] or nil}}
+        call('HSET', key, 'state', RUNNING, 'attempt', '1', 'token', q.now_text, 'worker', worker, 'claimed_ms',
+             q.now_text)
+        q.claimed = q.claimed or event_open(q, 'job.claimed', 'state', RUNNING, 'worker', worker)
+        event_join(q, q.claimed, n, '1')
+        return {n = n, uid = known[2], attempt = '1', token = q.now_text, lease_ms = known[3], class = class}
     end
 
     -- Claims up to `count` of one lane. Answers whether work is left there.
     local function claim_lane(q, lane, worker, count, claims)
         local last
-        local class, expiries = lane:match('^[^:]+'), q.known.expiries
+        local class, is_common = lane:match('^[^:]+'), share.is_common(lane)
+        local expiries = q.known.expiries
         local entries = lane_take(q, lane, worker, count)
         for i = 1, #entries do
             local id, fields = entries[i][1], entries[i][2]
-            local j = job_of_entry(q, lane, class, id, fields[1] == 'n' and fields[2] or nil)
+            local one = claim_entry(q, lane, class, is_common, worker, id, fields[1] == 'n' and fields[2] or nil)
             last = id
-            if j then
-                local summary
-                if not j.set then -- it was not read whole: it has no past
-                    begin_first(q, j, worker)
-                else
-                    summary = begin_attempt(q, j, worker)
+            if one then
+                if one.j then
+                    one.summary = begin_attempt(q, one.j, worker)
+                    one.token, one.lease_ms = one.j.f.token, one.j.f.lease_ms
                 end
-                local lease_ms = tonumber(j.f.lease_ms) or 0
-                expiries[lease_ms] = expiries[lease_ms] or integer_text(q.now + lease_ms)
-                append(q.batch.leases, expiries[lease_ms], j.n)
-                claims[#claims + 1] = {j = j, lease_ms = lease_ms, summary = summary}
+                local leases, lease_ms = q.batch.leases, one.lease_ms
+                expiries[lease_ms] = expiries[lease_ms] or integer_text(q.now + (tonumber(lease_ms) or 0))
+                leases[#leases + 1] = expiries[lease_ms]
+                leases[#leases + 1] = one.n
+                claims[#claims + 1] = one
             end
         end
         return lane_settle(q, lane, last)
@@ -321,10 +324,13 @@ do
     local function remember(q, key, request, claims, is_new)
         local parts = {}
         local least, most = tonumber(q.meta.lease_min_ms), tonumber(q.meta.lease_max_ms)
-        for i, claim in ipairs(claims) do
-            parts[i] = claim.j.n .. ':' .. claim.j.f.token
-            least = math.min(least or claim.lease_ms, claim.lease_ms)
-            most = math.max(most or claim.lease_ms, claim.lease_ms)
+        for i = 1, #claims do
+            local claim = claims[i]
+            parts[i] = claim.n .. ':' .. claim.token
+        end
+        for lease_ms in pairs(q.known.expiries) do
+            lease_ms = tonumber(lease_ms) or 0
+            least, most = math.min(least or lease_ms, lease_ms), math.max(most or lease_ms, lease_ms)
         end
         call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
         if is_new then
@@ -337,7 +343,7 @@ do
 
     local function claim(keys, args)
         no_more_arguments(args, 4)
-        local q = queue_open(keys)
+        local q = queue_open(keys, META)
         local worker = want_worker(args[1])
         local free = want_free(args[2])
         local most = want_integer(args[3], 'max', 1, MAX_JOBS_A_CALL)

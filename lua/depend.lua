@@ -244,7 +244,7 @@ function depend.link(q, parent_n, child)
         local links = call('HGET', key_of(q, 'job:' .. parent_n), 'links') or ''
         if not links:find('c', 1, true) then
             call('DEL', key)
-            call('HSET', key_of(q, 'job:' .. parent_n), 'links', links .. 'c')
+            call('HSET', key_of(q, 'job:' .. parent_n), 'links', links .. 'c', 'special', '1')
         end
         linked[parent_n] = true
     end
@@ -271,7 +271,7 @@ function depend.attach(q, child, wanted, values)
     local key = key_of(q, 'parents:' .. child.n)
     call('DEL', key)
     call('HSET', key, unpack(pairs_list))
-    local record = {'parents', #wanted, 'links',
+    local record = {'parents', #wanted, 'special', '1', 'links',
                     (call('HGET', key_of(q, 'job:' .. child.n), 'links') or '') .. 'p'}
     if needs > 0 then
         append(record, 'needs', needs)

@@ -51,13 +51,21 @@ end
 
 -- Something that happens to many jobs of this call: event_open once, event_join for each of them.
 local function event_open(q, name, ...)
-    local event = {name = name, jobs = {}, rest = pairs_given({}, ...)}
+    local event = {name = name, count = 0, rest = pairs_given({}, ...)}
     q.events[#q.events + 1] = event
     return event
 end
 
 local function event_join(q, event, n, attempt)
-    event.jobs[#event.jobs + 1] = q.name .. '-' .. n .. ':' .. attempt
+    local count = event.count + 1
+    event.count = count
+    if count == 1 then
+        event.job, event.attempt = q.name .. '-' .. n, attempt
+        return
+    elseif count == 2 then
+        event.jobs = {event.job .. ':' .. event.attempt}
+    end
+    event.jobs[count] = q.name .. '-' .. n .. ':' .. attempt
 end
 
 -- event_say(q, j, 'job.lost', 'worker', worker, …): nil values are left out.
@@ -65,8 +73,8 @@ local function event_say(q, j, name, ...)
     local rest = pairs_given({}, ...)
     local last = q.events[#q.events]
     if not (last and last.name == name and table.concat(last.rest, '\0') == table.concat(rest, '\0')) then
-        last = {name = name, jobs = {}, rest = rest}
-        q.events[#q.events + 1] = last
+        last = event_open(q, name)
+        last.rest = rest
     end
     event_join(q, last, j.n, j.f.attempt or '0')
     return rest
@@ -83,18 +91,36 @@ local function event_note(q, j, name, ...)
     end
 end
 
+-- Names of events, ids and numbers need no escaping: most of an event is put together in one go.
+local function event_tell(key, event)
+    local rest, more = event.rest, {}
+    for i = 1, #rest, 2 do
+        more[i], more[i + 1] = ',"' .. rest[i] .. '":', cjson.encode(rest[i + 1])
+    end
+    local said, id = '","event":"' .. event.name
+    if event.count == 1 then
+        id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'job', event.job, 'attempt',
+                  event.attempt, unpack(rest))
+        said = said .. '","job":"' .. event.job .. '","attempt":"' .. event.attempt .. '"'
+    else
+        local jobs = table.concat(event.jobs, ' ')
+        id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'jobs', jobs, unpack(rest))
+        said = said .. '","jobs":"' .. jobs .. '"'
+    end
+    call('PUBLISH', key, '{"id":"' .. id .. said .. table.concat(more) .. '}')
+end
+
 function event_flush(q)
-    for i = 1, #q.events do
-        local event = q.events[i]
-        local list = event.list
-        if not list and #event.jobs == 1 then
-            local id, attempt = event.jobs[1]:match('^(.*):(.*)$')
-            list = {'event', event.name, 'job', id, 'attempt', attempt, unpack(event.rest)}
-        elseif not list and event.jobs[1] then
-            list = {'event', event.name, 'jobs', table.concat(event.jobs, ' '), unpack(event.rest)}
-        end
-        if list then
-            stream_add(q, 'events', '*', EVENTS_KEPT, list)
+    local events = q.events
+    if not events[1] then
+        return
+    end
+    local key = key_of(q, 'events')
+    for i = 1, #events do
+        if events[i].list then
+            stream_add(q, 'events', '*', EVENTS_KEPT, events[i].list)
+        elseif events[i].count > 0 then
+            event_tell(key, events[i])
         end
     end
     q.events = {}

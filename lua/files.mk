@@ -7,6 +7,7 @@ lua_SOURCES := \
 	lua/nearest.lua \
 	lua/spec_url.lua \
 	lua/spec_shown.lua \
+	lua/spec_row.lua \
 	lua/spec_walk.lua \
 	lua/spec_text.lua \
 	lua/spec.lua \

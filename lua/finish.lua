@@ -3,8 +3,10 @@ do
     local CAUSES = {succeeded = true, error = true, permanent = true, lost = true, corrupted = true, preempted = true,
                     timeout = true, stalled = true, cancelled = true}
 
+    local META = {'queue', 'paused', 'active', 'max_running'}
     local EXIT_0 = {exit = 0}
-    local SUCCEEDED = {'ok', STATE_MOVES['running succeed']} -- one answer for all
+    local SUCCEEDED = STATE_MOVES['running succeed']
+    local SUCCEEDED_ANSWER = {'ok', SUCCEEDED} -- one for all
     local RESULT_MAX_BYTES = 65536
     local DETAIL_MAX_BYTES = 65536 + 2 * RESULT_MAX_BYTES -- inside a text a quote takes two bytes
 
@@ -45,15 +47,14 @@ do
 
     -- Most jobs succeed at their first attempt, and nothing was asked of it meanwhile: then there is nothing of a past
     -- to clear, and little needs to be read and written. false: it is not one of those, or not of this token. The type
-    -- of its lane is checked. What is not there costs most to look for.
+    -- of its lane is checked.
     local function find_plain(q, n, uid, token)
-        local known = redis.pcall('HMGET', key_of(q, 'job:', n), 'attempt', 'state', 'uid', 'token', 'lane', 'entry',
-                                  'claimed_ms', 'worker', 'stop', 'recover_step', 'slot', 'unique', 'links')
-        if known.err or known[1] ~= '1' or known[2] ~= 'running' or known[3] ~= uid or known[4] ~= token or
-            known[9] or known[10] or known[11] or known[12] or known[13] then
+        local known = redis.pcall('HMGET', key_of(q, 'job:', n), 'state', 'uid', 'lane', 'entry', 'token', 'worker',
+                                  'claimed_ms', 'special')
+        if known.err or known[1] ~= 'running' or known[2] ~= uid or known[5] ~= token or known[8] then
             return false
         end
-        local lanes, lane = q.known.lanes, known[5]
+        local lanes, lane = q.known.lanes, known[3]
         if lanes[lane] == nil then
             expect_type(q, 'stream', 'ready:' .. lane)
             lanes[lane] = share.is_common(lane) -- else it may have a tenant
@@ -61,25 +62,30 @@ do
         return lanes[lane] and known
     end
 
+    -- It stays where its record says it was queued: a field that goes costs as much as one more command.
     local function finish_plain(q, n, known, detail)
-        local batch, key, state = q.batch, key_of(q, 'job:', n), STATE_MOVES['running succeed']
-        local lane, entry, claimed_ms, worker = known[5], known[6], known[7], known[8]
-        local ran_ms, exit = integer_text(math.max(q.now - claimed_ms, 0)), detail.exit or 0
-        call('HSET', key, 'state', state, 'cause', 'succeeded', 'ran_ms', ran_ms, 'ended_ms', q.now_text, 'finished',
-             state, 'exit', exit == 0 and '0' or exit)
-        call('HDEL', key, 'lane', 'entry', 'phase')
-        batch.ack[lane] = batch.ack[lane] or {}
-        batch.final[state] = batch.final[state] or {}
-        local ack, final, unlease = batch.ack[lane], batch.final[state], batch.unlease
-        ack[#ack + 1] = entry
-        final[#final + 1] = q.now_text
-        final[#final + 1] = n
+        local lane, worker, exit = known[3], known[6], detail.exit or 0
+        call('HSET', key_of(q, 'job:', n), 'state', SUCCEEDED, 'ran_ms', integer_text(math.max(q.now - known[7], 0)),
+             'ended_ms', q.now_text, 'exit', exit == 0 and '0' or exit)
+        local ack, final, unlease = q.batch.ack, q.batch.final, q.batch.unlease
+        local ids, ended = ack[lane], final[SUCCEEDED]
+        if not ids then
+            ids = {}
+            ack[lane] = ids
+        end
+        if not ended then
+            ended = {}
+            final[SUCCEEDED] = ended
+        end
+        ids[#ids + 1] = known[4]
+        ended[#ended + 1] = q.now_text
+        ended[#ended + 1] = n
         unlease[#unlease + 1] = n
         q.active = q.active - 1
         local said = q.known.succeeded
-        said[worker] = said[worker] or event_open(q, 'job.succeeded', 'state', state, 'worker', worker)
+        said[worker] = said[worker] or event_open(q, 'job.succeeded', 'state', SUCCEEDED, 'worker', worker)
         event_join(q, said[worker], n, '1')
-        return SUCCEEDED
+        return SUCCEEDED_ANSWER
     end
 
     -- Two reports of one job in one call share its record.
@@ -114,6 +120,9 @@ do
                     find_plain(q, n, uid, token)
             end
             if not report.plain then
+                if not q.meta.max_jobs then
+                    queue_read(q, META_FIELDS) -- of the ends that are not plain some let other jobs go
+                end
                 want_fence(args, i)
                 load_job(q, report, report_of[n])
             end
@@ -131,8 +140,8 @@ do
         local reason = job_fence_reason(q, j, report.n, report.uid, report.token)
         if reason then
             return {'stale', reason}
-        elseif j.f.finished then
-            return {'ok', j.f.finished} -- sent again
+        elseif j.f.finished or j.f.state == SUCCEEDED then
+            return {'ok', j.f.finished or SUCCEEDED} -- sent again
         elseif attempt_can_return(j) and report.cause == 'lost' then
             job_set(j, 'finished', j.f.state) -- the reaper was faster: nothing comes back to take it back
             job_save(q, j)
@@ -165,7 +174,7 @@ do
     end
 
     local function finish(keys, args)
-        local q = queue_open(keys)
+        local q = queue_open(keys, META)
         local reports = want_reports(q, args)
         expect_written(q, reports)
         local answers = {}

@@ -23,24 +23,24 @@ local function lane_score(lane, entry)
 end
 
 -- Adds the job's entry to a lane, made when it is not there. Answers its id.
-local function lane_add(q, j, lane)
-    local stream = key_of(q, 'ready:' .. lane)
-    local entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', j.n, 'attempt', j.f.attempt)
+local function lane_add(q, lane, n, attempt)
+    local stream = key_of(q, 'ready:', lane)
+    local entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', n, 'attempt', attempt)
     if not entry then
         call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
-        entry = call('XADD', stream, '*', 'n', j.n, 'attempt', j.f.attempt)
+        entry = call('XADD', stream, '*', 'n', n, 'attempt', attempt)
     end
     return entry
 end
 
 -- The same, where a claim finds it; rings the bell. The class must exist.
-local function lane_enter(q, j, lane)
-    local entry = lane_add(q, j, lane)
+local function lane_enter(q, lane, class, n, attempt)
+    local entry = lane_add(q, lane, n, attempt)
     if not q.known.listed[lane] then
         call('ZADD', key_of(q, 'lanes'), 'NX', lane_score(lane, entry), lane)
         q.known.listed[lane] = true
-        q.batch.bells[j.f.class] = true
     end
+    q.batch.bells[class] = true
     return entry
 end
 
@@ -63,9 +63,12 @@ local function lane_push(q, j, special)
     if special and special == lane_elsewhere(j) then
         q.batch.away[j.n] = integer_text(q.now + job_number(j, 'elsewhere_ms'))
     end
-    job_set(j, 'entry', lane_enter(q, j, lane))
+    job_set(j, 'entry', lane_enter(q, lane, j.f.class, j.n, j.f.attempt))
     job_set(j, 'lane', lane)
     job_set(j, 'queued_ms', q.now)
+    if j.f.attempt ~= '0' then
+        job_set(j, 'special', '1')
+    end
 end
 
 -- The entry of this job goes at the end of the call.
@@ -80,7 +83,7 @@ end
 -- which nobody else reads (XCLAIM FORCE alone would leave the group's last delivered id behind the entry).
 local function lane_hold(q, j, worker)
     local lane = lane_name(j, '!held')
-    job_set(j, 'entry', lane_add(q, j, lane))
+    job_set(j, 'entry', lane_add(q, lane, j.n, j.f.attempt))
     job_set(j, 'lane', lane)
     redis.pcall('XREADGROUP', 'GROUP', 'workers', worker, 'COUNT', 1, 'STREAMS', key_of(q, 'ready:' .. lane), '>')
 end

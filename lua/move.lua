@@ -33,7 +33,7 @@ local function job_settle(q, j, event)
     if j.f.needs or j.f.unmet then
         depend.forget(q, j)
     end
-    job_clear(j, 'reason', 'due_ms', 'lane', 'entry', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next',
+    job_clear(j, 'reason', 'due_ms', 'stop', 'stop_reason', 'onset', 'phase', 'resume_next',
               unpack(HELD_FIELDS))
     q.batch.final[state] = q.batch.final[state] or {}
     append(q.batch.final[state], q.now_text, j.n)

@@ -288,16 +288,25 @@ local TABLES = {
     end,
 }
 
-local function queue_name_of(keys)
-    local key = keys[1]
-    local base, name
-    if #keys == 1 then
-        base, name = key:match('^([^{}%c]-{([a-z0-9][a-z0-9-]*)}:)meta$')
+-- The base of a queue's keys, and its name. What the last name was taken apart to is kept: the next call is often on
+-- the same queue.
+local queue_name_of
+do
+    local last_key, last_base, last_name
+    function queue_name_of(keys)
+        local key = keys[1]
+        if key ~= last_key or #keys ~= 1 then
+            local base, name
+            if #keys == 1 then
+                base, name = key:match('^([^{}%c]-{([a-z0-9][a-z0-9-]*)}:)meta$')
+            end
+            if not base or #name > 63 then
+                fail('INVALID', 'expected one key, <prefix>{<queue>}:meta, got %s', quoted(key))
+            end
+            last_key, last_base, last_name = key, base, name
+        end
+        return last_base, last_name
     end
-    if not base or #name > 63 then
-        fail('INVALID', 'expected one key, <prefix>{<queue>}:meta, got %s', quoted(key))
-    end
-    return base, name
 end
 
 -- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
@@ -308,28 +317,38 @@ local function queue_new(keys)
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
     return {
         base = base, name = name, meta_key = keys[1],
-        now = now, now_text = integer_text(now), time = time,
-        meta = {}, events = {}, active = 0,
-        batch = setmetatable({}, TABLES), -- what is to be written at the end
-        known = setmetatable({}, TABLES), -- what this call checked or did once needs no second time
+        now = now, now_text = integer_text(now), time = time, events = {}, active = 0,
+        -- A table that grows is made anew each time: these have room for what most calls put there.
+        meta = {queue = nil, paused = nil, next = nil, active = nil, max_jobs = nil, max_running = nil},
+        batch = setmetatable({specs = nil, ack = nil, final = nil, bells = nil}, TABLES), -- to be written at the end
+        known = setmetatable({lanes = nil, listed = nil, put = nil, admitted = nil, submitted = nil, ringing = nil,
+                              expiries = nil}, TABLES), -- what this call checked or did once needs no second time
+        claimed = nil, uid_stem = nil,
     }
 end
 
-local function queue_open(keys)
-    local q = queue_new(keys)
-    local values, meta = call('HMGET', q.meta_key, unpack(META_FIELDS)), q.meta
+-- Reads fields of `meta`; the first must be `queue`.
+local function queue_read(q, fields)
+    local values, meta = call('HMGET', q.meta_key, unpack(fields)), q.meta
     if not values[1] then
         fail('NOQUEUE', 'no queue %s | stoker queues lists those there are; SADD stoker:queues %s makes it, and so ' ..
              'does stoker submit', q.name, q.name)
     end
-    for i = 1, #META_FIELDS do
-        local field, value = META_FIELDS[i], values[i]
+    for i = 1, #fields do
+        local field, value = fields[i], values[i]
         local default = META_NUMBERS[field]
         if default and value and (#value > 15 or not value:find('^%d+$')) then
             fail('INVALID', 'queue %s: the field %s of meta must be an integer, it is %s', q.name, field, quoted(value))
         end
         meta[field] = default and tonumber(value or default) or value or nil
     end
+end
+
+-- A call that comes thousands of times a second names the few fields that it needs: each costs as much as a small
+-- command.
+local function queue_open(keys, fields)
+    local q = queue_new(keys)
+    queue_read(q, fields or META_FIELDS)
     return q
 end
 
@@ -346,6 +365,12 @@ local function expect_type(q, type_name, name)
         fail('WRONGTYPE', 'the key %s is not a %s: something else was put there', key_of(q, name), type_name)
     end
     return length
+end
+
+-- The same of a sorted set, with the question whether something is in it.
+local function expect_member(q, name, member)
+    local score = redis.pcall('ZSCORE', key_of(q, name), member)
+    return type(score) == 'string' or type(score) == 'table' and expect_type(q, 'zset', name)
 end
 
 -- What nearly every move writes. What is surely read in the same call before the first write checks itself.
@@ -404,11 +429,6 @@ local function queue_ring_all(q)
     end
 end
 
-local INDEX_WRITES = {
-    {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
-    {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
-}
-
 -- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
 -- same call must leave no lease behind.
 local function queue_flush(q)
@@ -419,42 +439,50 @@ local function queue_flush(q)
     if rawget(batch, 'counts') then
         batching.flush(q)
     end
-    if rawget(batch, 'ack') then
-        queue_flush_entries(q)
-    end
     if rawget(batch, 'unlease') and q.meta.max_running > 0 then
         queue_ring_all(q) -- a claim that found the queue at its limit did not ring on
     end
-    if rawget(batch, 'specs') then
+    setmetatable(batch, nil) -- from here on it is only read
+    if batch.ack then
+        queue_flush_entries(q)
+    end
+    if batch.specs then
         call('MSET', unpack(batch.specs))
     end
-    for i = 1, #INDEX_WRITES do
-        local write = INDEX_WRITES[i]
-        local list = rawget(batch, write.list)
-        if list then
-            call(write.command, key_of(q, write.key), unpack(list))
-        end
+    if batch.leases then
+        call('ZADD', key_of(q, 'leases'), unpack(batch.leases))
     end
-    for n, until_ms in pairs(rawget(batch, 'away') or {}) do -- until when it waits for another worker; false: no longer
+    if batch.unlease then
+        call('ZREM', key_of(q, 'leases'), unpack(batch.unlease))
+    end
+    if batch.waiting then
+        call('ZADD', key_of(q, 'waiting'), unpack(batch.waiting))
+    end
+    if batch.unwait then
+        call('ZREM', key_of(q, 'waiting'), unpack(batch.unwait))
+    end
+    for n, until_ms in pairs(batch.away or {}) do -- until when it waits for another worker; false: no longer
         if until_ms then
             call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
         else
             redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
         end
     end
-    for state, list in pairs(rawget(batch, 'final') or {}) do
+    for state, list in pairs(batch.final or {}) do
         call('ZADD', final_key(q, state), unpack(list))
     end
-    if rawget(batch, 'usage') then
+    if batch.usage then
         share.flush(q)
     end
     if q.active ~= 0 then
         call('HINCRBY', q.meta_key, 'active', q.active)
     end
     -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
-    local bells = q.meta.paused ~= 'paused' and rawget(batch, 'bells') or {}
+    local bells = q.meta.paused ~= 'paused' and batch.bells or {}
     for class_name in pairs(bells) do
-        call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
+        if not q.known.ringing[class_name] then
+            call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
+        end
     end
     event_flush(q)
 end

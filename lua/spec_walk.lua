@@ -4,243 +4,17 @@
 
 local spec_walk, spec_walk_quickly, spec_walk_in_order
 do
-    local spec_show_name, spec_fail = spec_table.shown_name, spec_table.refuse
-
-    -- The smallest name for which is_bad(name, value).
-    local function spec_first_bad(object, is_bad)
-        local first
-        for name, value in pairs(object) do
-            if is_bad(name, value) and (not first or bytes_less(name, first)) then
-                first = name
-            end
-        end
-        return first
-    end
-
-    -- ---------------------------------------------------------------- values
-
-    local function spec_is_text(rule, value)
-        if type(value) ~= 'string' then
-            return type(value) == 'number' and rule.whole_max ~= nil and value == math.floor(value) and value >= 1 and
-                value <= rule.whole_max
-        elseif value == rule.word then
-            return true
-        elseif rule.words then
-            return rule.words[value] == true
-        elseif #value < rule.min or #value > rule.max or not value:find(rule.pattern) then
-            return false
-        elseif rule.url and not spec_is_url(value) then
-            return false
-        elseif rule.refuse and value:sub(1, #rule.refuse) == rule.refuse then
-            return false
-        end
-        return not rule.inside or (value:byte() ~= 47 and not ('/' .. value .. '/'):find('/../', 1, true))
-    end
-
-    -- "1.5GiB", "30 s"; without a unit the number counts in `bare`.
-    local function spec_unit(text, units, bare)
-        local number, unit = text:match('^(%d+%.?%d*)( ?%a*)$')
-        if not number or number:sub(-1) == '.' then
-            return nil
-        end
-        local factor = bare
-        if unit ~= '' then
-            factor = units[(unit:gsub('^ ', ''))]
-        end
-        local value = factor and math.floor(tonumber(number) * factor + 0.5)
-        return value and value <= LARGEST and value or nil
-    end
-
-    local function spec_duration(value)
-        if type(value) == 'number' then
-            return math.floor(value * 1000 + 0.5)
-        end
-        return type(value) == 'string' and spec_unit(value, spec_table.durations, 1000) or nil
-    end
-
-    local function spec_whole(value)
-        return type(value) == 'number' and value % 1 == 0 and value or nil
-    end
-
-    -- type → its value in the decoded unit, or nil when it has another type.
-    local spec_readers = {
-        integer = spec_whole,
-        number = function(value)
-            return type(value) == 'number' and value or nil
-        end,
-        duration = spec_duration,
-        size = function(value)
-            return type(value) == 'string' and spec_unit(value, spec_table.sizes, 1) or spec_whole(value)
-        end,
-    }
-
-    local function spec_is_every(row, value)
-        local steps = type(value) == 'string' and value:match('^(%d+) steps?$')
-        if steps and #steps <= 9 and tonumber(steps) >= 1 then
-            return true
-        end
-        local ms = spec_duration(value)
-        return ms and ms >= row.min and ms <= row.max
-    end
-
-    local function spec_is_list(row, value)
-        if type(value) ~= 'table' or (value[1] == nil and next(value) ~= nil) then
-            return false
-        end
-        local count = #value
-        return count >= row.min and count <= row.max
-    end
-
-    local function spec_is_fine_list(row, value)
-        if not spec_is_list(row, value) then
-            return false
-        end
-        -- Where any text without NUL will do, it is seen here: the search for one byte is many times as fast.
-        local rule = row.text
-        local is_free, min, max = rule.is_free, rule.min, rule.max
-        for i = 1, #value do
-            local item = value[i]
-            local is_seen = is_free and type(item) == 'string' and #item >= min and #item <= max and
-                not item:find('\0', 1, true)
-            if not is_seen and not spec_is_text(rule, item) then
-                return false
-            end
-        end
-        return true
-    end
-
-    -- An empty list counts as an empty object: they look alike here.
-    local function spec_is_fine_map(row, value)
-        if type(value) ~= 'table' or value[1] ~= nil then
-            return false
-        end
-        local count = 0
-        for name, item in pairs(value) do
-            count = count + 1
-            if count > row.max or not spec_is_text(row.names, name) or not spec_is_text(row.text, item) then
-                return false
-            end
-        end
-        return true
-    end
-
-    -- By type: what makes of a row the function that answers a value in its decoded form, or nil if the row does not
-    -- take it. Made once, for the whole life of the library.
-    local spec_decoders = {}
-    function spec_decoders.text(row)
-        local rule = row.text
-        return function(value)
-            return spec_is_text(rule, value) and value or nil
-        end
-    end
-    function spec_decoders.list(row)
-        return function(value)
-            return spec_is_fine_list(row, value) and value or nil
-        end
-    end
-    function spec_decoders.command(row)
-        return function(value)
-            local is_fine
-            if type(value) == 'string' then
-                is_fine = value ~= '' and spec_is_text(row.text, value)
-            else
-                is_fine = spec_is_fine_list(row, value)
-            end
-            return is_fine and value or nil
-        end
-    end
-    function spec_decoders.map(row)
-        return function(value)
-            return spec_is_fine_map(row, value) and value or nil
-        end
-    end
-    function spec_decoders.after(row) -- a list, or conditions by name
-        return function(value)
-            local count, is_list = 0, type(value) ~= 'table' or value[1] ~= nil
-            for name, condition in pairs(is_list and {} or value) do
-                count = count + 1
-                if count > row.max or not spec_is_text(row.text, name) or not row.choices[condition] then
-                    return nil
-                end
-            end
-            return (not is_list or spec_is_fine_list(row, value)) and value or nil
-        end
-    end
-    function spec_decoders.bool()
-        return function(value)
-            if type(value) == 'boolean' then
-                return value
-            end
-        end
-    end
-    function spec_decoders.choice(row)
-        local choices = row.choices
-        return function(value)
-            return type(value) == 'string' and choices[value] and value or nil
-        end
-    end
-    function spec_decoders.every(row)
-        return function(value)
-            return spec_is_every(row, value) and value or nil
-        end
-    end
-    local function spec_decoder_of_number(row)
-        local read, min, max = spec_readers[row.type], row.min, row.max
-        return function(value)
-            value = read(value)
-            return value and value >= min and value <= max and value or nil
-        end
-    end
-
-    local function spec_fail_list(row, value)
-        if not spec_is_list(row, value) then
-            spec_fail(row.path, row.expected, value)
-        end
-        for i, item in ipairs(value) do
-            if not spec_is_text(row.text, item) then
-                spec_fail(row.path .. '[' .. i - 1 .. ']', row.text.expected, item)
-            end
-        end
-    end
-
-    local function spec_fail_map(row, value, names)
-        local count = 0
-        for _ in pairs(type(value) == 'table' and value[1] == nil and value or {}) do
-            count = count + 1
-        end
-        if type(value) ~= 'table' or value[1] ~= nil or count > row.max then
-            spec_fail(row.path, row.expected, value)
-        end
-        local bad = spec_first_bad(value, function(name, item)
-            local is_fine = row.choices and row.choices[item] or not row.choices and spec_is_text(row.text, item)
-            return not spec_is_text(names, name) or not is_fine
-        end)
-        if not spec_is_text(names, bad) then
-            spec_fail(row.path, names.expected, bad)
-        end
-        spec_fail(row.path .. '.' .. bad, row.expected_choice or row.text.expected, value[bad])
-    end
-
-    -- Fails, or answers the value in its decoded form.
-    local function spec_check_row(row, value)
-        local decoded = row.decode(value)
-        if decoded ~= nil then
-            return decoded
-        elseif row.type == 'map' then
-            spec_fail_map(row, value, row.names)
-        elseif row.type == 'after' and type(value) == 'table' and value[1] == nil then
-            spec_fail_map(row, value, row.text)
-        elseif row.type == 'list' or row.type == 'after' or (row.type == 'command' and type(value) ~= 'string') then
-            spec_fail_list(row, value)
-        end
-        spec_fail(row.path, row.expected, value)
-    end
-
-    -- ---------------------------------------------------------------- the walks
+    local spec_show_name, spec_fail, spec_check_row = spec_table.shown_name, spec_table.refuse, spec_table.check_row
 
     -- Made while the library is loaded, and only read: the defaults by path, the rows and the sections by their keys,
     -- and what depends on other values. Most specs give few keys: what is not given costs nothing.
     local SPEC_DEFAULTS, SPEC_SECTIONS, SPEC_LINKED = {}, {}, {}
+
+    -- What a submit has to act on besides the resources and the priority. Where one of them is given, values.special
+    -- says so: of the rest nothing needs to be looked for.
+    local SPEC_SPECIAL = {queue = true, tenant = true, tags = true, experiment = true, batch = true, delay = true,
+                          hold = true, after = true, on_unmet = true, ['retry.elsewhere'] = true}
+    local SPEC_SPECIAL_SECTIONS = {concurrency = true, rate = true, unique = true, webhook = true, schedule = true}
     local SPEC_VALUES = {__index = SPEC_DEFAULTS}
     for i = 1, #spec_table.sections do
         local section = spec_table.sections[i]
@@ -253,15 +27,14 @@ do
             local row = section.rows[k]
             SPEC_DEFAULTS[row.path] = row.default
             section.row_of[row.key] = row
-            if row.text then
-                row.text.is_free = row.text.pattern == '^[^%z]*$' and not row.text.inside
-            end
             row.has_names = row.type == 'map' or row.type == 'after'
-            row.decode = (spec_decoders[row.type] or spec_decoder_of_number)(row)
+            row.is_special = SPEC_SPECIAL[row.path] or SPEC_SPECIAL_SECTIONS[section.name]
+            row.decode = spec_table.decoder_of(row)
             if row.when or row.required or row.at_least or row.needs then
                 section.linked[#section.linked + 1] = row
             end
         end
+        section.is_linked = section.one_of ~= nil or section.linked[1] ~= nil
     end
 
     -- What is given; null counts as not given.
@@ -296,7 +69,7 @@ do
         elseif type(object) ~= 'table' or object[1] ~= nil then
             spec_fail(section.name == '' and 'spec' or section.name, 'an object', object)
         end
-        local unknown = spec_first_bad(object, function(name)
+        local unknown = spec_table.first_bad(object, function(name)
             return not section.keys[name]
         end)
         if unknown then
@@ -310,6 +83,7 @@ do
             local value = object[rows[i].key]
             if value ~= nil and value ~= null then
                 values[rows[i].path] = spec_check_row(rows[i], value)
+                values.special = values.special or rows[i].is_special
             end
         end
     end
@@ -396,6 +170,9 @@ do
                     return nil
                 end
                 values[row.path] = decoded
+                if row.is_special then
+                    values.special = true
+                end
                 if row.has_names and value[1] == nil then
                     for _ in pairs(value) do
                         names = names + 1
@@ -431,6 +208,17 @@ do
         return false
     end
 
+    -- Is what stands in one object wrong together?
+    local function spec_object_is_wrong(section, object, values)
+        local linked = section.linked
+        for i = 1, #linked do
+            if spec_row_is_wrong(linked[i], object, values) then
+                return true
+            end
+        end
+        return not spec_is_one_of(section, object)
+    end
+
     -- Takes what is right, in whatever order it comes: its values, and how many names stand in the text. nil when
     -- something is wrong; the walk in order finds what.
     function spec_walk_quickly(tree)
@@ -445,7 +233,7 @@ do
             end
             names = names + more
         end
-        if not names then
+        if not names or spec_object_is_wrong(top, tree, values) then
             return nil
         end
         for i = 1, #SPEC_LINKED do
@@ -454,16 +242,9 @@ do
                 return nil
             end
         end
-        given[#given + 1] = top
         for i = 1, #given do
-            local linked, object = given[i].linked, given[i] == top and tree or tree[given[i].name]
-            if given[i].one_of and not spec_is_one_of(given[i], object) then
+            if given[i].is_linked and spec_object_is_wrong(given[i], tree[given[i].name], values) then
                 return nil
-            end
-            for k = 1, #linked do
-                if spec_row_is_wrong(linked[k], object, values) then
-                    return nil
-                end
             end
         end
         return values, names

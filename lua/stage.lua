@@ -79,7 +79,7 @@ do
                 call('EXPIRE', key, STAGE_KEPT_S)
                 local links = call('HGET', key_of(q, 'job:' .. parent.n), 'links') or ''
                 if not links:find('c', 1, true) then
-                    call('HSET', key_of(q, 'job:' .. parent.n), 'links', links .. 'c')
+                    call('HSET', key_of(q, 'job:' .. parent.n), 'links', links .. 'c', 'special', '1')
                 end
             else
                 others[#others + 1] = parent.id
@@ -107,11 +107,14 @@ do
         call('DEL', unpack(job_keys(q, job.n, {})))
         local record = {'uid', submitting.uid(q, tonumber(job.n)), 'class', job.class, 'priority', values.priority,
                         'attempt', '0', 'lease_ms', values.lease}
+        if values.name then
+            append(record, 'name', values.name)
+        end
         submitting.more(q, record, values, job.n)
         if job.parents[1] then
             append(record, 'parents', #job.parents, 'needs', #job.parents)
         end
-        append(record, 'links', job.parents[1] and 'pb' or 'b')
+        append(record, 'links', job.parents[1] and 'pb' or 'b', 'special', '1')
         if values.on_unmet == 'hold' then
             append(record, 'on_unmet', 'hold')
         end

@@ -4,16 +4,21 @@
 local submit_check, submit_reserve, submit_job, submit_each
 local submitting = {} -- parts of it that others use, too
 do
+    -- What a submit needs to know of its queue.
+    local META = {'queue', 'paused', 'archive', 'next', 'active', 'max_jobs', 'rate_max'}
+    local META_OF_FEW = {'queue', 'key_ttl_ms', 'rate_per_ms'}
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
 
-    -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call.
+    -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call: is it listed, does its
+    -- bell ring?
     local function lane_for(q, class, priority, tenant)
         local lanes = q.known.lanes[class] or {}
         local which = tenant and priority .. tenant or priority
         if not lanes[which] then
             lanes[which] = class .. ':' .. priority .. ':' .. (tenant or '-')
             expect_type(q, 'stream', 'ready:' .. lanes[which])
-            expect_type(q, 'zset', 'wake:' .. class)
+            q.known.listed[lanes[which]] = expect_member(q, 'lanes', lanes[which])
+            q.known.ringing[class] = expect_member(q, 'wake:' .. class, '1')
             q.known.lanes[class] = lanes
         end
         return lanes[which]
@@ -26,10 +31,28 @@ do
         elseif q.meta.archive == 'behind' then
             fail('FULL', 'queue %s: too many jobs have ended that are not in the archive yet (max_finished is %d) | ' ..
                  'is the store there, and a scheduler with --store? its log says what fails', q.name,
-                 q.meta.max_finished)
+                 tonumber(call('HGET', q.meta_key, 'max_finished')) or META_NUMBERS.max_finished)
         elseif q.meta.active + q.active >= q.meta.max_jobs then
             fail('FULL', 'queue %s has %d unfinished jobs, which is its bound (max_jobs) | wait, or raise it: ' ..
                  'HSET %s max_jobs …', q.name, q.meta.active + q.active, q.meta_key)
+        end
+    end
+
+    function submitting.know_more(q)
+        if not q.meta.key_ttl_ms then
+            queue_read(q, META_OF_FEW)
+        end
+    end
+
+    local function check_special(q, values, checked)
+        expect_type(q, 'zset', 'waiting')
+        if values['webhook.url'] then
+            expect_type(q, 'set', 'webhooks:jobs')
+        end
+        checked.rival = unique.check(q, values)
+        limits.check_new(q, values)
+        if values['unique.key'] and not checked.rival then
+            q.known.unique[values['unique.key']] = checked
         end
     end
 
@@ -37,17 +60,14 @@ do
     function submit_check(q, values, spec_text)
         submitting.admit(q)
         local class, requirement = class_choose(q, values)
-        if values['webhook.url'] then
-            expect_type(q, 'set', 'webhooks:jobs')
-        end
         local checked = {values = values, text = spec_text, class = class, requirement = requirement,
-                         lane = lane_for(q, class, values.priority, values.tenant), rival = unique.check(q, values)}
-        limits.check_new(q, values)
+                         lane = lane_for(q, class, values.priority, values.special and values.tenant)}
+        if values.special or q.meta.rate_max > 0 then
+            submitting.know_more(q)
+            check_special(q, values, checked)
+        end
         if not checked.rival then
             q.active = q.active + 1
-        end
-        if values['unique.key'] and not checked.rival then
-            q.known.unique[values['unique.key']] = checked
         end
         return checked
     end
@@ -82,9 +102,6 @@ do
 
     -- What few jobs have, into their record.
     function submitting.more(q, record, values, n)
-        if values.name then
-            append(record, 'name', values.name)
-        end
         if values.experiment then
             append(record, 'experiment', values.experiment)
         end
@@ -102,55 +119,72 @@ do
             append(record, 'elsewhere_ms', values['retry.elsewhere'])
         end
         if values['concurrency.key'] then
-            append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'])
+            append(record, 'slot', values['concurrency.key'], 'slot_max', values['concurrency.max'], 'special', '1')
         end
         if values['unique.key'] then
             unique.take(q, values, n)
-            append(record, 'unique', values['unique.key'])
+            append(record, 'unique', values['unique.key'], 'special', '1')
         end
         if values['unique.until'] == 'started' and values['unique.key'] then
             append(record, 'unique_until', 'started')
         end
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail. One that waits for others
-    -- (checked.waits) takes its place under the limits when they have ended.
-    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
-    function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
-        local values, specs = checked.values, q.batch.specs
-        local number = q.meta.next + 1
-        q.meta.next = number
-        local n = integer_text(number)
+    -- Why the job of these values is not queued yet, as fields of its record; nil: it is queued.
+    local function wait_of(q, checked, n, actor, delay_ms, is_held)
+        local values = checked.values
         local wait = is_held and held_wait_of(q, values, delay_ms, actor) or
             checked.waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
-        local state = STATE_MOVES[wait and 'new submit-later' or 'new submit']
-        local j = job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
-        local more
-        if wait then
-            append(q.batch.waiting, wait.due_ms or '+inf', n)
-            more = {'reason', wait.reason}
-            if wait.due_ms then
-                append(more, 'due_ms', wait.due_ms)
-            elseif wait.more then
-                append(more, unpack(wait.more))
-            end
-        else
-            more = {'queued_ms', q.now_text, 'lane', checked.lane, 'entry', lane_enter(q, j, checked.lane)}
+        if not wait then
+            return nil
         end
-        if wait and wait.in_line then
+        append(q.batch.waiting, wait.due_ms or '+inf', n)
+        if wait.in_line then
             limits.line_up(q, n, values['concurrency.key'], values.priority)
+        end
+        return pairs_given({'reason', wait.reason}, 'due_ms', wait.due_ms, unpack(wait.more or {}))
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail. Answers its number and its
+    -- state. One that waits for others (checked.waits) takes its place under the limits when they have ended.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set. What
+    -- a claim reads stands first, where it is found soonest.
+    function submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
+        local values, class, specs = checked.values, checked.class, q.batch.specs
+        local number, state, more = q.meta.next + 1, STATE_MOVES['new submit'], nil
+        local n = integer_text(number)
+        q.meta.next = number
+        if values.special or delay_ms > 0 or q.meta.rate_max > 0 or checked.waits then
+            more = wait_of(q, checked, n, actor, delay_ms, is_held)
+        end
+        if more then
+            state = STATE_MOVES['new submit-later']
+        else
+            more = {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0')}
+        end
+        local name = values.name
+        if name then
+            append(more, 'name', name)
         end
         if actor then
             append(more, 'actor', actor)
         end
-        submitting.more(q, more, values, n)
-        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', submitting.uid(q, number), 'class', checked.class,
-             'priority', usual_text(values.priority), 'attempt', '0', 'lease_ms', usual_text(values.lease),
+        if values.special then
+            submitting.more(q, more, values, n)
+        end
+        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', submitting.uid(q, number), 'lease_ms',
+             usual_text(values.lease), 'attempt', '0', 'class', class, 'priority', usual_text(values.priority),
              'submitted_ms', q.now_text, unpack(more))
         local last = #specs
         specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), spec_text
-        class_put(q, checked.class, checked.requirement)
-        return j
+        class_put(q, class, checked.requirement)
+        return n, state
+    end
+
+    -- The same; answers the job, for more to be done with it.
+    function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
+        local n, state = submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
+        return job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
     end
 
     -- The job that this key made, and how many came with it when they were a graph; nil: none.
@@ -164,13 +198,6 @@ do
             fail('CONFLICT', KEY_IS_USED, quoted(key), n and job_id(q, n) or 'unknown')
         end
         return job_id(q, n), tonumber(n), tonumber(count)
-    end
-
-    -- What nearly every submit writes.
-    function submitting.expect_types(q)
-        expect_type(q, 'stream', 'events')
-        expect_type(q, 'zset', 'lanes')
-        expect_type(q, 'zset', 'waiting')
     end
 
     -- The values of a spec that is meant for this queue.
@@ -190,20 +217,7 @@ do
         return values.after and depend.check(q, values.after, of_name)
     end
 
-    -- What is to be done for one spec: {id} of the job that is there already, or a checked job. The keys of a scope
-    -- (a submitter) are its own: a key has no space in it, so that none of another reaches there.
-    local function prepare(q, spec_text, key, scope)
-        local hash, name
-        if key then
-            want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
-            hash = redis.sha1hex(spec_text)
-            name = scope and scope .. ' ' .. key or key
-            local id = submitting.earlier(q, name, key, hash)
-            if id then
-                return {id = id}
-            end
-        end
-        local values = submitting.read(q, spec_text)
+    local function prepare_special(q, values)
         if values['schedule.name'] then
             fail('INVALID', 'schedule: this is a recurring job, not one to submit | FCALL stoker_schedule, POST ' ..
                  '/api/v1/schedules or stoker submit takes it')
@@ -212,6 +226,25 @@ do
         if values.batch then
             batching.expect_types(q, values.batch)
         end
+        return wanted
+    end
+
+    -- What is to be done for one spec: {id} of the job that is there already, or a checked job. The keys of a scope
+    -- (a submitter) are its own: a key has no space in it, so that none of another reaches there.
+    local function prepare(q, spec_text, key, scope)
+        local hash, name
+        if key then
+            want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
+            submitting.know_more(q)
+            hash = redis.sha1hex(spec_text)
+            name = scope and scope .. ' ' .. key or key
+            local id = submitting.earlier(q, name, key, hash)
+            if id then
+                return {id = id}
+            end
+        end
+        local values = submitting.read(q, spec_text)
+        local wanted = values.special and prepare_special(q, values)
         local checked = submit_check(q, values, spec_text)
         if key then
             checked.key, checked.key_name, checked.hash = key, name, hash
@@ -224,27 +257,28 @@ do
 
     function submitting.make(q, checked, actor)
         local values = checked.values
-        local j = submit_job(q, checked.text, checked, actor, values.delay, values.hold)
+        local n, state = submitting.write(q, checked.text, checked, actor, values.delay, values.hold)
         if checked.wanted then
-            checked.n, checked.ended = j.n, depend.attach(q, j, checked.wanted, values)
+            local child = job_of_fields(n, {state = state})
+            checked.n, checked.ended = n, depend.attach(q, child, checked.wanted, values)
         end
-        if checked.values.batch or checked.batch then
-            batching.join(q, j.n, checked.values.batch or checked.batch, j.f.state, actor)
+        if checked.batch or (values.special and values.batch) then
+            batching.join(q, n, checked.batch or values.batch, state, actor)
         end
         if checked.key then
-            call('SET', key_of(q, 'key:' .. checked.key_name), j.n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
+            call('SET', key_of(q, 'key:' .. checked.key_name), n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
         local said = q.known.submitted
-        said[j.f.state] = said[j.f.state] or event_open(q, 'job.submitted', 'state', j.f.state, 'actor', actor)
-        event_join(q, said[j.f.state], j.n, '0')
-        return job_id(q, j.n)
+        said[state] = said[state] or event_open(q, 'job.submitted', 'state', state, 'actor', actor)
+        event_join(q, said[state], n, '0')
+        return job_id(q, n)
     end
 
     local function submit(keys, args)
         no_more_arguments(args, 3)
-        local q = queue_open(keys)
+        local q = queue_open(keys, META)
         local actor = want_actor(args[3])
-        submitting.expect_types(q)
+        expect_type(q, 'stream', 'events')
         local checked = prepare(q, args[1] or '', optional(args[2]))
         if checked.id then
             return checked.id
@@ -320,12 +354,12 @@ do
     end
 
     local function bulk(keys, args)
-        local q = queue_open(keys)
+        local q = queue_open(keys, META)
         local actor = want_actor(args[1])
         if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
             fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
         end
-        submitting.expect_types(q)
+        expect_type(q, 'stream', 'events')
         local answers = submit_each(q, args, 2, actor)
         queue_flush(q)
         return answers

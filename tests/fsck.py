@@ -12,6 +12,7 @@ import sys
 FINAL = ("succeeded", "failed", "cancelled")
 STATES = ("waiting", "queued", "running") + FINAL
 RUN_FIELDS = ("uid", "class", "priority", "attempt", "lease_ms", "submitted_ms", "state")
+SPECIAL = {"checkpoint", "links", "phase", "recover_step", "scheduled_ms", "slot", "stop", "unique"}
 LOG_STREAMS = ("stdout", "stderr", "stoker", "gap")
 
 
@@ -185,6 +186,9 @@ class Queue:
                      "" if n in self.index("elsewhere") else "not ")
         if goes_elsewhere and not job["lane"].endswith(":!not@" + job.get("worker", "")):
             self.say("job %s of worker %s waits in lane %s", n, job.get("worker"), job["lane"])
+        if state not in FINAL and "special" not in job and (SPECIAL & job.keys() or int(job["attempt"]) > 1):
+            self.say("%s job %s has %s, attempt %s, and is not special", state, n, sorted(SPECIAL & job.keys()),
+                     job["attempt"])
         if ("result:" + n in self.types) != ("result_bytes" in job) or "result_bytes" in job and state != "succeeded":
             self.say("%s job %s: result_bytes is %s, and its result is %sthere", state, n, job.get("result_bytes"),
                      "" if "result:" + n in self.types else "not ")

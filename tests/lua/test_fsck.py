@@ -39,6 +39,8 @@ BREAKS = {
     "active jobs, there are 3": lambda q: q.redis.hincrby(q.key("meta"), "active", 1),
     "the newest job is 3, it is 4": lambda q: q.redis.hset(q.key("meta"), "next", 3),
     "has the state odd": lambda q: q.set_job(1, state="odd"),
+    "running job 3 has ['stop'], attempt 1, and is not special": lambda q: q.set_job(3, stop="cancel"),
+    "queued job 4 has [], attempt 2, and is not special": lambda q: q.set_job(4, attempt="2"),
     "job 1 has no spec": lambda q: q.redis.delete(q.key("spec:1")),
     "job 4 has no uid": lambda q: q.redis.hdel(q.key("job:4"), "uid"),
     "log:99 belongs to no job": lambda q: q.redis.xadd(q.key("log:99"), {"stdout": "x", "lines": "1"}),
