@@ -100,7 +100,9 @@ static bool up_write_conf(const struct up_folder *folder, const char *redis_dir,
 		       "save \"\"\n"
 		       "appendonly yes\n"
 		       "appendfsync always\n"
-		       "maxmemory-policy noeviction\n");
+		       "maxmemory-policy noeviction\n"
+		       /* An entry that goes is looked for from the start of its node: small ones drain faster. */
+		       "stream-node-max-entries 32\n");
 	up_conf_word(&conf, "unixsocket", folder->redis_socket);
 	up_conf_word(&conf, "dir", redis_dir);
 	return up_write_file(folder->redis_conf, buf_text(&conf), err);

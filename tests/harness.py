@@ -83,7 +83,8 @@ class RedisServer:
     def start(self):
         self.process = Process(
             ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", *self.options],
+             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
+             "--stream-node-max-entries", "32", *self.options],
             self.folder / "redis.log")
         wait_until(self.answers, what=f"redis-server answers\n{self.process.text()}")
 
