@@ -49,8 +49,7 @@ function batching.join(q, n, id, state, actor)
         call('PERSIST', key)
         joined[id] = true
     end
-    call('HSET', job_key, 'batch', id, 'links', (call('HGET', job_key, 'links') or '') .. 'b',
-         'special', '1')
+    call('HSET', job_key, 'batch', id, 'links', (call('HGET', job_key, 'links') or '') .. 'b', 'special', '1')
     call('ZADD', key_of(q, 'members:' .. id), n, n)
     batching.count(q, id, 'total', 1)
     batching.count(q, id, state, 1)

@@ -158,7 +158,7 @@ do
                     one.summary = begin_attempt(q, one.j, worker)
                     one.token, one.lease_ms = one.j.f.token, one.j.f.lease_ms
                 end
-                local leases, lease_ms = q.batch.leases, one.lease_ms
+                local leases, lease_ms = q.batch.leases, one.lease_ms or '0'
                 expiries[lease_ms] = expiries[lease_ms] or integer_text(q.now + (tonumber(lease_ms) or 0))
                 leases[#leases + 1] = expiries[lease_ms]
                 leases[#leases + 1] = one.n

@@ -50,7 +50,7 @@ do
     -- of its lane is checked.
     local function find_plain(q, n, uid, token)
         local known = redis.pcall('HMGET', key_of(q, 'job:', n), 'state', 'uid', 'lane', 'entry', 'token', 'worker',
-                                  'claimed_ms', 'special')
+                                  'claimed_ms', 'special', 'phase')
         if known.err or known[1] ~= 'running' or known[2] ~= uid or known[5] ~= token or known[8] then
             return false
         end
@@ -62,11 +62,14 @@ do
         return lanes[lane] and known
     end
 
-    -- It stays where its record says it was queued: a field that goes costs as much as one more command.
+    -- Its record goes on to say in which lane it was: a field that goes costs one more command.
     local function finish_plain(q, n, known, detail)
         local lane, worker, exit = known[3], known[6], detail.exit or 0
         call('HSET', key_of(q, 'job:', n), 'state', SUCCEEDED, 'ran_ms', integer_text(math.max(q.now - known[7], 0)),
              'ended_ms', q.now_text, 'exit', exit == 0 and '0' or exit)
+        if known[9] then
+            call('HDEL', key_of(q, 'job:', n), 'phase')
+        end
         local ack, final, unlease = q.batch.ack, q.batch.final, q.batch.unlease
         local ids, ended = ack[lane], final[SUCCEEDED]
         if not ids then

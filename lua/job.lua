@@ -27,7 +27,7 @@ end
 
 -- Fields that a claim, or the end of an attempt, has to act on. A job that ever had one, or more than one attempt, has
 -- the field `special`: to look for one field that is not there costs less than for ten.
-records.special = {checkpoint = true, links = true, phase = true, recover_step = true, scheduled_ms = true, slot = true,
+records.special = {checkpoint = true, links = true, recover_step = true, scheduled_ms = true, slot = true,
                    stop = true, unique = true}
 
 local function job_of_fields(n, fields)

@@ -429,6 +429,11 @@ local function queue_ring_all(q)
     end
 end
 
+local INDEX_WRITES = {
+    {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
+    {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
+}
+
 -- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
 -- same call must leave no lease behind.
 local function queue_flush(q)
@@ -449,17 +454,12 @@ local function queue_flush(q)
     if batch.specs then
         call('MSET', unpack(batch.specs))
     end
-    if batch.leases then
-        call('ZADD', key_of(q, 'leases'), unpack(batch.leases))
-    end
-    if batch.unlease then
-        call('ZREM', key_of(q, 'leases'), unpack(batch.unlease))
-    end
-    if batch.waiting then
-        call('ZADD', key_of(q, 'waiting'), unpack(batch.waiting))
-    end
-    if batch.unwait then
-        call('ZREM', key_of(q, 'waiting'), unpack(batch.unwait))
+    for i = 1, #INDEX_WRITES do
+        local write = INDEX_WRITES[i]
+        local list = batch[write.list]
+        if list then
+            call(write.command, key_of(q, write.key), unpack(list))
+        end
     end
     for n, until_ms in pairs(batch.away or {}) do -- until when it waits for another worker; false: no longer
         if until_ms then

@@ -6,7 +6,7 @@ local submitting = {} -- parts of it that others use, too
 do
     -- What a submit needs to know of its queue.
     local META = {'queue', 'paused', 'archive', 'next', 'active', 'max_jobs', 'rate_max'}
-    local META_OF_FEW = {'queue', 'key_ttl_ms', 'rate_per_ms'}
+    local META_MORE = {'queue', 'key_ttl_ms', 'rate_per_ms'}
     local KEY_IS_USED = 'the idempotency key %s was used for another spec: job %s | use a new key'
 
     -- The lane of new jobs of this class, priority and tenant. Its keys are checked once a call: is it listed, does its
@@ -38,9 +38,10 @@ do
         end
     end
 
-    function submitting.know_more(q)
+    -- What only few submits need to know of it besides.
+    function submitting.read_more_meta(q)
         if not q.meta.key_ttl_ms then
-            queue_read(q, META_OF_FEW)
+            queue_read(q, META_MORE)
         end
     end
 
@@ -63,7 +64,7 @@ do
         local checked = {values = values, text = spec_text, class = class, requirement = requirement,
                          lane = lane_for(q, class, values.priority, values.special and values.tenant)}
         if values.special or q.meta.rate_max > 0 then
-            submitting.know_more(q)
+            submitting.read_more_meta(q)
             check_special(q, values, checked)
         end
         if not checked.rival then
@@ -235,7 +236,7 @@ do
         local hash, name
         if key then
             want_match(key, 'idempotency key', '^[!-~]+$', 128, '1 to 128 printable ASCII characters without space')
-            submitting.know_more(q)
+            submitting.read_more_meta(q)
             hash = redis.sha1hex(spec_text)
             name = scope and scope .. ' ' .. key or key
             local id = submitting.earlier(q, name, key, hash)

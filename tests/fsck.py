@@ -12,7 +12,7 @@ import sys
 FINAL = ("succeeded", "failed", "cancelled")
 STATES = ("waiting", "queued", "running") + FINAL
 RUN_FIELDS = ("uid", "class", "priority", "attempt", "lease_ms", "submitted_ms", "state")
-SPECIAL = {"checkpoint", "links", "phase", "recover_step", "scheduled_ms", "slot", "stop", "unique"}
+SPECIAL = {"checkpoint", "links", "recover_step", "scheduled_ms", "slot", "stop", "unique"}
 LOG_STREAMS = ("stdout", "stderr", "stoker", "gap")
 
 

@@ -198,3 +198,12 @@ def test_workers_register_and_leave(q):
     assert [e["event"] for e in q.events("worker.up", "worker.gone")] == ["worker.up", "worker.gone"]
     with pytest.raises(ResponseError, match="^INVALID worker: \"claim_request\" is not a name that a worker can set"):
         q.worker("w1", '{"claim_request":9}')
+
+
+@pytest.mark.parametrize("more", [{}, {"tenant": "ada"}])
+def test_a_record_that_lost_its_lease_is_claimed_all_the_same(q, more):
+    q.add(**more)
+    q.redis.hdel(q.key("job:1"), "lease_ms")
+    assert [claim["n"] for claim in q.take()] == ["1"]
+    assert float(q.redis.zscore(q.key("leases"), "1")) == float(q.job(1)["claimed_ms"])  # the reaper takes it at once
+    q.set_job(1, lease_ms="10000")

@@ -17,7 +17,7 @@ def test_a_job_runs_and_succeeds(q):
     assert q.renew(*claim.fence, "phase", "running", "step", "7") == ["ok", ""]
     assert q.job(1)["started_ms"] and q.job(1)["step"] == "7"
     assert q.end(claim, "succeeded", exit=0) == ["ok", "succeeded"]
-    assert not {"cause", "phase"} & set(q.job(1))
+    assert not {"cause", "phase", "special"} & set(q.job(1))
     assert q.events() == ["queue.created", "job.submitted", "job.claimed", "job.succeeded"]
     assert q.history(1) == []
 
