@@ -105,7 +105,7 @@ $(B)/gen-docs: $(B)/scripts/gen_docs.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a
 # What scripts/bench/queue_bench.py loads Redis and the machine with.
 BENCH_TOOLS := $(B)/bench-load $(B)/bench-spawn $(B)/bench-beanstalk
 $(B)/bench-load: $(bench_LOAD:%.c=$(B)/%.o)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis 2>/dev/null)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis jansson 2>/dev/null)
 $(B)/bench-spawn: $(B)/scripts/bench/spawn.o
 	$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench-beanstalk: $(B)/scripts/bench/peers/beanstalk.o

@@ -30,7 +30,10 @@ do
         if free.labels ~= nil and type(free.labels) ~= 'table' then
             fail('INVALID', 'free.labels: expected an object, got %s', quoted(free.labels))
         end
-        free.labels = free.labels or {}
+        if free.given ~= nil and type(free.given) ~= 'table' then
+            fail('INVALID', 'free.given: expected a list, got %s', quoted(free.given))
+        end
+        free.labels, free.given = free.labels or {}, free.given or {}
         if free.total then
             free.total.labels = free.labels
         end
@@ -47,19 +50,9 @@ do
         return requirement.texts
     end
 
-    -- The answer for one running job: what its runner needs to start. f has the fields of its record.
-    local function describe(q, n, f, spec)
-        local needs = needs_of(q, f.class)
-        return {
-            'n', n, 'id', job_id(q, n), 'uid', f.uid, 'attempt', f.attempt, 'token', f.token,
-            'installation', q.meta.installation or '', 'lease_ms', f.lease_ms, 'class', f.class,
-            'cpus', needs[1], 'gpus', needs[2], 'memory', needs[3], 'spec', spec or '',
-        }
-    end
-
-    -- The same of one that has a past, or parents.
-    local function describe_whole(q, j, spec, summary)
-        local answer = describe(q, j.n, j.f, spec)
+    -- The answer for one that has a past, or parents.
+    local function describe_whole(q, j, spec, summary, age_ms)
+        local answer = offers.describe(q, j.n, j.f, needs_of(q, j.f.class), spec)
         if j.f.log_next or j.f.metric_next then -- a runner was there already, but did not live to renew
             append(answer, 'log_next', j.f.log_next or '1', 'metric_next', j.f.metric_next or '1')
         end
@@ -72,6 +65,9 @@ do
         if j.f.parents then
             append(answer, 'parents', depend.parents_json(q, j.n, true))
         end
+        if age_ms then
+            append(answer, 'age_ms', integer_text(age_ms))
+        end
         return answer
     end
 
@@ -83,24 +79,43 @@ do
         local specs = keys[1] and call('MGET', unpack(keys))
         for i = 1, #claims do
             local one = claims[i]
-            answers[i] = one.j and describe_whole(q, one.j, specs[i], one.summary) or describe(q, one.n, one, specs[i])
+            answers[i] = one.j and describe_whole(q, one.j, specs[i], one.summary, one.age_ms) or
+                offers.describe(q, one.n, one, needs_of(q, one.class), specs[i])
         end
         return answers
     end
 
-    -- The same request again: the claims of then that still hold. Where a runner renewed the lease already there is
-    -- nothing to start: should two machines use one worker id by mistake, the second must not begin it as well.
-    local function describe_again(q, worker, answer)
+    -- What of "<n>:<token> …" still holds. Where a runner renewed the lease already there is nothing to start: should
+    -- two machines use one worker id by mistake, the second must not begin it as well.
+    local function still_held(q, worker, answer)
         local claims = {}
-        for n, token in (answer or ''):gmatch('(%d+):(%d+)') do
+        for n, token in answer:gmatch('(%d+):(%d+)') do
             local j = job_find(q, n)
             if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker and
                 not j.f.renewed_ms then
                 local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
-                claims[#claims + 1] = {n = n, j = j, summary = summary or nil}
+                claims[#claims + 1] = {n = n, token = token, j = j, summary = summary or nil}
             end
         end
-        return describe_all(q, claims)
+        return claims
+    end
+
+    -- What was handed over since the last request, and did not reach the worker. It takes of what is free there.
+    local function missed(q, worker, free, given)
+        local known = {}
+        for i = 1, #free.given do
+            known[free.given[i]] = true
+        end
+        given = given:gsub('%S+', function(one) return known[one] and '' end)
+        local claims = still_held(q, worker, given)
+        for i = 1, #claims do
+            local requirement = class_get(q, claims[i].j.f.class)
+            claims[i].age_ms = q.now - job_number(claims[i].j, 'claimed_ms')
+            if requirement then
+                class_take(requirement, free, 1)
+            end
+        end
+        return claims
     end
 
     local function begin_attempt(q, j, worker)
@@ -170,9 +185,9 @@ do
 
     -- One walk: what is free, what was taken. `left` gets the classes where work is left, `misfit` those that did not
     -- fit from the start.
-    local function walk_new(worker, free, most)
-        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = {}, left = {},
-                misfit = {}, removed = 0, passed = 0,
+    local function walk_new(worker, free, most, claims)
+        return {worker = worker, not_here = ':!not@' .. worker, free = free, most = most, claims = claims or {},
+                left = {}, misfit = {}, removed = 0, passed = 0,
                 all = {cpus = free.cpus, gpus = free.gpus, memory = free.memory, labels = free.labels}}
     end
 
@@ -320,55 +335,64 @@ do
         end
     end
 
-    -- Keeps the request's number and answer, and the bounds of the leases for the reaper.
+    -- Keeps the request's number and answer.
     local function remember(q, key, request, claims, is_new)
         local parts = {}
-        local least, most = tonumber(q.meta.lease_min_ms), tonumber(q.meta.lease_max_ms)
         for i = 1, #claims do
-            local claim = claims[i]
-            parts[i] = claim.n .. ':' .. claim.token
-        end
-        for lease_ms in pairs(q.known.expiries) do
-            lease_ms = tonumber(lease_ms) or 0
-            least, most = math.min(least or lease_ms, lease_ms), math.max(most or lease_ms, lease_ms)
+            parts[i] = claims[i].n .. ':' .. claims[i].token
         end
         call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
+        offers.note_leases(q, q.known.expiries)
         if is_new then
             call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
         end
-        if as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms then
-            call('HSET', q.meta_key, 'lease_min_ms', integer_text(least), 'lease_max_ms', integer_text(most))
+    end
+
+    -- What this worker takes anew, behind what it holds already.
+    local function take(q, w, key, rang_ms)
+        expect_type(q, 'stream', 'events')
+        expect_type(q, 'zset', 'leases') -- `lanes` is read first
+        walk(q, w)
+        ring_on(q, key, rang_ms, w.claims, w.left, w.misfit)
+    end
+
+    -- How many it may take, at most `most`.
+    local function bounded(q, most)
+        if q.meta.paused == 'paused' then
+            return 0
+        elseif q.meta.max_running > 0 then -- then whoever ends rings for the next
+            return math.min(most, q.meta.max_running - call('ZCARD', key_of(q, 'leases')))
         end
+        return most
     end
 
     local function claim(keys, args)
-        no_more_arguments(args, 4)
+        no_more_arguments(args, 5)
         local q = queue_open(keys, META)
         local worker = want_worker(args[1])
         local free = want_free(args[2])
-        local most = want_integer(args[3], 'max', 1, MAX_JOBS_A_CALL)
+        local most = want_integer(args[3], 'max', 0, MAX_JOBS_A_CALL)
         local request = want_integer(args[4], 'request', 1, LARGEST)
+        local channel = offers.want_channel(args[5])
         local key = key_of(q, 'worker:' .. worker)
-        local known = call('HMGET', key, 'claim_request', 'claim_answer', 'rang_ms')
-        local last_request, last_answer, rang_ms = tonumber(known[1] or 0), known[2], known[3]
+        local known = call('HMGET', key, 'claim_request', 'claim_answer', 'rang_ms', 'offer', 'given')
+        local last_request = tonumber(known[1] or 0)
         if request < last_request then
             fail('STALE', 'worker %s: claim request %d is older than the last one, %d', worker, request, last_request)
         elseif request == last_request then
-            return describe_again(q, worker, last_answer)
-        elseif q.meta.paused == 'paused' then
-            return {}
+            return describe_all(q, still_held(q, worker, known[2] or ''))
         end
-        expect_type(q, 'stream', 'events')
-        expect_type(q, 'zset', 'leases') -- `lanes` is read first
-        if q.meta.max_running > 0 then -- then whoever ends rings for the next
-            most = math.min(most, q.meta.max_running - call('ZCARD', key_of(q, 'leases')))
-            if most <= 0 then
-                return {}
-            end
+        local w = walk_new(worker, free, bounded(q, most), known[5] and missed(q, worker, free, known[5]))
+        if w.most > 0 then
+            w.most = w.most + #w.claims
+            take(q, w, key, known[3])
         end
-        local w = walk_new(worker, free, most)
-        walk(q, w)
-        ring_on(q, key, rang_ms, w.claims, w.left, w.misfit)
+        if known[4] or known[5] then
+            offers.take_back(q, worker, key)
+        end
+        if channel and #w.claims < w.most and not next(w.left) then
+            offers.make(q, worker, key, {channel = channel, request = request, free = w.free, given = ''})
+        end
         if #w.claims > 0 then
             remember(q, key, request, w.claims, not known[1])
         end

@@ -23,6 +23,7 @@ lua_SOURCES := \
 	lua/held.lua \
 	lua/delivery.lua \
 	lua/webhook.lua \
+	lua/offer.lua \
 	lua/submit.lua \
 	lua/members.lua \
 	lua/batch_parts.lua \

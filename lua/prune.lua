@@ -5,7 +5,7 @@ do
     local WORKER_KEPT_MS = 86400000
     local CLASSES_KEPT = 64
     local SAMPLE = 8
-    local TENANTS = {'-', '!front', '!held'}
+    local TENANTS = {'-', '!front', '!held', '!given'}
 
     local function drop_jobs(q, kept, limit)
         local dropped = {}
@@ -35,6 +35,7 @@ do
         end
         call('DEL', key_of(q, 'worker:' .. id))
         call('ZREM', key_of(q, 'workers'), id)
+        redis.pcall('ZREM', key_of(q, 'idle'), id)
         event_of_queue(q, 'worker.gone', 'worker', id, 'reason', 'not seen for a day')
     end
 

@@ -9,9 +9,9 @@ local PREPAID_MS = 60000
 share.AGED_MS = 600000 -- who waits longer than this goes before those who used less
 local GIB = 1073741824
 
--- A lane without a tenant, and not a special one.
+-- A lane whose jobs have no tenant, and no past.
 function share.is_common(lane)
-    return lane:sub(-2) == ':-'
+    return lane:sub(-2) == ':-' or lane:sub(-7) == ':!given'
 end
 
 function share.cost(requirement)

@@ -153,7 +153,7 @@ do
     function submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
         local values, class, specs = checked.values, checked.class, q.batch.specs
         local number, state, more = q.meta.next + 1, STATE_MOVES['new submit'], nil
-        local n = integer_text(number)
+        local n, uid = integer_text(number), submitting.uid(q, number)
         q.meta.next = number
         if values.special or delay_ms > 0 or q.meta.rate_max > 0 or checked.waits then
             more = wait_of(q, checked, n, actor, delay_ms, is_held)
@@ -161,7 +161,8 @@ do
         if more then
             state = STATE_MOVES['new submit-later']
         else
-            more = {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0')}
+            more = checked.offer and offers.enter(q, checked, n, uid) or
+                {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0')}
         end
         local name = values.name
         if name then
@@ -173,7 +174,7 @@ do
         if values.special then
             submitting.more(q, more, values, n)
         end
-        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', submitting.uid(q, number), 'lease_ms',
+        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', uid, 'lease_ms',
              usual_text(values.lease), 'attempt', '0', 'class', class, 'priority', usual_text(values.priority),
              'submitted_ms', q.now_text, unpack(more))
         local last = #specs
@@ -284,8 +285,14 @@ do
         if checked.id then
             return checked.id
         end
+        if not (checked.values.special or checked.waits or checked.values.delay > 0 or q.meta.rate_max > 0) then
+            checked.offer = offers.find(q, checked)
+        end
         submit_reserve(q, 1)
         local id = submitting.make(q, checked, actor)
+        if checked.offer and checked.offer.n then
+            offers.begin(q, checked.offer)
+        end
         if checked.ended then
             depend.tell_ended(q, checked.n, checked.ended)
         end

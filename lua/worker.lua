@@ -3,7 +3,7 @@
 do
     local INFO_MAX_BYTES = 65536
     local OURS = {claim_request = true, claim_answer = true, drain = true, rang_ms = true, seen_ms = true, id = true,
-                  resumed_ms = true, drain_reason = true}
+                  resumed_ms = true, drain_reason = true, offer = true, given = true}
 
     -- Members of the JSON object as {name, text, …}. Objects and lists keep their own text: cjson would write an
     -- empty list as an object.
@@ -45,6 +45,7 @@ do
         local state, request, drain, resumed_ms = unpack(call('HMGET', key, 'state', 'claim_request', 'drain',
                                                              'resumed_ms'))
         if state == 'gone' then
+            redis.pcall('ZREM', key_of(q, 'idle'), id)
             if call('ZREM', key_of(q, 'workers'), id) == 1 then
                 event_of_queue(q, 'worker.gone', 'worker', id)
             end
@@ -77,6 +78,7 @@ do
             event_of_queue(q, 'worker.drained', 'worker', id, 'reason', reason, 'actor', actor)
         end
         call('HSET', key, 'drain', '1', 'drain_reason', reason or '')
+        redis.pcall('ZREM', key_of(q, 'idle'), id)
         event_hint(q, 'worker', id)
         event_flush(q)
         return 'draining'

@@ -397,16 +397,22 @@ struct claim {
 	const char *checkpoint; /* its summary JSON; NULL likewise */
 	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
 	const char *parents;    /* what it waited for: JSON by id; NULL: nothing */
+	int64_t age_ms;         /* how long before the answer the attempt began: it was handed over, and missed */
+	int64_t request;        /* of one that is handed over: its worker's claim before that; else 0 */
 };
 struct claim_request {
 	const char *queue;
 	const char *worker;
-	const char *free_json; /* {"cpus","gpus","memory","labels"} */
-	int max;
+	const char *free_json; /* {"cpus","gpus","memory","labels","given"} */
+	int max;               /* 0: takes nothing, and takes an offer back */
 	int64_t request;
+	const char *channel; /* where it listens for what is handed over to it, lua/offer.lua; NULL: nowhere */
 };
 typedef void jobs_claim_fn(void *arg, const struct claim *claims, size_t count, const struct error *err);
 void jobs_claim(struct jobs *jobs, const struct claim_request *request, jobs_claim_fn *fn, void *arg);
+/* The channel of that name, for redis_subscribe; and what a message on it says: fn gets one claim, or an error. */
+void jobs_given_channel(const struct jobs *jobs, const char *queue, const char *name, char *into, size_t size);
+void jobs_given(const char *queue, const char *text, size_t len, jobs_claim_fn *fn, void *arg);
 
 /* The classes of a queue: JSON object class → requirement. */
 void jobs_classes(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);

@@ -101,6 +101,8 @@ void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const
 
 /* ---- claims: a list of lists of name, value, … ---- */
 
+enum { JOBS_CLAIM_VALUES_MAX = 64 }; /* of one that is handed over: it has some thirty */
+
 static bool jobs_claim_text(const struct redisReply *value, char *into, size_t size)
 {
 	const char *text;
@@ -127,6 +129,10 @@ static bool jobs_claim_field(struct claim *claim, const char *name, const struct
 		return jobs_reply_number(value, &claim->lease_ms);
 	if (strcmp(name, "scheduled_ms") == 0)
 		return jobs_reply_number(value, &claim->scheduled_ms);
+	if (strcmp(name, "age_ms") == 0)
+		return jobs_reply_number(value, &claim->age_ms);
+	if (strcmp(name, "request") == 0)
+		return jobs_reply_number(value, &claim->request);
 	if (strcmp(name, "cpus") == 0)
 		return jobs_reply_number(value, &claim->cpus);
 	if (strcmp(name, "gpus") == 0)
@@ -192,7 +198,41 @@ void jobs_claim(struct jobs *jobs, const struct claim_request *request, jobs_cla
 	jobs_arg(call, request->free_json);
 	jobs_arg_number(call, request->max);
 	jobs_arg_number(call, request->request);
+	if (request->channel)
+		jobs_arg(call, request->channel);
 	jobs_send(call);
+}
+
+void jobs_given_channel(const struct jobs *jobs, const char *queue, const char *name, char *into, size_t size)
+{
+	str_copy(into, size, key_queue_is_valid(queue) ? key_given(jobs->prefix, queue, name).s : "");
+}
+
+/* The list of names and values comes as JSON: read as if it had come as an answer. */
+void jobs_given(const char *queue, const char *text, size_t len, jobs_claim_fn *fn, void *arg)
+{
+	struct redisReply values[JOBS_CLAIM_VALUES_MAX], *list[JOBS_CLAIM_VALUES_MAX];
+	struct redisReply pairs = { .type = REDIS_REPLY_ARRAY, .element = list };
+	struct claim claim = { 0 };
+	struct error err;
+	json_auto_t *message = json_loadb(text, len, 0, NULL);
+	for (; pairs.elements < json_array_size(message) && pairs.elements < JOBS_CLAIM_VALUES_MAX; pairs.elements++) {
+		const json_t *value = json_array_get(message, pairs.elements);
+		if (!json_is_string(value))
+			break;
+		list[pairs.elements] = &values[pairs.elements];
+		values[pairs.elements] = (struct redisReply){ .type = REDIS_REPLY_STRING,
+							      .str = (char *)json_string_value(value),
+							      .len = json_string_length(value) };
+	}
+	str_copy(claim.ref.queue, sizeof claim.ref.queue, queue);
+	if (pairs.elements == json_array_size(message) && jobs_read_claim(&pairs, &claim) && claim.request > 0) {
+		fn(arg, &claim, 1, NULL);
+		return;
+	}
+	error_set(&err, ERR_INTERNAL, "is another program's library loaded there?",
+		  "a job was handed over in an unknown shape");
+	fn(arg, NULL, 0, &err);
 }
 
 /* ---- doorbells ---- */

@@ -137,3 +137,8 @@ struct key key_control(const char *prefix, const char *queue)
 {
 	return key_of(prefix, queue, "control");
 }
+
+struct key key_given(const char *prefix, const char *queue, const char *channel)
+{
+	return key_of(prefix, queue, "given:%s", channel);
+}

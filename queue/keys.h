@@ -44,5 +44,6 @@ struct key key_events(const char *prefix, const char *queue);
 
 /* A channel only. */
 struct key key_control(const char *prefix, const char *queue);
+struct key key_given(const char *prefix, const char *queue, const char *channel);
 
 #endif

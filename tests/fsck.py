@@ -86,7 +86,7 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "archiver": "string", "shares": "hash",
-                    "schedules": "zset", "elsewhere": "zset",
+                    "schedules": "zset", "elsewhere": "zset", "idle": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",
                     "webhooks:batches": "set", "deliveries": "zset"}
@@ -130,7 +130,7 @@ class Queue:
                 self.say("%s has undelivered entries and is not in lanes", short)
             if undelivered and lane.split(":")[0] not in self.data.get("classes", {}):
                 self.say("%s has work and its class is not in classes", short)
-            if undelivered and lane.endswith(":!held"):
+            if undelivered and lane.endswith((":!held", ":!given")):
                 self.say("%s: nobody reads what is queued there", short)
         for lane in lanes:
             if "ready:" + lane not in self.data:

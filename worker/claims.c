@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "worker/given.h"
 
 enum {
 	CLAIMS_MAX = 16,          /* jobs a request */
@@ -32,6 +33,12 @@ struct claims {
 	enum claims_state state;
 	int64_t request;      /* number of the last request that was answered */
 	int64_t sent_boot_ms; /* when the one on its way was sent first; 1: by an earlier worker, long ago */
+	int64_t last_boot_ms; /* when the last that was answered was sent: what is handed over began after that */
+	char hints[160], given_channel[160];
+	char channel[GIVEN_CHANNEL_SIZE];
+	struct given given; /* since then */
+	bool has_offered;   /* what is free, and did not take it back */
+	bool takes_back;    /* the request on its way does */
 	bool is_stopped;
 	bool has_failed;
 	bool is_in_line;
@@ -43,6 +50,7 @@ struct claims {
 };
 
 static void claims_ask(struct claims *claims);
+static void claims_send(struct claims *claims, int most);
 static void claims_list(struct claims *claims);
 
 static void claims_arm(struct claims *claims, enum claims_state state, int64_t ms)
@@ -68,10 +76,16 @@ struct claims *claims_new(const struct claims_options *options, struct error *er
 	buf_init(&claims->ringing, CLAIMS_NAMES_MAX);
 	buf_init(&claims->wanted, CLAIMS_NAMES_MAX);
 	claims->bell = jobs_new(options->base, options->own, err);
-	if (!claims->bell) {
+	if (!claims->bell || !given_channel(claims->channel, err)) {
 		claims_free(claims);
 		return NULL;
 	}
+	jobs_control_channel(options->jobs, options->queue, claims->hints, sizeof claims->hints);
+	redis_subscribe(options->control, claims->hints);
+	jobs_given_channel(options->jobs, options->queue, claims->channel, claims->given_channel,
+			   sizeof claims->given_channel);
+	if (options->may_be_given)
+		redis_subscribe(options->control, claims->given_channel);
 	return claims;
 }
 
@@ -92,6 +106,8 @@ static bool claims_rest(struct claims *claims)
 		return false;
 	event_del(claims->timer);
 	claims->state = CLAIMS_OFF;
+	if (claims->has_offered)
+		claims_send(claims, 0);
 	return true;
 }
 
@@ -135,7 +151,11 @@ static bool claims_take(struct claims *claims, const struct claim *all, size_t c
 	bool started = true;
 	claims->request++;
 	for (size_t i = 0; i < count; i++)
-		started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms) && started;
+		if (!given_has(&claims->given, &all[i])) /* its message was faster */
+			started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms - all[i].age_ms) &&
+				  started;
+	given_forget(&claims->given, claims->request);
+	claims->last_boot_ms = claims->sent_boot_ms;
 	claims->sent_boot_ms = 0;
 	return started;
 }
@@ -148,8 +168,9 @@ static void claims_answered(void *arg, const struct claim *all, size_t count, co
 	claims->has_failed = err != NULL;
 	bool started = err || claims_take(claims, all, count);
 	claims->state = CLAIMS_OFF;
+	claims->has_offered = claims->has_offered && !claims->takes_back;
 	claims_turn_pass(claims->o.turn);
-	if (claims_rest(claims))
+	if (claims_rest(claims) && claims->state == CLAIMS_OFF)
 		claims->o.on_stopped(claims->o.arg);
 	else if (err)
 		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the same number: it may have happened */
@@ -161,15 +182,14 @@ static void claims_answered(void *arg, const struct claim *all, size_t count, co
 		claims_list(claims);
 }
 
-static void claims_ask(struct claims *claims)
+/* most 0: only takes the offer back. */
+static void claims_send(struct claims *claims, int most)
 {
 	struct grant left = slots_free(claims->o.slots);
 	const struct grant *total = &claims->o.slots->total;
 	char text[320];
 	CLEANUP(buf) struct buf b;
 	buf_init(&b, 64 * 1024);
-	if (claims_rest(claims) || !claims_turn_take(claims))
-		return;
 	str_format(text, sizeof text,
 		   "{\"cpus\":%" PRId64 ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 ",\"total\":{\"cpus\":%" PRId64
 		   ",\"gpus\":%" PRId64 ",\"memory\":%" PRId64 "},\"labels\":",
@@ -177,18 +197,29 @@ static void claims_ask(struct claims *claims)
 		   total->memory_bytes);
 	buf_str(&b, text);
 	buf_str(&b, claims->o.labels_json);
+	buf_str(&b, ",\"given\":");
+	given_json(&claims->given, &b);
 	buf_byte(&b, '}');
 	struct claim_request request = { .queue = claims->o.queue,
 					 .worker = claims->o.worker,
 					 .free_json = buf_text(&b),
-					 .max = CLAIMS_MAX,
-					 .request = claims->request + 1 };
+					 .max = most,
+					 .request = claims->request + 1,
+					 .channel = most && claims->o.may_be_given ? claims->channel : NULL };
 	claims->state = CLAIMS_ASKING;
 	claims->look_again = false;
+	claims->takes_back = !request.channel;
+	claims->has_offered = claims->has_offered || request.channel;
 	if (!claims->sent_boot_ms)
 		claims->sent_boot_ms =
 			clock_boot_ms(); /* of the first sending: a lease can only end earlier than we think */
 	jobs_claim(claims->o.jobs, &request, claims_answered, claims);
+}
+
+static void claims_ask(struct claims *claims)
+{
+	if (!claims_rest(claims) && claims_turn_take(claims))
+		claims_send(claims, CLAIMS_MAX);
 }
 
 static void claims_ring(struct claims *claims);
@@ -306,6 +337,32 @@ void claims_look(struct claims *claims)
 	claims_ask(claims);
 }
 
+static void claims_given(void *arg, const struct claim *claim, size_t count, const struct error *err)
+{
+	struct claims *claims = arg;
+	if (err)
+		log_failure(LOG_WARN, "what was handed over is asked for again", err);
+	/* What came before the claim that was answered last was in its answer. */
+	if (!count || claim->request < claims->request || !given_add(&claims->given, claim))
+		return;
+	bool started = claims->o.on_claim(claims->o.arg, claim, claims->last_boot_ms);
+	if (claims->state != CLAIMS_WAITING)
+		return;
+	event_del(claims->timer);
+	if (started)
+		claims_list(claims); /* the bells of what fits now */
+	else
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
+}
+
+void claims_hear(struct claims *claims, const char *channel, const char *text, size_t len)
+{
+	if (!strcmp(channel, claims->hints))
+		claims_look(claims);
+	else if (!strcmp(channel, claims->given_channel))
+		jobs_given(claims->o.queue, text, len, claims_given, claims);
+}
+
 void claims_stop(struct claims *claims)
 {
 	claims->is_stopped = true;
@@ -320,6 +377,7 @@ void claims_resume(struct claims *claims)
 	if (!claims->is_stopped)
 		return;
 	claims->is_stopped = false;
+	claims->look_again = true; /* if an offer is being taken back */
 	if (claims->state == CLAIMS_OFF)
 		claims_ask(claims);
 }

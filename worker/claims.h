@@ -4,7 +4,8 @@
  *
  * Requests are numbered, and the worker's record in Redis keeps the last number with
  * its answer: after a start the last request is sent once more, so that nothing
- * that was claimed but not started is lost.
+ * that was claimed but not started is lost. While it waits, a job may also be handed
+ * over: worker/given.h.
  */
 #ifndef STOKER_WORKER_CLAIMS_H
 #define STOKER_WORKER_CLAIMS_H
@@ -27,6 +28,8 @@ struct claims_options {
 	struct event_base *base;
 	struct jobs *jobs;              /* for calls that do not block */
 	const struct jobs_options *own; /* the doorbell gets a connection of its own */
+	struct redis *control;          /* a subscriber; what it hears is passed to claims_hear */
+	bool may_be_given;              /* jobs without asking for each: the worker serves no other queue */
 	const char *queue;
 	const char *worker;
 	const char *labels_json;
@@ -46,7 +49,9 @@ void claims_free(struct claims *claims);
 void claims_begin(struct claims *claims, int64_t last_request);
 /* Something became free, or there is a new class: looks again. */
 void claims_look(struct claims *claims);
-/* No new claims from now on; a request on its way is still answered. */
+/* A message of the control connection, which may be meant for another queue: a hint, or a job. */
+void claims_hear(struct claims *claims, const char *channel, const char *text, size_t len);
+/* No new claims from now on; a request on its way is still answered, and an offer is taken back. */
 void claims_stop(struct claims *claims);
 void claims_resume(struct claims *claims);
 bool claims_is_stopped(const struct claims *claims);

@@ -17,6 +17,7 @@ worker_SOURCES := \
 	worker/formats_folder.c \
 	worker/formats_safetensors.c \
 	worker/formats_torch.c \
+	worker/given.c \
 	worker/identity.c \
 	worker/info.c \
 	worker/lost.c \

@@ -307,12 +307,8 @@ static void worker_hint(void *arg, const char *channel, const char *text, size_t
 		worker_beat_soon(worker); /* its answer says what */
 		return;
 	}
-	for (size_t i = 0; i < worker->queue_count; i++) {
-		char name[160];
-		jobs_control_channel(worker->jobs, worker->queues[i].name, name, sizeof name);
-		if (!strcmp(name, channel))
-			claims_look(worker->queues[i].claims);
-	}
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_hear(worker->queues[i].claims, channel, text, len);
 }
 
 static void worker_connected(void *arg, bool connected, const struct error *err)
@@ -400,11 +396,12 @@ static bool worker_connect(struct worker *worker, struct error *err)
 	jobs_on_state(worker->jobs, worker_connected, worker);
 	redis_on_message(worker->control, worker_hint, worker);
 	for (size_t i = 0; i < worker->queue_count; i++) {
-		char channel[160];
 		struct worker_queue *queue = &worker->queues[i];
 		struct claims_options o = { .base = worker->base,
 					    .jobs = worker->jobs,
 					    .own = &worker->jobs_options,
+					    .control = worker->control,
+					    .may_be_given = worker->queue_count == 1,
 					    .queue = queue->name,
 					    .worker = worker->id,
 					    .labels_json = worker->labels_json,
@@ -416,8 +413,6 @@ static bool worker_connect(struct worker *worker, struct error *err)
 		queue->claims = claims_new(&o, err);
 		if (!queue->claims)
 			return false;
-		jobs_control_channel(worker->jobs, queue->name, channel, sizeof channel);
-		redis_subscribe(worker->control, channel);
 	}
 	return true;
 }

@@ -1,7 +1,8 @@
 /*
  * Submit to claimed at low load: one process submits a job, waits, submits the next; another is `workers` workers that
- * wait for the doorbell, each on a connection of its own, claim, and finish what they got. The span of a job ends when
- * its worker has the claim in its hands. The queue is new, so the number of a job tells when it was submitted.
+ * wait, each on two connections of its own: one for the doorbell, one for what is handed over. They claim, finish what
+ * they got, and ask for more. The span of a job ends when its worker has the claim in its hands. The queue is new, so
+ * the number of a job tells when it was submitted.
  */
 #include <errno.h>
 #include <signal.h>
@@ -11,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "scripts/bench/load.h"
 
 /* Of one job, by CLOCK_MONOTONIC; shared by the two processes. */
@@ -18,7 +21,20 @@ struct span {
 	_Atomic int64_t sent_ns, claimed_ns;
 };
 
-enum { WAIT_S = 20 };
+enum { WAIT_S = 20, CHANNEL_SIZE = 256 };
+
+/* One attempt, as the answer to a claim or a message says. */
+struct attempt {
+	const char *n, *uid, *token;
+};
+
+struct workers {
+	const struct load_options *options;
+	struct span *spans;
+	long total;
+	redisContext *calls;
+	redisContext **bells, **messages;
+};
 
 static void listen_again(redisContext *redis, const struct load_options *options)
 {
@@ -28,61 +44,130 @@ static void listen_again(redisContext *redis, const struct load_options *options
 	load_flush(redis);
 }
 
-static void finish(redisContext *redis, const struct load_options *options, const redisReply *claim)
+/* A worker has it: the clock is read first, then it is finished. */
+static void take(const struct workers *w, const struct attempt *attempt)
 {
 	struct load_call call;
-	load_begin(&call, "stoker_finish", options);
-	load_add(&call, load_claim_value(claim, "n")->str);
-	load_add(&call, load_claim_value(claim, "uid")->str);
-	load_add(&call, load_claim_value(claim, "token")->str);
+	int64_t now = load_now_ns();
+	long index = strtol(attempt->n, NULL, 10) - 1;
+	if (index < 0 || index >= w->total || w->spans[index].claimed_ns)
+		load_fail("job %ld was claimed twice, or was never submitted", index + 1);
+	load_begin(&call, "stoker_finish", w->options);
+	load_add(&call, attempt->n);
+	load_add(&call, attempt->uid);
+	load_add(&call, attempt->token);
 	load_add(&call, "succeeded");
 	load_add(&call, "{\"exit\":0}");
-	load_send(redis, &call);
-	redisReply *reply = load_answer(redis, REDIS_REPLY_ARRAY, "stoker_finish");
+	load_send(w->calls, &call);
+	redisReply *reply = load_answer(w->calls, REDIS_REPLY_ARRAY, "stoker_finish");
 	if (reply->elements != 1 || reply->element[0]->elements != 2 ||
 	    strcmp(reply->element[0]->element[0]->str, "ok"))
 		load_fail("stoker_finish did not finish");
 	freeReplyObject(reply);
+	w->spans[index].claimed_ns = now;
 }
 
-/* The doorbell rang for this worker. */
-static void serve(redisContext *redis, const struct load_options *options, long worker, struct span *spans, long total)
+/* Claims until there is nothing; known is the attempt that was handed over since, or "". */
+static void ask(const struct workers *w, long worker, const char *known)
 {
 	static long request; /* rises over all workers, so also for each */
-	char name[24], number[24];
-	struct load_call call;
+	char name[32], number[24], offer[128];
+	size_t got;
 	snprintf(name, sizeof name, "bench-%ld", worker);
-	snprintf(number, sizeof number, "%ld", ++request);
-	load_begin(&call, "stoker_claim", options);
-	load_add(&call, name);
-	load_add(&call, "{\"cpus\":1}");
-	load_add(&call, "1");
-	load_add(&call, number);
-	load_send(redis, &call);
-	redisReply *reply = load_answer(redis, REDIS_REPLY_ARRAY, "stoker_claim");
-	int64_t now = load_now_ns();
-	for (size_t i = 0; i < reply->elements; i++) {
-		long index = strtol(load_claim_value(reply->element[i], "n")->str, NULL, 10) - 1;
-		if (index < 0 || index >= total || spans[index].claimed_ns)
-			load_fail("job %ld was claimed twice, or was never submitted", index + 1);
-		finish(redis, options, reply->element[i]);
-		spans[index].claimed_ns = now;
-	}
+	snprintf(offer, sizeof offer, "{\"cpus\":1,\"given\":[%s]}", known);
+	do {
+		struct load_call call;
+		snprintf(number, sizeof number, "%ld", ++request);
+		load_begin(&call, "stoker_claim", w->options);
+		load_add(&call, name);
+		load_add(&call, offer);
+		load_add(&call, "1");
+		load_add(&call, number);
+		load_add(&call, name); /* the channel */
+		load_send(w->calls, &call);
+		redisReply *reply = load_answer(w->calls, REDIS_REPLY_ARRAY, "stoker_claim");
+		got = reply->elements;
+		for (size_t i = 0; i < got; i++) {
+			struct attempt attempt = { .n = load_claim_value(reply->element[i], "n")->str,
+						   .uid = load_claim_value(reply->element[i], "uid")->str,
+						   .token = load_claim_value(reply->element[i], "token")->str };
+			take(w, &attempt);
+		}
+		freeReplyObject(reply);
+	} while (got);
+}
+
+static const char *message_value(const json_t *message, const char *name)
+{
+	for (size_t i = 0; i + 1 < json_array_size(message); i += 2)
+		if (!strcmp(json_string_value(json_array_get(message, i)), name))
+			return json_string_value(json_array_get(message, i + 1));
+	load_fail("a job was handed over without %s", name);
+}
+
+/* A job was handed over to this worker. */
+static void hear(const struct workers *w, long worker)
+{
+	char known[64];
+	redisReply *reply = load_answer(w->messages[worker], REDIS_REPLY_ARRAY, "a message");
+	json_t *message = json_loadb(reply->element[2]->str, reply->element[2]->len, 0, NULL);
+	struct attempt attempt = { .n = message_value(message, "n"),
+				   .uid = message_value(message, "uid"),
+				   .token = message_value(message, "token") };
+	take(w, &attempt);
+	snprintf(known, sizeof known, "\"%s:%s\"", attempt.n, attempt.token);
+	json_decref(message);
 	freeReplyObject(reply);
+	ask(w, worker, known);
+}
+
+/* The doorbell rang for this worker, or nobody rang for a minute. */
+static void answer_bell(const struct workers *w, long worker)
+{
+	redisReply *reply = load_answer(w->bells[worker], REDIS_REPLY_ERROR, "BZPOPMIN");
+	if (reply->type == REDIS_REPLY_ERROR)
+		load_fail("BZPOPMIN: %s", reply->str);
+	freeReplyObject(reply);
+	ask(w, worker, "");
+	listen_again(w->bells[worker], w->options);
+}
+
+static void watch(int epoll, redisContext *redis, uint64_t what)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = what };
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, redis->fd, &event))
+		load_fail("epoll: %s", strerror(errno));
+}
+
+/* <prefix>{<queue>}:meta is the key that every call names. */
+static redisContext *subscribe(const struct load_options *options, long worker)
+{
+	char channel[CHANNEL_SIZE];
+	redisContext *redis = load_connect(options);
+	snprintf(channel, sizeof channel, "%.*sgiven:bench-%ld", (int)(strlen(options->meta) - strlen("meta")),
+		 options->meta, worker);
+	const char *command[] = { "SUBSCRIBE", channel };
+	if (redisAppendCommandArgv(redis, 2, command, NULL) != REDIS_OK)
+		load_fail("cannot send: %s", redis->errstr);
+	freeReplyObject(load_answer(redis, REDIS_REPLY_ARRAY, "SUBSCRIBE"));
+	return redis;
 }
 
 /* Never returns: ends with its parent. */
 static void run_workers(const struct load_options *options, struct span *spans, long total, int ready)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	redisContext **redis = calloc((size_t)options->workers, sizeof(*redis));
+	struct workers w = { .options = options, .spans = spans, .total = total, .calls = load_connect(options) };
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	w.bells = calloc((size_t)options->workers, sizeof(*w.bells));
+	w.messages = calloc((size_t)options->workers, sizeof(*w.messages));
 	for (long i = 0; i < options->workers; i++) {
-		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)i };
-		redis[i] = load_connect(options);
-		if (epoll_ctl(epoll, EPOLL_CTL_ADD, redis[i]->fd, &event))
-			load_fail("epoll: %s", strerror(errno));
-		listen_again(redis[i], options);
+		w.bells[i] = load_connect(options);
+		w.messages[i] = subscribe(options, i);
+		watch(epoll, w.bells[i], 2 * (uint64_t)i);
+		watch(epoll, w.messages[i], 2 * (uint64_t)i + 1);
+		ask(&w, i, "");
+		listen_again(w.bells[i], options);
 	}
 	if (write(ready, "r", 1) != 1)
 		load_fail("the parent is gone");
@@ -90,14 +175,10 @@ static void run_workers(const struct load_options *options, struct span *spans, 
 		struct epoll_event event;
 		if (epoll_wait(epoll, &event, 1, -1) != 1)
 			continue;
-		long i = (long)event.data.u64;
-		redisReply *reply = load_answer(redis[i], REDIS_REPLY_ERROR, "BZPOPMIN");
-		if (reply->type == REDIS_REPLY_ERROR)
-			load_fail("BZPOPMIN: %s", reply->str);
-		if (reply->type == REDIS_REPLY_ARRAY)
-			serve(redis[i], options, i, spans, total);
-		freeReplyObject(reply);
-		listen_again(redis[i], options);
+		if (event.data.u64 % 2)
+			hear(&w, (long)(event.data.u64 / 2));
+		else
+			answer_bell(&w, (long)(event.data.u64 / 2));
 	}
 }
 

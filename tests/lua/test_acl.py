@@ -120,6 +120,19 @@ def test_every_function_under_its_role(who, role, name):
         assert name in MAY_FIND_NOTHING and str(error).split()[0] in ("NOTFOUND", "CONFLICT"), error
 
 
+def test_a_hand_over_under_its_roles(who):
+    Queue(who["scheduler"]).create("i1")
+    heard = who["worker"].pubsub(ignore_subscribe_messages=True)
+    heard.subscribe(K + "given:c")
+    heard.get_message(timeout=5)
+    who["worker"].fcall("stoker_claim", 1, K + "meta", "w", '{"cpus":1}', 1, 1, "c")
+    who["scheduler"].fcall("stoker_submit", 1, K + "meta", '{"command":"x"}')
+    assert heard.get_message(timeout=5)
+    assert who["test"].hget(K + "job:1", "state") == "running"
+    claim, = who["worker"].fcall("stoker_claim", 1, K + "meta", "w", '{"cpus":1}', 1, 2, "c")
+    assert claim[1] == "1"
+
+
 class ByRole:
     """A client that calls each function as its role does; all else, which is the test's own doing, as the test."""
 

@@ -165,9 +165,10 @@ def test_the_leases_ever_granted_are_known(q):
     (("w", "[]", "1", "1"), "free: expected a JSON object"), (("w", "{", "1", "1"), "free: expected a JSON object"),
     (("w", '{"cpus":"2"}', "1", "1"), "free.cpus: expected a number"),
     (("w", '{"labels":3}', "1", "1"), "free.labels: expected an object"),
-    (("w", "{}", "0", "1"), "max: expected an integer from 1 to 100, got \"0\""),
+    (("w", "{}", "-1", "1"), "max: expected an integer from 0 to 100, got \"-1\""),
     (("w", "{}", "101", "1"), "max: expected"), (("w", "{}", "1", "0"), "request: expected"),
-    (("w", "{}", "1", "1", "1"), "too many arguments"),
+    (("w", "{}", "1", "1", "c", "1"), "too many arguments"), (("w", "{}", "1", "1", "c:d"), "channel: expected"),
+    (("w", '{"given":3}', "1", "1"), "free.given: expected a list"),
 ])
 def test_bad_arguments(q, args, sentence):
     before = q.snapshot()

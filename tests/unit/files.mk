@@ -26,6 +26,7 @@ unit_TESTS := \
 	test_feed \
 	test_formats \
 	test_functions \
+	test_given \
 	test_graph \
 	test_http_guard \
 	test_http_response \
