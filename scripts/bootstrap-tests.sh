@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 packages=(
 	libcmocka-dev                                               # unit tests
-	python3-pytest python3-pytest-timeout python3-redis python3-yaml # tests of real processes
+	python3-pytest python3-pytest-timeout python3-pytest-xdist python3-redis python3-yaml # tests of real processes
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
 	git openssl procps redis-tools
 	zsh fish # stoker prints completions for them

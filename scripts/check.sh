@@ -51,9 +51,12 @@ count_junit() {
 	count $counts
 }
 
-# suite NAME: one folder of pytest tests; its output and its report are kept for count_suite.
+# suite NAME: one folder of pytest tests; its output and its report are kept for count_suite. Most tests wait more
+# than they work: files run side by side. Those that count kills and what came of them have the machine to themselves.
 suite() {
-	/usr/bin/python3 -m pytest "tests/$1" --junitxml "$reports/$1.xml" >"$reports/$1.out" 2>&1
+	local side_by_side=(-n $((2 * $(nproc))) --dist loadfile)
+	[ "$1" != kill ] || side_by_side=()
+	/usr/bin/python3 -m pytest "tests/$1" "${side_by_side[@]}" --junitxml "$reports/$1.xml" >"$reports/$1.out" 2>&1
 }
 count_suite() {
 	say "tests/$1"

@@ -11,7 +11,7 @@ import fsck
 from conftest import Queue
 
 STEPS = int(os.environ.get("WALK_STEPS", "600"))
-SEEDS = [int(s) for s in os.environ.get("WALK_SEED", "").split()] or [random.SystemRandom().randrange(10**6), 1, 2]
+SEEDS = [int(s) for s in os.environ["WALK_SEED"].split()]
 FINAL = ("succeeded", "failed", "cancelled")
 CAUSES = ["succeeded", "error", "permanent", "lost", "corrupted", "preempted", "timeout", "stalled", "cancelled"]
 OPTIONS = [{}, {"priority": 9}, {"hold": True}, {"resources": {"cpus": 2}}, {"resources": {"gpus": 1}}, {"delay": "1h"},

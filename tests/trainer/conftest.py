@@ -9,7 +9,7 @@ from trainer_run import CLASSIFIER, LANGUAGE, Run
 
 def pytest_generate_tests(metafunc):
     if "dice" in metafunc.fixturenames:
-        seed = int(os.environ.get("STOKER_TEST_SEED") or random.randrange(10**6))
+        seed = int(os.environ["STOKER_TEST_SEED"])
         metafunc.parametrize("dice", [seed], indirect=True, ids=[f"seed{seed}"])
 
 
