@@ -30,6 +30,7 @@ lib_SOURCES := \
 	lib/nearest.c \
 	lib/proc.c \
 	lib/ready.c \
+	lib/s3_sign.c \
 	lib/signals.c \
 	lib/store.c \
 	lib/store_file.c \

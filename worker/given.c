@@ -45,7 +45,8 @@ void given_json(const struct given *given, struct buf *into)
 	char text[64];
 	buf_byte(into, '[');
 	for (size_t i = 0; i < given->count; i++) {
-		str_format(text, sizeof text, "%s\"%" PRId64 ":%s\"", i ? "," : "", given->all[i].n, given->all[i].token);
+		str_format(text, sizeof text, "%s\"%" PRId64 ":%s\"", i ? "," : "", given->all[i].n,
+			   given->all[i].token);
 		buf_str(into, text);
 	}
 	buf_byte(into, ']');

@@ -1,4 +1,4 @@
-"""Jobs that are handed over to a worker that waits, with real workers: one round trip less, and nothing is lost by it."""
+"""Jobs that are handed over to a worker that waits, with real workers: nothing is lost by it, and none runs twice."""
 import signal
 
 import pytest

@@ -64,8 +64,8 @@ def test_a_submit_gives_its_job_to_a_worker_that_waits(q):
     job, claim = q.job(n), w.given()
     assert (job["state"], job["worker"], job["attempt"], job["token"]) == ("running", "w1", "1", claim["token"])
     assert claim == {"n": n, "id": f"default-{n}", "uid": job["uid"], "attempt": "1", "token": job["token"],
-                     "installation": "installation1", "lease_ms": "1000", "class": "cpu1-mem112m", "cpus": "1", "gpus": "0",
-                     "memory": str(112 << 20), "spec": q.redis.get(q.key(f"spec:{n}")), "request": "1"}
+                     "installation": "installation1", "lease_ms": "1000", "class": "cpu1-mem112m", "cpus": "1",
+                     "gpus": "0", "memory": str(112 << 20), "spec": q.redis.get(q.key(f"spec:{n}")), "request": "1"}
     assert q.events()[-2:] == ["job.submitted", "job.claimed"]
     assert q.redis.keys(q.key("wake:*")) == [] and idle(q) == []
     assert q.redis.zscore(q.key("leases"), n) == int(job["claimed_ms"]) + 1000

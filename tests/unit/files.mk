@@ -49,6 +49,7 @@ unit_TESTS := \
 	test_result \
 	test_retry_rules \
 	test_run \
+	test_s3_sign \
 	test_schedule \
 	test_spec \
 	test_state \

@@ -91,8 +91,8 @@ static void read_one(void *arg, const struct claim *claim, size_t count, const s
 }
 
 #define HEAD                                                                                                           \
-	"[\"n\",\"7\",\"id\",\"gpu-7\",\"uid\",\"0123456789abcdef\",\"attempt\",\"1\",\"token\",\"170\","                 \
-	"\"installation\",\"i\",\"lease_ms\",\"1000\",\"class\",\"cpu1\",\"cpus\",\"1\",\"gpus\",\"0\","                    \
+	"[\"n\",\"7\",\"id\",\"gpu-7\",\"uid\",\"0123456789abcdef\",\"attempt\",\"1\",\"token\",\"170\","              \
+	"\"installation\",\"i\",\"lease_ms\",\"1000\",\"class\",\"cpu1\",\"cpus\",\"1\",\"gpus\",\"0\","               \
 	"\"memory\",\"1048576\",\"spec\",\"{\\\"command\\\":[\\\"a\\\"]}\""
 
 static void test_messages(void **state)
