@@ -16,7 +16,7 @@ DESTDIR ?=
 CC      ?= cc
 VERSION := $(shell cat VERSION)
 
-PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive
+PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive expat
 CFLAGS_PACKAGES := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
@@ -64,11 +64,12 @@ $(B)/queue.a: $(B)/queue/library.o
 
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
-LIBS_STORE := $(shell pkg-config --libs libarchive openssl 2>/dev/null)
+LIBS_OBJECTS := $(shell pkg-config --libs openssl expat 2>/dev/null)
+LIBS_STORE := $(shell pkg-config --libs libarchive 2>/dev/null) $(LIBS_OBJECTS)
 # libcurl is loaded at run time by the first request that needs it (lib/curl_api.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_OBJECTS)
 $(B)/stoker-worker: $(B)/worker/main.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 .PHONY: trainer
@@ -120,8 +121,11 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/unit-support.a $(B)/scheduler.a $(B)
 # Tests run anywhere; some read tables beside them.
 $(B)/tests/unit/%.o: CPPFLAGS += -DSOURCE_DIR='"$(CURDIR)"'
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
+TEST_TOOLS := $(test_TOOLS:%=$(B)/tests/tools/%)
+$(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 .PHONY: unit-tests list-unit-tests objects
-unit-tests: $(UNIT_TESTS)
+unit-tests: $(UNIT_TESTS) $(TEST_TOOLS)
 list-unit-tests:
 	@echo $(UNIT_TESTS)
 objects: $(LAYERS:%=$(B)/%.a)

@@ -30,10 +30,17 @@ lib_SOURCES := \
 	lib/nearest.c \
 	lib/proc.c \
 	lib/ready.c \
+	lib/s3.c \
+	lib/s3_answer.c \
+	lib/s3_settings.c \
 	lib/s3_sign.c \
+	lib/s3_xml.c \
 	lib/signals.c \
 	lib/store.c \
 	lib/store_file.c \
+	lib/store_s3.c \
+	lib/store_s3_list.c \
+	lib/store_s3_put.c \
 	lib/tarball.c \
 	lib/tarball_read.c \
 	lib/tarball_write.c \

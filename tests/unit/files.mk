@@ -1,3 +1,6 @@
+# What tests of real servers use.
+test_TOOLS := store
+
 # What several tests use.
 unit_SUPPORT := \
 	tests/unit/attempt.c \

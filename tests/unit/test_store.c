@@ -233,7 +233,7 @@ static void test_urls(void **state)
 	struct fixture *f = *state;
 	struct store *store;
 	struct error err;
-	static const char *const bad[] = { "s3://bucket", "/var/lib", "file://relative", "file:///", "", "file:" };
+	static const char *const bad[] = { "gs://bucket", "/var/lib", "file://relative", "file:///", "", "file:" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_false(store_open(bad[i], &store, &err));
 		assert_int_equal(err.kind, ERR_INPUT);

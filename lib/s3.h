@@ -1,0 +1,77 @@
+/*
+ * Requests to S3: signed, several in flight on kept connections (libcurl's multi handle),
+ * each tried again while that can help. Blocks, and belongs into helper processes.
+ */
+#ifndef STOKER_LIB_S3_H
+#define STOKER_LIB_S3_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/buf.h"
+#include "lib/digest.h"
+#include "lib/error.h"
+#include "lib/s3_settings.h"
+
+struct s3;
+struct s3_transfer;
+
+enum s3_again {
+	S3_AGAIN,     /* on a lost connection, a busy server, and what else passes */
+	S3_AGAIN_NOT, /* the caller must look first what came of it */
+};
+
+struct s3_call {
+	const char *method;
+	const char *key; /* below the store's prefix; NULL: the bucket itself */
+	struct s3_pair query[S3_PAIRS_MAX];
+	size_t query_count;
+	struct s3_pair headers[S3_PAIRS_MAX]; /* names in lower case */
+	size_t header_count;
+	const void *body; /* must live until the end */
+	size_t body_len;
+	const char *sha256; /* hex, of the body; NULL: it is worked out */
+	void *into;         /* where the answer's bytes go; NULL: into text */
+	size_t into_size;   /* more is an error */
+	enum s3_again again;
+
+	/* The answer. */
+	bool is_done;
+	int status;      /* 0: there was none */
+	bool is_unknown; /* the request may have happened, and may not */
+	struct buf text; /* of a document, or of an error */
+	size_t got;      /* bytes in into */
+	char etag[160];
+	int64_t size;        /* of the whole object, as content-range or content-length says; -1: not said */
+	int64_t modified_ms; /* 0: not said */
+	struct error error;  /* kind ERR_NONE: it went well */
+
+	struct s3_transfer *transfer; /* private */
+};
+
+/* ERR_AUTH: no keys; ERR_SYSTEM: no libcurl. */
+bool s3_open(const char *url, struct s3 **s3, struct error *err) MUST_CHECK;
+void s3_close(struct s3 *s3);
+const struct s3_settings *s3_settings_of(const struct s3 *s3);
+
+/* A call is initialised by s3_call_init, and freed by s3_call_done when it has ended or never begun. */
+void s3_call_init(struct s3_call *call, const char *method, const char *key);
+void s3_call_query(struct s3_call *call, const char *name, const char *value);
+void s3_call_header(struct s3_call *call, const char *name, const char *value);
+void s3_call_done(struct s3_call *call);
+
+/* Begins; the call stays where it is until is_done. */
+void s3_begin(struct s3 *s3, struct s3_call *call);
+/* Moves all that was begun on, waiting for at most wait_ms until something can move. */
+void s3_drive(struct s3 *s3, int wait_ms);
+/* Ends a call early, whatever came of it. */
+void s3_cancel(struct s3_call *call);
+/* Begins, and waits for the end. False: err is that of the call. */
+bool s3_run(struct s3 *s3, struct s3_call *call, struct error *err) MUST_CHECK;
+
+static inline void cleanup_s3_call(struct s3_call *call)
+{
+	s3_call_done(call);
+}
+
+#endif

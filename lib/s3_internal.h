@@ -1,0 +1,46 @@
+/* Private to lib/s3*.c: the connections, and one call under way. */
+#ifndef STOKER_LIB_S3_INTERNAL_H
+#define STOKER_LIB_S3_INTERNAL_H
+
+#include "lib/curl_api.h"
+#include "lib/s3.h"
+
+struct s3 {
+	struct s3_settings settings;
+	struct curl_api api;
+	CURLM *multi;
+	struct s3_transfer *all;
+	int64_t skew_s; /* our clock is this much behind the server's */
+	bool has_skew;
+	unsigned noise;
+};
+
+/* One call under way. */
+struct s3_transfer {
+	struct s3 *s3;
+	struct s3_call *call;
+	struct s3_transfer *next;
+	CURL *easy; /* NULL: it waits for its next try */
+	struct curl_slist *headers;
+	struct digest_hex sha256;
+	int tries;
+	int64_t due_ms;
+	size_t sent;
+	int64_t date_s; /* of the answer; 0: not said */
+};
+
+/* curl's callbacks for an answer; arg is the transfer. */
+size_t s3_receive(char *data, size_t size, size_t count, void *arg);
+size_t s3_receive_header(char *data, size_t size, size_t count, void *arg);
+
+/* Judge an answer that is no success, and what curl says of a request without a whole answer: the call's error. True:
+ * another try may help. */
+bool s3_judge_refusal(struct s3_transfer *t);
+bool s3_judge_failure(struct s3_transfer *t, CURLcode result);
+
+static inline bool s3_is_success(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
+#endif
