@@ -1,6 +1,7 @@
 lib_SOURCES := \
 	lib/address.c \
 	lib/beneath.c \
+	lib/blocks.c \
 	lib/buf.c \
 	lib/child.c \
 	lib/child_watch.c \

@@ -69,23 +69,57 @@ void store_close(struct store *store)
 bool store_begin(struct store *store, const char *key, struct store_put **put, struct error *err)
 {
 	*put = NULL;
-	return store_check_key(store, key, err) && store->scheme->begin(store, key, put, err);
+	if (!store_check_key(store, key, err) || !store->scheme->begin(store, key, put, err))
+		return false;
+	(*put)->digest = digest_new();
+	return true;
+}
+
+static void store_end_block(struct store_put *put)
+{
+	struct digest_hex hash = digest_take(put->digest);
+	blocks_add(&put->blocks, &hash);
+	put->filled = 0;
 }
 
 bool store_write(struct store_put *put, const void *data, size_t len, struct error *err)
 {
-	return put->store->scheme->write(put, data, len, err);
+	const char *from = data;
+	while (len) {
+		size_t room = BLOCK_BYTES - put->filled, part = len < room ? len : room;
+		digest_add(put->digest, from, part);
+		if (!put->store->scheme->write(put, from, part, err))
+			return false;
+		put->filled += part;
+		from += part;
+		len -= part;
+		if (put->filled == BLOCK_BYTES)
+			store_end_block(put);
+	}
+	return true;
 }
 
-bool store_finish(struct store_put *put, struct error *err)
+bool store_finish(struct store_put *put, struct blocks *blocks, struct error *err)
 {
-	return put->store->scheme->finish(put, err);
+	if (put->filled || !put->blocks.count)
+		store_end_block(put);
+	digest_free(STEAL(put->digest));
+	struct blocks all = put->blocks; /* the put is gone after this */
+	bool ok = put->store->scheme->finish(put, err);
+	if (ok && blocks)
+		*blocks = all;
+	else
+		blocks_done(&all);
+	return ok;
 }
 
 void store_abort(struct store_put *put)
 {
-	if (put)
-		put->store->scheme->abort(put);
+	if (!put)
+		return;
+	digest_free(put->digest);
+	blocks_done(&put->blocks);
+	put->store->scheme->abort(put);
 }
 
 bool store_get(struct store *store, const char *key, struct store_get **get, struct error *err)
@@ -131,7 +165,7 @@ bool store_put_text(struct store *store, const char *key, const char *text, size
 	if (!store_begin(store, key, &put, err))
 		return false;
 	if (store_write(put, text, len, err))
-		return store_finish(put, err);
+		return store_finish(put, NULL, err);
 	store_abort(put);
 	return false;
 }

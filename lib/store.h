@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "lib/blocks.h"
 #include "lib/error.h"
 
 struct store;
@@ -59,6 +60,9 @@ struct store {
 };
 struct store_put {
 	struct store *store;
+	struct blocks blocks; /* that are complete */
+	struct digest *digest;
+	size_t filled; /* bytes of the block that is not */
 };
 struct store_get {
 	struct store *store;
@@ -74,10 +78,11 @@ bool store_check_url(const char *url, struct error *err);
 
 bool store_is_key(const char *key);
 
-/* A put ends by exactly one of finish (also when it fails) and abort. An object that is there is replaced. */
+/* A put ends by exactly one of finish (also when it fails) and abort. An object that is there is replaced. What is
+ * written is hashed on the way, once: blocks, unless it is NULL, gets the hashes (blocks_done). */
 bool store_begin(struct store *store, const char *key, struct store_put **put, struct error *err) MUST_CHECK;
 bool store_write(struct store_put *put, const void *data, size_t len, struct error *err) MUST_CHECK;
-bool store_finish(struct store_put *put, struct error *err) MUST_CHECK;
+bool store_finish(struct store_put *put, struct blocks *blocks, struct error *err) MUST_CHECK;
 void store_abort(struct store_put *put);
 
 /* ERR_NOT_FOUND when there is no such object. *len 0 at the end. */

@@ -6,8 +6,8 @@
 #include "lib/store.h"
 
 enum {
-	STORE_S3_PART_BYTES = 8 * 1024 * 1024, /* S3 takes 5 MiB and more */
-	STORE_S3_SLOTS = 5,                    /* parts in memory: one that is filled, four on their way */
+	STORE_S3_PART_BYTES = BLOCK_BYTES, /* S3 takes 5 MiB and more */
+	STORE_S3_SLOTS = 5,                /* parts in memory: one that is filled, four on their way */
 };
 
 struct store_s3 {
@@ -29,6 +29,7 @@ struct store_s3_slot {
 	bool is_busy;
 	size_t number; /* of the part, from 0 */
 	char text[64]; /* its number, or its range, for the request */
+	struct digest_hex sha256;
 	struct s3_call call;
 };
 

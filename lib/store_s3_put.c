@@ -132,6 +132,10 @@ static bool s3_put_send(struct s3_put *put, struct error *err)
 	s3_call_query(&slot->call, "uploadId", put->upload);
 	slot->call.body = slot->data;
 	slot->call.body_len = slot->len;
+	if (slot->number < PART_GROWS_AFTER) { /* a part that is a block has its hash */
+		slot->sha256 = put->base.blocks.hashes[slot->number];
+		slot->call.sha256 = slot->sha256.text;
+	}
 	slot->is_busy = true;
 	s3_begin(store_s3_of(put->base.store), &slot->call);
 	return true;
@@ -185,6 +189,7 @@ static bool s3_put_whole(struct s3_put *put, struct error *err)
 	s3_call_init(&call, "PUT", put->key);
 	call.body = put->filled ? put->filled->data : NULL;
 	call.body_len = put->filled ? put->filled->len : 0;
+	call.sha256 = put->base.blocks.hashes[0].text;
 	return s3_run(store_s3_of(put->base.store), &call, err);
 }
 

@@ -1,14 +1,14 @@
 /*
  * Sets of files as one pax tar, written and read as a stream in constant memory.
  *
- * Writing reads each byte once and hashes it on the way, each file and the whole.
+ * Writing reads each byte once; who takes the bytes hashes them (lib/blocks.h).
  * A file that is open for writing, or that is another one after it was read than before
  * (inode, size, times), is refused with ERR_CONFLICT: what is packed was never in motion.
  *
  * Reading trusts nothing. Only what the caller expects (the manifest) is accepted, in its order,
- * with its sizes and hashes; only regular files and folders, without links, devices, holes, ACLs
+ * with its sizes, and hashes where it has them; only regular files and folders, without links, devices, holes, ACLs
  * or attributes; only clean relative paths within the limits of lib/beneath.h. Everything
- * else is ERR_DAMAGED. Verify the hash of the whole before any of it is parsed.
+ * else is ERR_DAMAGED. What is read must have been verified before: nothing else is to be parsed.
  */
 #ifndef STOKER_LIB_TARBALL_H
 #define STOKER_LIB_TARBALL_H
@@ -28,14 +28,13 @@ struct tarball_member {
 	mode_t mode;              /* permission bits only */
 	int64_t size;             /* of a file */
 	int64_t offset;           /* of a file's data in the tar */
-	struct digest_hex sha256; /* of a file */
+	struct digest_hex sha256; /* of a file, where it was asked for; else "" */
 };
 
 struct tarball {
 	struct tarball_member *members;
 	size_t count;
-	int64_t size;             /* of the whole tar */
-	struct digest_hex sha256; /* of the whole tar */
+	int64_t size; /* of the whole tar */
 };
 
 void tarball_init(struct tarball *tarball);
@@ -56,6 +55,8 @@ typedef bool tarball_write_fn(void *arg, const void *data, size_t len, struct er
 
 struct tarball_writer *tarball_writer_new(tarball_write_fn *fn, void *arg);
 void tarball_writer_free(struct tarball_writer *w);
+/* Each file is hashed, too: somebody said what its hash must be. */
+void tarball_writer_hash_files(struct tarball_writer *w);
 
 /* The file or folder `path` below the folder root becomes the member `name`. A folder is only itself:
  * tarball_add_tree adds everything in it, too, sorted by name. root must stay open until the end. */

@@ -27,7 +27,7 @@ struct tarball_writer {
 	void *arg;
 	struct error *err; /* of the call that is running: the sink's answer goes there */
 	bool is_discarded; /* nothing more is to reach the sink */
-	struct digest *whole;
+	bool hashes_files;
 	int64_t written;
 	struct tarball contents;
 	struct tarball_source *sources; /* one a member */
@@ -43,7 +43,6 @@ static la_ssize_t tarball_sink(struct archive *archive, void *arg, const void *d
 		archive_set_error(archive, EIO, "%s", w->err ? w->err->message : "not written");
 		return -1;
 	}
-	digest_add(w->whole, data, len);
 	w->written += (int64_t)len;
 	return (la_ssize_t)len;
 }
@@ -53,7 +52,6 @@ struct tarball_writer *tarball_writer_new(tarball_write_fn *fn, void *arg)
 	struct tarball_writer *w = mem_alloc(sizeof *w);
 	w->fn = fn;
 	w->arg = arg;
-	w->whole = digest_new();
 	w->chunk = mem_alloc(CHUNK_BYTES);
 	w->archive = archive_write_new();
 	/* Restricted: pax headers only where ustar cannot say it. BINARY: names are bytes, whatever the locale.
@@ -77,9 +75,13 @@ void tarball_writer_free(struct tarball_writer *w)
 		free(w->sources[i].path);
 	free(w->sources);
 	tarball_done(&w->contents);
-	digest_free(w->whole);
 	free(w->chunk);
 	free(w);
+}
+
+void tarball_writer_hash_files(struct tarball_writer *w)
+{
+	w->hashes_files = true;
 }
 
 bool tarball_is_open_for_writing(int fd)
@@ -130,7 +132,7 @@ static bool tarball_header(struct tarball_writer *w, const char *name, const str
 
 static bool tarball_data(struct tarball_writer *w, int fd, const char *path, struct tarball_member *member)
 {
-	CLEANUP(digest) struct digest *digest = digest_new();
+	CLEANUP(digest) struct digest *digest = w->hashes_files ? digest_new() : NULL;
 	for (int64_t left = member->size; left > 0;) {
 		ssize_t got = read(fd, w->chunk, left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES);
 		if (got < 0 && errno == EINTR)
@@ -139,12 +141,14 @@ static bool tarball_data(struct tarball_writer *w, int fd, const char *path, str
 			return error_errno(w->err, ERR_SYSTEM, NULL, "cannot read %s", path);
 		if (got == 0)
 			return tarball_changed(w->err, path);
-		digest_add(digest, w->chunk, (size_t)got);
+		if (digest)
+			digest_add(digest, w->chunk, (size_t)got);
 		if (archive_write_data(w->archive, w->chunk, (size_t)got) != got)
 			return tarball_archive_error(w, path);
 		left -= got;
 	}
-	member->sha256 = digest_take(digest);
+	if (digest)
+		member->sha256 = digest_take(digest);
 	return archive_write_finish_entry(w->archive) == ARCHIVE_OK || tarball_archive_error(w, path);
 }
 
@@ -263,7 +267,6 @@ bool tarball_finish(struct tarball_writer *w, struct tarball *tarball, struct er
 	w->sources = NULL;
 	*tarball = w->contents;
 	tarball->size = w->written;
-	tarball->sha256 = digest_take(w->whole);
 	tarball_init(&w->contents);
 	return true;
 }

@@ -153,7 +153,7 @@ bool archive_put(const struct archive_place *place, int64_t now_ms, const struct
 	if (!index || !store_open(place->store, &store, err) || !store_begin(store, key, &put, err))
 		return false;
 	if (archive_write(put, index, jobs, count, err))
-		return store_finish(put, err);
+		return store_finish(put, NULL, err);
 	store_abort(put);
 	return false;
 }

@@ -8,7 +8,7 @@
 #include "lib/beneath.h"
 #include "lib/buf.h"
 
-#define MANIFEST_VERSION 1
+#define MANIFEST_VERSION 2
 
 void manifest_init(struct manifest *m)
 {
@@ -21,6 +21,7 @@ void manifest_done(struct manifest *m)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	tarball_done(&m->contents);
+	blocks_done(&m->blocks);
 	manifest_init(m);
 }
 
@@ -30,8 +31,9 @@ static json_t *manifest_file_json(const struct tarball_member *member)
 	str_format(mode, sizeof mode, "%04o", (unsigned)member->mode & 0777);
 	if (member->is_folder)
 		return json_pack("{s:s, s:b, s:s}", "path", member->path, "folder", 1, "mode", mode);
-	return json_pack("{s:s, s:I, s:I, s:s, s:s}", "path", member->path, "size", (json_int_t)member->size, "offset",
-			 (json_int_t)member->offset, "sha256", member->sha256.text, "mode", mode);
+	return json_pack("{s:s, s:I, s:I, s:s*, s:s}", "path", member->path, "size", (json_int_t)member->size, "offset",
+			 (json_int_t)member->offset, "sha256", member->sha256.text[0] ? member->sha256.text : NULL,
+			 "mode", mode);
 }
 
 static void manifest_set_number(json_t *root, const char *key, int64_t value)
@@ -45,12 +47,15 @@ char *manifest_to_json(const struct manifest *m)
 	json_t *files = json_array();
 	for (size_t i = 0; i < m->contents.count; i++)
 		json_array_append_new(files, manifest_file_json(&m->contents.members[i]));
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:{s:s, s:I, s:s}, s:o}",
+	json_t *blocks = json_array();
+	for (size_t i = 0; i < m->blocks.count; i++)
+		json_array_append_new(blocks, json_string(m->blocks.hashes[i].text));
+	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:{s:s, s:I, s:I, s:o}, s:o}",
 				 "version", MANIFEST_VERSION, "job", m->job, "uid", m->uid, "token", m->token,
 				 "attempt", (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "time_ms",
 				 (json_int_t)m->time_ms, "framework", m->framework, "verified", m->verified, "resume",
-				 m->resume, "object", "key", m->key, "size", (json_int_t)m->contents.size, "sha256",
-				 m->contents.sha256.text, "files", files);
+				 m->resume, "object", "key", m->key, "size", (json_int_t)m->contents.size,
+				 "block_bytes", (json_int_t)BLOCK_BYTES, "blocks", blocks, "files", files);
 	if (!root)
 		abort(); /* a text that is not UTF-8: paths were checked before they were packed */
 	manifest_set_number(root, "step", m->step);
@@ -69,7 +74,7 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	json_t *root = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "attempt",
 				 (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "token", m->token, "time_ms",
 				 (json_int_t)m->time_ms, "size", (json_int_t)m->contents.size, "files",
-				 (json_int_t)tarball_file_count(&m->contents), "sha256", m->contents.sha256.text,
+				 (json_int_t)tarball_file_count(&m->contents), "sha256", blocks_hash(&m->blocks).text,
 				 "manifest_sha256", manifest_sha256, "uri", uri, "verified", m->verified);
 	if (!root)
 		abort();
@@ -121,9 +126,9 @@ static bool manifest_file(const json_t *file, struct tarball *contents, struct e
 		return true;
 	member->size = manifest_number(file, "size");
 	member->offset = manifest_number(file, "offset");
-	if (member->size < 0 || !hash || !digest_is_hex(hash))
-		return manifest_bad(err, "files: a size or hash is missing");
-	str_copy(member->sha256.text, sizeof member->sha256.text, hash);
+	if (member->size < 0 || (hash && !digest_is_hex(hash)))
+		return manifest_bad(err, "files: a size is missing, or a hash is none");
+	str_copy(member->sha256.text, sizeof member->sha256.text, hash ? hash : "");
 	return true;
 }
 
@@ -146,20 +151,30 @@ static bool manifest_object(const json_t *root, struct manifest *m, struct error
 {
 	const json_t *object = json_object_get(root, "object");
 	const char *key = json_string_value(json_object_get(object, "key"));
-	const char *hash = json_string_value(json_object_get(object, "sha256"));
+	const json_t *blocks = json_object_get(object, "blocks"), *block;
 	int64_t size = manifest_number(object, "size");
-	if (!key || !hash || !digest_is_hex(hash) || size < 0)
-		return manifest_bad(err, "object: expected key, size and sha256");
+	if (!key || size < 0 || manifest_number(object, "block_bytes") != BLOCK_BYTES ||
+	    json_array_size(blocks) != blocks_count_of(size))
+		return manifest_bad(err, "object: expected key, size, block_bytes and a hash of each block");
 	m->key = mem_strdup(key);
 	m->contents.size = size;
-	str_copy(m->contents.sha256.text, sizeof m->contents.sha256.text, hash);
+	size_t i;
+	json_array_foreach(blocks, i, block)
+	{
+		struct digest_hex hash;
+		const char *text = json_string_value(block);
+		if (!text || !digest_is_hex(text))
+			return manifest_bad(err, "object: the hash of a block is none");
+		str_copy(hash.text, sizeof hash.text, text);
+		blocks_add(&m->blocks, &hash);
+	}
 	return true;
 }
 
 static bool manifest_decode(const json_t *root, struct manifest *m, struct error *err)
 {
 	if (manifest_number(root, "version") != MANIFEST_VERSION)
-		return manifest_bad(err, "version: expected 1");
+		return manifest_bad(err, "version: expected 2");
 	const struct {
 		const char *key;
 		char **text;

@@ -1,7 +1,7 @@
 /*
  * What is known about one stored checkpoint: the manifest beside its data (everything,
- * each file with its hash) and the summary that is committed in Redis (docs/protocol.md).
- * The summary carries the hashes of both data and manifest, so that nothing in the store
+ * with the hash of each block of the data) and the summary that is committed in Redis
+ * (docs/protocol.md). The summary carries the hashes of both, so that nothing in the store
  * has to be trusted.
  */
 #ifndef STOKER_WORKER_MANIFEST_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "lib/blocks.h"
 #include "lib/error.h"
 #include "lib/tarball.h"
 
@@ -34,6 +35,7 @@ struct manifest {
 	char *verified; /* in words, what was proved */
 	char *resume;   /* member that STOKER_RESUME names: a file, or a folder that holds all files */
 	char *key;      /* of the data object */
+	struct blocks blocks;
 	struct tarball contents;
 };
 
@@ -49,7 +51,7 @@ bool manifest_from_json(const char *text, size_t len, struct manifest *m, struct
 
 struct summary {
 	char *uri;             /* of manifest.json */
-	char *sha256;          /* of the data object */
+	char *sha256;          /* of the data object: that of its blocks */
 	char *manifest_sha256; /* NULL: not given */
 	char *token;
 	int64_t attempt;

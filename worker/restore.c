@@ -13,8 +13,6 @@
 #include "worker/place.h"
 #include "worker/ship.h"
 
-#define CHUNK_BYTES (256 * 1024)
-
 static bool restore_first(void *arg, const char *key, const struct store_stat *st, struct error *err)
 {
 	(void)key;
@@ -53,7 +51,7 @@ static bool restore_manifest(struct store *store, const char *key, const struct 
 	if (!manifest_from_json(text, len, m, err))
 		return error_wrap(err, "%s", key);
 	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
-	    m->contents.size != summary->size || strcmp(m->contents.sha256.text, summary->sha256) != 0)
+	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
 	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
 	if (strcmp(data, m->key) != 0)
@@ -61,35 +59,55 @@ static bool restore_manifest(struct store *store, const char *key, const struct 
 	return true;
 }
 
-/* The whole object, before anything looks into it. */
-static bool restore_verify(struct store *store, const struct manifest *m, struct error *err)
+/* The data object, a block at a time. */
+struct restore_source {
+	struct store_get *get;
+	const struct manifest *m;
+	char *block;
+	size_t len, at; /* of the block that is verified, and what was read of it */
+	size_t next;    /* block */
+};
+
+/* Nobody sees a byte of a block before its hash was found to be right. */
+static bool restore_next_block(struct restore_source *s, struct error *err)
 {
-	CLEANUP(store_get) struct store_get *get = NULL;
-	if (!store_get(store, m->key, &get, err))
-		return restore_missing(store, m->key, err);
-	if (get->size != m->contents.size)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed", m->key,
-				 get->size, m->contents.size);
-	CLEANUP(digest) struct digest *digest = digest_new();
-	CLEANUP(free_p) char *chunk = mem_alloc(CHUNK_BYTES);
-	size_t len;
+	size_t got;
+	s->len = s->at = 0;
 	do {
-		if (!store_read(get, chunk, CHUNK_BYTES, &len, err))
+		if (!store_read(s->get, s->block + s->len, BLOCK_BYTES - s->len, &got, err))
 			return false;
-		digest_add(digest, chunk, len);
-	} while (len);
-	if (strcmp(digest_take(digest).text, m->contents.sha256.text) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not the one that was committed", m->key);
-	return true;
+		s->len += got;
+	} while (got && s->len < BLOCK_BYTES);
+	if (!s->len && s->next == s->m->blocks.count)
+		return true; /* the end */
+	if (s->next < s->m->blocks.count &&
+	    strcmp(digest_of(s->block, s->len).text, s->m->blocks.hashes[s->next++].text) == 0)
+		return true;
+	s->len = 0;
+	return error_set(err, ERR_DAMAGED, NULL, "the SHA-256 of its block %zu is not the one that was committed",
+			 s->next);
 }
 
 static bool restore_read(void *arg, void *data, size_t size, size_t *len, struct error *err)
 {
-	return store_read(arg, data, size, len, err);
+	struct restore_source *s = arg;
+	if (s->at == s->len && !restore_next_block(s, err))
+		return false;
+	*len = size < s->len - s->at ? size : s->len - s->at;
+	memcpy(data, s->block + s->at, *len);
+	s->at += *len;
+	return true;
 }
 
-/* The second reading: each file's own hash is checked, so that a store that answers differently
- * this time is found out, too. */
+/* What stands behind the end of the tar is verified as well. */
+static bool restore_unpack_from(struct restore_source *s, int root, struct error *err)
+{
+	bool ok = tarball_unpack(restore_read, s, &s->m->contents, root, err);
+	while (ok && s->next < s->m->blocks.count)
+		ok = restore_next_block(s, err);
+	return ok || error_wrap(err, "%s", s->m->key);
+}
+
 static bool restore_unpack(struct store *store, const struct manifest *m, int scratch, const char *name,
 			   struct error *err)
 {
@@ -101,7 +119,12 @@ static bool restore_unpack(struct store *store, const struct manifest *m, int sc
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the folder for unpacking");
 	if (!store_get(store, m->key, &get, err))
 		return restore_missing(store, m->key, err);
-	return tarball_unpack(restore_read, get, &m->contents, root, err) || error_wrap(err, "%s", m->key);
+	if (get->size != m->contents.size)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed", m->key,
+				 get->size, m->contents.size);
+	CLEANUP(free_p) char *block = mem_alloc(BLOCK_BYTES);
+	struct restore_source source = { .get = get, .m = m, .block = block };
+	return restore_unpack_from(&source, root, err);
 }
 
 /* "checkpoint/x" → the checkpoint folder and "x". */
@@ -172,8 +195,7 @@ bool restore_run(const struct restore_request *request, struct buf *text, struct
 	if (!summary_from_json(request->summary, &summary, err) || !store_open(request->store, &store, err))
 		return false;
 	CLEANUP(free_p) char *key = ship_key_of_uri(store->url, summary.uri, err);
-	if (!key || !restore_manifest(store, key, &summary, &m, err) || !restore_verify(store, &m, err) ||
-	    !restore_all(request, store, &m, err))
+	if (!key || !restore_manifest(store, key, &summary, &m, err) || !restore_all(request, store, &m, err))
 		return false;
 	bool is_work;
 	const char *path = restore_split(m.resume, &is_work);

@@ -69,6 +69,8 @@ static bool ship_pack(const struct ship_request *request, int root, struct store
 {
 	const struct unit *unit = request->unit;
 	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(ship_sink, put);
+	if (unit->sha256)
+		tarball_writer_hash_files(w);
 	for (size_t i = 0; i < unit->file_count; i++) {
 		CLEANUP(free_p) char *name = mem_printf("%s/%s", ship_member_root(unit), unit->files[i]);
 		bool ok = unit->is_folder ? tarball_add_tree(w, root, unit->files[i], name, err)
@@ -135,7 +137,7 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 		store_abort(put);
 		return false;
 	}
-	if (!store_finish(put, err))
+	if (!store_finish(put, &m->blocks, err))
 		return false;
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
 	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);

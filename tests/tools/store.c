@@ -35,7 +35,7 @@ static void put(struct store *store, const char *key, bool is_left)
 		}
 	if (is_left)
 		_exit(0);
-	if (!store_finish(to, &err))
+	if (!store_finish(to, NULL, &err))
 		stop(&err);
 }
 

@@ -185,12 +185,41 @@ static void test_zeroed_longer_and_foreign_data(void **state)
 	CLEANUP(free_p) char *bytes = folder_read(f->folder, PREFIX "/data.tar", &len);
 	CLEANUP(free_p) char *zeros = mem_alloc(len + 1);
 	folder_write(f->folder, PREFIX "/data.tar", zeros, len);
-	restore_fails(f, ERR_DAMAGED, "its SHA-256 is not the one that was committed");
+	restore_fails(f, ERR_DAMAGED, "the SHA-256 of its block 1 is not the one that was committed");
 	memcpy(zeros, bytes, len);
 	folder_write(f->folder, PREFIX "/data.tar", zeros, len + 1);
 	restore_fails(f, ERR_DAMAGED, "bytes");
 	folder_write(f->folder, PREFIX "/data.tar", "", 0);
 	restore_fails(f, ERR_DAMAGED, "bytes");
+}
+
+/* Of several blocks, each is verified; the one that is wrong is named, and nothing of the others is left. */
+static void test_a_wrong_block_of_many(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 2 * (size_t)BLOCK_BYTES + 777, stored;
+	CLEANUP(free_p) char *big = mem_alloc(len);
+	for (size_t i = 0; i < len; i++)
+		big[i] = (char)(i * 2654435761u >> 11);
+	folder_write(f->source, "big.bin", big, len);
+	ship(f, "big.bin", false);
+	CLEANUP(free_p) char *bytes = folder_read(f->folder, PREFIX "/data.tar", &stored);
+	for (size_t block = 0; block < 3; block++) {
+		size_t at = block == 2 ? stored - 1 : block * BLOCK_BYTES + 4096;
+		CLEANUP(free_p)
+		char *why = mem_printf("the SHA-256 of its block %zu is not the one that was committed", block + 1);
+		bytes[at] ^= 1;
+		folder_write(f->folder, PREFIX "/data.tar", bytes, stored);
+		restore_fails(f, ERR_DAMAGED, why);
+		bytes[at] ^= 1;
+	}
+	folder_write(f->folder, PREFIX "/data.tar", bytes, stored);
+	struct error err;
+	assert_true(restore(f, NULL, &err));
+	size_t got;
+	CLEANUP(free_p) char *back = folder_read(f->checkpoints, "big.bin", &got);
+	assert_int_equal(got, len);
+	assert_memory_equal(back, big, len);
 }
 
 /* A whole checkpoint of somebody else's in our place: sound by itself, but not what was committed. */
@@ -303,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_flipped_and_cut_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flipped_and_cut_manifest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zeroed_longer_and_foreign_data, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_wrong_block_of_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_store, setup, teardown),

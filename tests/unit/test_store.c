@@ -228,6 +228,40 @@ static void test_a_full_store_says_so(void **state)
 	assert_int_equal(folder_count(f->folder), 0);
 }
 
+/* Pieces of any length, across the borders of blocks: the hashes are those of the blocks. */
+static void test_the_hashes_of_what_was_written(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t sizes[] = { 0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES + 12345 };
+	CLEANUP(free_p) char *bytes = mem_alloc(3 * BLOCK_BYTES);
+	for (size_t i = 0; i < 3 * (size_t)BLOCK_BYTES; i++)
+		bytes[i] = (char)(i * 2654435761u >> 13);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct store_put *put;
+		struct error err;
+		CLEANUP(blocks) struct blocks blocks = { 0 };
+		CLEANUP(digest) struct digest *list = digest_new();
+		assert_true(store_begin(f->store, "k", &put, &err));
+		for (size_t at = 0, piece = 1; at < sizes[i]; at += piece, piece = piece * 3 % 1000003 + 1) {
+			piece = piece < sizes[i] - at ? piece : sizes[i] - at;
+			assert_true(store_write(put, bytes + at, piece, &err));
+		}
+		assert_true(store_finish(put, &blocks, &err));
+		assert_int_equal(blocks.count, blocks_count_of((int64_t)sizes[i]));
+		for (size_t k = 0; k < blocks.count; k++) {
+			size_t from = k * BLOCK_BYTES, left = sizes[i] - from;
+			struct digest_hex hash = digest_of(bytes + from, left < BLOCK_BYTES ? left : BLOCK_BYTES);
+			assert_string_equal(blocks.hashes[k].text, hash.text);
+			digest_add(list, hash.text, DIGEST_HEX);
+			digest_add(list, "\n", 1);
+		}
+		assert_string_equal(blocks_hash(&blocks).text, digest_take(list).text);
+		struct store_stat st;
+		assert_true(store_stat(f->store, "k", &st, &err));
+		assert_int_equal(st.size, sizes[i]);
+	}
+}
+
 static void test_urls(void **state)
 {
 	struct fixture *f = *state;
@@ -254,6 +288,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keys_cannot_leave_the_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_are_not_followed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_full_store_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_hashes_of_what_was_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_urls, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
