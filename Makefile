@@ -6,6 +6,7 @@
 #   make check-asan  the same tests with AddressSanitizer and UBSan
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
+#   make bench-checkpoints  only those of checkpoints, beside what others move them with
 #   make lint fmt docs install clean
 #
 # B=dir builds elsewhere; DEV=1 (and CI) turns warnings into errors.
@@ -104,9 +105,11 @@ $(B)/gen-docs: $(B)/scripts/gen_docs.o $(B)/scheduler.a $(B)/worker.a $(B)/cli.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) $(LIBS_CURL)
 
 # What scripts/bench/queue_bench.py loads Redis and the machine with.
-BENCH_TOOLS := $(B)/bench-load $(B)/bench-spawn $(B)/bench-beanstalk
+BENCH_TOOLS := $(B)/bench-load $(B)/bench-spawn $(B)/bench-beanstalk $(B)/bench-ship
 $(B)/bench-load: $(bench_LOAD:%.c=$(B)/%.o)
 	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis jansson 2>/dev/null)
+$(B)/bench-ship: $(B)/scripts/bench/ship.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 $(B)/bench-spawn: $(B)/scripts/bench/spawn.o
 	$(CC) $(LDFLAGS) -o $@ $^
 $(B)/bench-beanstalk: $(B)/scripts/bench/peers/beanstalk.o
@@ -141,7 +144,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan bench bench-queue lint fmt docs install clean
+.PHONY: demo check check-asan bench bench-queue bench-checkpoints lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -153,12 +156,16 @@ check:
 # Both, whatever the first one misses.
 bench: all $(BENCH_TOOLS)
 	scripts/bootstrap-bench.sh $(B)
-	@missed=0; for one in bench queue_bench; do \
+	@missed=0; for one in bench queue_bench checkpoint_bench; do \
 		STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/$$one.py || missed=1; \
 	done; exit $$missed
 bench-queue: all $(BENCH_TOOLS)
 	scripts/bootstrap-bench.sh $(B)
 	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/queue_bench.py $(BENCH)
+bench-checkpoints: all $(BENCH_TOOLS)
+	scripts/bootstrap-tests.sh
+	scripts/bootstrap-bench.sh $(B)
+	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/checkpoint_bench.py $(BENCH)
 check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh

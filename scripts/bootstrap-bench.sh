@@ -11,9 +11,11 @@ peers=${1:-build}/bench-peers
 packages=(
 	ruby-sidekiq ruby-hiredis python3-rq python3-celery beanstalkd # queues
 	slurm-wlm parallel                                             # what runs processes
+	rclone curl                                                    # what moves checkpoints
 )
 # Node from elsewhere brings its own npm, which Debian's package would fight with.
 command -v npm >/dev/null || packages+=(nodejs npm)
+command -v aws >/dev/null || packages+=(awscli)
 packages_install "${packages[@]}"
 
 # Last written: an interrupted install is made anew.
