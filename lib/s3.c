@@ -11,6 +11,7 @@ enum {
 	S3_CONNECT_MS = 10000,
 	S3_STALL_S = 30, /* fewer bytes than this in so long: the connection is given up */
 	S3_STALL_BYTES = 1024,
+	S3_COMPLETE_S = 600, /* putting parts together may take minutes, with nothing but blanks to be heard */
 	S3_ANSWER_MAX = 32 * 1024 * 1024,
 	S3_HEADERS_MAX = 64 * 1024,
 };
@@ -93,7 +94,8 @@ static void s3_set_options(struct s3_transfer *t, const char *url)
 	set(t->easy, CURLOPT_BUFFERSIZE, 256L * 1024);
 	set(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)S3_CONNECT_MS);
 	set(t->easy, CURLOPT_LOW_SPEED_LIMIT, (long)S3_STALL_BYTES);
-	set(t->easy, CURLOPT_LOW_SPEED_TIME, (long)S3_STALL_S);
+	set(t->easy, CURLOPT_LOW_SPEED_TIME, (long)(t->call->again == S3_AGAIN_NOT ? S3_COMPLETE_S : S3_STALL_S));
+	set(t->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	set(t->easy, CURLOPT_PRIVATE, t);
 	if (t->s3->settings.ca_file)
 		set(t->easy, CURLOPT_CAINFO, t->s3->settings.ca_file);
@@ -129,6 +131,9 @@ static void s3_make_headers(struct s3_transfer *t, char *lines)
 	char *rest = NULL;
 	t->headers = api->slist_append(NULL, "Expect:");
 	t->headers = api->slist_append(t->headers, "Content-Type:");
+	CLEANUP(free_p)
+	char *host = mem_printf("Host: %s", t->s3->settings.host); /* as signed: curl cuts a usual port */
+	t->headers = api->slist_append(t->headers, host);
 	for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		t->headers = api->slist_append(t->headers, line);
 }
@@ -163,7 +168,7 @@ static void s3_try(struct s3_transfer *t)
 	CLEANUP(buf) struct buf headers;
 	buf_init(&target, S3_HEADERS_MAX);
 	buf_init(&headers, S3_HEADERS_MAX);
-	if (!s3_settings_renew(&s3->settings, clock_wall_ms() / 1000, &call->error)) {
+	if (!s3_settings_renew(&s3->settings, clock_wall_ms() / 1000 + s3->skew_s, &call->error)) {
 		s3_end(t);
 		return;
 	}
@@ -272,6 +277,28 @@ bool s3_run(struct s3 *s3, struct s3_call *call, struct error *err)
 		return true;
 	if (err)
 		*err = call->error;
+	return false;
+}
+
+bool s3_head(struct s3 *s3, struct s3_call *call, struct error *err)
+{
+	char byte;
+	struct error why;
+	if (s3_run(s3, call, &why))
+		return call->size >= 0 || error_set(err, ERR_UNAVAILABLE, NULL, "store %s: HEAD %s: no size was said",
+						    s3->settings.url, call->key);
+	if (why.kind == ERR_NOT_FOUND) {
+		CLEANUP(s3_call) struct s3_call get;
+		s3_call_init(&get, "GET", call->key);
+		s3_call_header(&get, "range", "bytes=0-0");
+		get.into = &byte;
+		get.into_size = 1;
+		if (s3_run(s3, &get, &why)) /* it is there after all */
+			error_set(&why, ERR_UNAVAILABLE, NULL, "store %s: HEAD %s: status 404, but it is there",
+				  s3->settings.url, call->key);
+	}
+	if (err)
+		*err = why;
 	return false;
 }
 

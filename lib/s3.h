@@ -68,6 +68,8 @@ void s3_drive(struct s3 *s3, int wait_ms);
 void s3_cancel(struct s3_call *call);
 /* Begins, and waits for the end. False: err is that of the call. */
 bool s3_run(struct s3 *s3, struct s3_call *call, struct error *err) MUST_CHECK;
+/* s3_run of a HEAD, which says a size if it succeeds; ERR_NOT_FOUND only when a GET says so as well. */
+bool s3_head(struct s3 *s3, struct s3_call *call, struct error *err) MUST_CHECK;
 
 static inline void cleanup_s3_call(struct s3_call *call)
 {

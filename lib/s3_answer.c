@@ -43,6 +43,11 @@ size_t s3_receive_header(char *data, size_t size, size_t count, void *arg)
 	struct s3_call *call = t->call;
 	size_t len = size * count;
 	const char *colon = memchr(data, ':', len);
+	if (len > 5 && !strncmp(data, "HTTP/", 5)) { /* the head of a new answer, behind that of a proxy, say */
+		call->etag[0] = '\0';
+		call->size = -1;
+		call->modified_ms = t->date_s = 0;
+	}
 	if (!colon)
 		return len;
 	CLEANUP(free_p) char *value = mem_strndup(colon + 1, len - (size_t)(colon + 1 - data));
@@ -118,8 +123,9 @@ static const struct {
 static void s3_describe(const struct s3_transfer *t, const char *what, char *into, size_t size)
 {
 	const struct s3_call *call = t->call;
-	str_format(into, size, "store %s: %s %s: %s", t->s3->settings.url, call->method,
-		   call->key ? call->key : "the bucket", what);
+	if (!str_format(into, size, "store %s: %s %s: %s", t->s3->settings.url, call->method,
+			call->key ? call->key : "the bucket", what))
+		str_format(into, size, "store: %s: %.300s", call->method, what);
 }
 
 /* Once: the second time something else is wrong. The answer to a HEAD has no code, only its own time. */
@@ -133,6 +139,15 @@ static bool s3_correct_clock(struct s3_transfer *t, const char *code)
 	t->s3->has_skew = true;
 	t->s3->skew_s = skew_s;
 	return true;
+}
+
+/* That an object is not there is concluded only from S3's own word for it: a 404 may also come from a proxy, or for a
+ * bucket. To a HEAD there are no words: who asks by HEAD must ask again (s3_head). */
+static bool s3_is_missing(const struct s3_call *call, const char *code)
+{
+	bool is_said = !strcmp(code, "NoSuchKey") || !strcmp(code, "NotFound");
+	bool may_be = !strcmp(call->method, "GET") || !strcmp(call->method, "DELETE");
+	return may_be ? is_said : !strcmp(call->method, "HEAD");
 }
 
 bool s3_judge_refusal(struct s3_transfer *t)
@@ -152,10 +167,13 @@ bool s3_judge_refusal(struct s3_transfer *t)
 				     : mem_printf("status %d", call->status);
 	s3_describe(t, what, text, sizeof text);
 	enum error_kind kind = s3_refusals[i].kind;
-	if (kind == ERR_NOT_FOUND && refusal.code[0] && !s3_refusals[i].code)
-		kind = ERR_UNAVAILABLE; /* something is missing, but not the object: nothing is to be concluded */
+	bool passes = s3_refusals[i].passes;
+	if (kind == ERR_NOT_FOUND && !s3_is_missing(call, refusal.code)) {
+		kind = ERR_UNAVAILABLE;
+		passes = !refusal.code[0];
+	}
 	error_set(&call->error, kind, s3_refusals[i].hint, "%s", text);
-	return s3_refusals[i].passes;
+	return passes;
 }
 
 bool s3_judge_failure(struct s3_transfer *t, CURLcode result)
@@ -167,9 +185,10 @@ bool s3_judge_failure(struct s3_transfer *t, CURLcode result)
 	bool is_ours = result == CURLE_WRITE_ERROR; /* more than there is room for */
 	call->status = 0;
 	call->is_unknown = connected_us != 0;
-	s3_describe(t, is_ours ? "the answer is too long" : t->s3->api.easy_strerror(result), text, sizeof text);
+	s3_describe(t, is_ours ? "the answer is longer than what was asked for" : t->s3->api.easy_strerror(result),
+		    text, sizeof text);
 	bool is_trust = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
-	error_set(&call->error, is_ours ? ERR_DAMAGED : ERR_UNAVAILABLE,
+	error_set(&call->error, ERR_UNAVAILABLE,
 		  is_trust ? "name the authority of its certificate: STOKER_S3_CA_FILE" : NULL, "%s", text);
 	return !is_ours && !is_trust;
 }

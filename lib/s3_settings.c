@@ -44,7 +44,7 @@ bool s3_check_url(const char *url, struct error *err)
 		return error_set(err, ERR_INPUT, "for example s3://my-bucket/runs",
 				 "store %s: expected s3://bucket/prefix, and a bucket of 3 to 63 lower-case letters, "
 				 "digits, dots, hyphens",
-				 url);
+				 strchr(url, '@') && strchr(url, '@') < prefix ? "s3://…@…" : url);
 	if (prefix[strspn(prefix, allowed)] || strstr(prefix, "//") || strstr(prefix, "/."))
 		return error_set(
 			err, ERR_INPUT, "for example s3://my-bucket/runs",
@@ -66,7 +66,7 @@ static bool s3_keys_from_environment(struct s3_settings *s, struct error *err)
 {
 	const char *id = S3_ENV("STOKER_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID");
 	const char *secret = S3_ENV("STOKER_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY");
-	bool is_ours = getenv("STOKER_S3_ACCESS_KEY_ID") != NULL;
+	bool is_ours = S3_ENV("STOKER_S3_ACCESS_KEY_ID") != NULL;
 	if (!id && !secret)
 		return true;
 	if (!id || !secret)
@@ -117,7 +117,7 @@ static bool s3_keys_from_file(struct s3_settings *s, struct error *err)
 			       : !strcmp(name, "aws_session_token")     ? &s->session
 									: NULL;
 		if (field)
-			s3_set(field, value);
+			s3_set(field, *value ? value : NULL);
 	}
 	bool ok = !ferror(file);
 	fclose(file);
@@ -205,7 +205,12 @@ static bool s3_find_keys(struct s3_settings *s, struct error *err)
 
 bool s3_settings_renew(struct s3_settings *s, int64_t now_s, struct error *err)
 {
-	return !s->expires_s || now_s < s->expires_s - S3_RENEW_S || s3_keys_from_instance(s, err);
+	struct error why;
+	if (!s->expires_s || now_s < s->expires_s - S3_RENEW_S || s3_keys_from_instance(s, &why) ||
+	    now_s < s->expires_s)
+		return true; /* as long as they are valid, the next request asks again */
+	return error_set(err, ERR_UNAVAILABLE, NULL, "store %s: the keys have expired, and there are no new ones: %s",
+			 s->url, why.message);
 }
 
 /* ---- the place ---- */
@@ -227,9 +232,10 @@ static bool s3_find_place(struct s3_settings *s, struct error *err)
 	size_t len = strlen(url);
 	while (len && url[len - 1] == '/')
 		url[--len] = '\0';
-	if (!is_http || !host[3] || strpbrk(host + 3, "/?#@ "))
+	if (!is_http || !host[3] || strpbrk(host + 3, "/?#@ ")) /* what has an @ in it may hold a secret */
 		return error_set(err, ERR_INPUT, "for example https://s3.example.org:9000",
-				 "STOKER_S3_ENDPOINT: expected http:// or https:// and a host, got %s", endpoint);
+				 "STOKER_S3_ENDPOINT: expected http:// or https:// and a host, got %s",
+				 strchr(url, '@') ? "one with an @ in it" : url);
 	s->is_path_style = style ? !strcmp(style, "path") : endpoint || strchr(s->bucket, '.');
 	s->host = s->is_path_style ? mem_strdup(host + 3) : mem_printf("%s.%s", s->bucket, host + 3);
 	s->base = mem_printf("%.*s://%s", (int)scheme, url, s->host);

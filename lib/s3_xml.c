@@ -36,6 +36,8 @@ static void XMLCALL s3_xml_start(void *arg, const char *name, const char **attri
 static void XMLCALL s3_xml_end(void *arg, const char *name)
 {
 	struct s3_xml *x = arg;
+	if (x->is_bad)
+		return; /* expat ends an empty element also when it was stopped at its start */
 	size_t len = strlen(x->path) - strlen(name);
 	x->fn(x->arg, x->path, buf_text(&x->text));
 	buf_clear(&x->text);

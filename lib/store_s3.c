@@ -78,7 +78,7 @@ static bool s3_get_open(struct store *store, const char *key, struct store_get *
 {
 	CLEANUP(s3_call) struct s3_call head;
 	s3_call_init(&head, "HEAD", key);
-	if (!s3_run(store_s3_of(store), &head, err))
+	if (!s3_head(store_s3_of(store), &head, err))
 		return false;
 	struct s3_get *get = mem_alloc(sizeof *get);
 	*get = (struct s3_get){ .base = { .store = store, .size = head.size },
@@ -98,8 +98,9 @@ static bool s3_get_arrived(struct s3_get *get, struct store_s3_slot *slot, struc
 	slot->is_busy = false;
 	if (slot->call.error.kind != ERR_NONE && err)
 		*err = slot->call.error;
+	bool is_part = slot->call.status == 206 || (int64_t)slot->len == get->base.size; /* not the whole, cut */
 	bool ok = slot->call.error.kind == ERR_NONE &&
-		  (slot->call.got == slot->len ||
+		  ((is_part && slot->call.got == slot->len) ||
 		   error_set(err, ERR_UNAVAILABLE, NULL, "store %s: a part of %s is missing", get->base.store->url,
 			     get->key));
 	s3_call_done(&slot->call);
@@ -133,7 +134,7 @@ static bool s3_store_stat(struct store *store, const char *key, struct store_sta
 {
 	CLEANUP(s3_call) struct s3_call call;
 	s3_call_init(&call, "HEAD", key);
-	if (!s3_run(store_s3_of(store), &call, err))
+	if (!s3_head(store_s3_of(store), &call, err))
 		return false;
 	*st = (struct store_stat){ .size = call.size, .modified_ms = call.modified_ms };
 	return true;

@@ -13,7 +13,7 @@ struct s3_page {
 	char *uploads[PAGE_MAX];
 	struct store_stat stats[PAGE_MAX];
 	size_t count;
-	bool has_more;
+	bool has_more, is_too_long;
 	char *next, *next_upload; /* where the next page begins */
 };
 
@@ -44,9 +44,14 @@ static void s3_read_page(void *arg, const char *path, const char *text)
 {
 	struct s3_page *page = arg;
 	const char *name = strchr(path, '/'); /* behind the root: ListBucketResult, ListMultipartUploadsResult */
-	if (!name || page->count == PAGE_MAX)
+	if (!name)
 		return;
 	name++;
+	bool is_entry = !strncmp(name, "Contents", 8) || !strncmp(name, "Upload", 6);
+	if (is_entry && page->count == PAGE_MAX) {
+		page->is_too_long = page->is_too_long || !strchr(name, '/');
+		return;
+	}
 	if (!strcmp(name, "IsTruncated"))
 		page->has_more = !strcmp(text, "true");
 	else if (!strcmp(name, "NextContinuationToken") || !strcmp(name, "NextKeyMarker"))
@@ -65,6 +70,11 @@ static void s3_read_page(void *arg, const char *path, const char *text)
 		page->count++;
 }
 
+static bool s3_same(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
 /* The page after the one that is in `page`. */
 static bool s3_page_next(struct store *store, const char *prefix, bool is_uploads, struct s3_page *page,
 			 struct error *err)
@@ -79,13 +89,17 @@ static bool s3_page_next(struct store *store, const char *prefix, bool is_upload
 	else
 		s3_call_query(&call, "list-type", "2");
 	s3_call_query(&call, "prefix", prefix);
+	s3_call_query(&call, is_uploads ? "max-uploads" : "max-keys", "1000");
 	if (next)
 		s3_call_query(&call, is_uploads ? "key-marker" : "continuation-token", next);
 	if (next_upload)
 		s3_call_query(&call, "upload-id-marker", next_upload);
 	if (!s3_run(store_s3_of(store), &call, err))
 		return false;
-	if (!s3_xml_read(buf_text(&call.text), call.text.len, s3_read_page, page) || (page->has_more && !page->next))
+	bool is_read = s3_xml_read(buf_text(&call.text), call.text.len, s3_read_page, page) && !page->is_too_long;
+	bool goes_on =
+		page->next && *page->next && !(s3_same(page->next, next) && s3_same(page->next_upload, next_upload));
+	if (!is_read || (page->has_more && !goes_on))
 		return error_set(err, ERR_UNAVAILABLE, NULL, "store %s: a listing in a form that is not known",
 				 store->url);
 	return true;

@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/s3_xml.h"
 #include "lib/store_s3.h"
@@ -12,7 +13,7 @@ enum {
 	PART_GROWS_AFTER = 1500,        /* parts: then they are twice as large */
 	PARTS_MAX = 10000,              /* that S3 takes */
 	PARTS_BYTES = 64 * 1024 * 1024, /* of all that are on their way; but two parts always */
-	COMPLETE_TRIES = 5,
+	COMPLETE_TRIES = 6, /* with 1, 2, 4 … s between them: what was done is not seen everywhere at once */
 };
 
 struct s3_put {
@@ -196,8 +197,10 @@ static bool s3_put_whole(struct s3_put *put, struct error *err)
 static bool s3_put_is_there(struct s3_put *put, struct error *err)
 {
 	struct store_stat st;
-	return put->base.store->scheme->stat(put->base.store, put->key, &st, err) &&
-	       (st.size == put->total ||
+	struct error why;
+	if (!put->base.store->scheme->stat(put->base.store, put->key, &st, &why))
+		return error_set(err, ERR_UNAVAILABLE, why.hint, "%s", why.message); /* also when it is not seen yet */
+	return (st.size == put->total ||
 		error_set(err, ERR_DAMAGED, NULL, "store %s: %s has %" PRId64 " bytes, %" PRId64 " were sent",
 			  put->base.store->url, put->key, st.size, put->total));
 }
@@ -252,11 +255,13 @@ static bool s3_put_complete(struct s3_put *put, struct error *err)
 			return s3_put_is_there(put, err);
 		if (is_unknown && s3_put_is_there(put, &missing))
 			return true;
-		if (!is_unknown || tries == COMPLETE_TRIES || why.kind == ERR_CONFLICT) {
+		if (!is_unknown || tries == COMPLETE_TRIES) {
 			if (err)
 				*err = why;
 			return false;
 		}
+		const struct timespec pause = { .tv_sec = 1 << (tries - 1) };
+		nanosleep(&pause, NULL);
 	}
 }
 

@@ -34,6 +34,11 @@ do
             fail('INVALID', 'free.given: expected a list, got %s', quoted(free.given))
         end
         free.labels, free.given = free.labels or {}, free.given or {}
+        local ok, labels_json = pcall(cjson.encode, free.labels) -- no number that JSON has no word for
+        if not ok then
+            fail('INVALID', 'free.labels: expected texts, finite numbers, true or false')
+        end
+        free.labels_json = next(free.labels) and labels_json or '{}'
         if free.total then
             free.total.labels = free.labels
         end
@@ -87,35 +92,33 @@ do
 
     -- What of "<n>:<token> …" still holds. Where a runner renewed the lease already there is nothing to start: should
     -- two machines use one worker id by mistake, the second must not begin it as well.
-    local function still_held(q, worker, answer)
+    -- Those that run, started or not, take of what is free, if that is given.
+    local function still_held(q, worker, answer, free)
         local claims = {}
         for n, token in answer:gmatch('(%d+):(%d+)') do
             local j = job_find(q, n)
-            if j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker and
-                not j.f.renewed_ms then
+            local holds = j and j.f.state == 'running' and j.f.token == token and j.f.worker == worker
+            local requirement = holds and free and class_get(q, j.f.class)
+            if requirement then
+                class_take(requirement, free, 1)
+            end
+            if holds and not j.f.renewed_ms then
                 local summary = j.f.resume and call('HGET', key_of(q, 'checkpoints:' .. n), j.f.resume)
-                claims[#claims + 1] = {n = n, token = token, j = j, summary = summary or nil}
+                claims[#claims + 1] = {n = n, token = token, j = j, summary = summary or nil,
+                                       age_ms = math.max(q.now - job_number(j, 'claimed_ms'), 1)}
             end
         end
         return claims
     end
 
-    -- What was handed over since the last request, and did not reach the worker. It takes of what is free there.
+    -- What was handed over since the last request, and did not reach the worker.
     local function missed(q, worker, free, given)
         local known = {}
         for i = 1, #free.given do
             known[free.given[i]] = true
         end
         given = given:gsub('%S+', function(one) return known[one] and '' end)
-        local claims = still_held(q, worker, given)
-        for i = 1, #claims do
-            local requirement = class_get(q, claims[i].j.f.class)
-            claims[i].age_ms = q.now - job_number(claims[i].j, 'claimed_ms')
-            if requirement then
-                class_take(requirement, free, 1)
-            end
-        end
-        return claims
+        return still_held(q, worker, given, free)
     end
 
     local function begin_attempt(q, j, worker)
@@ -336,16 +339,13 @@ do
     end
 
     -- Keeps the request's number and answer.
-    local function remember(q, key, request, claims, is_new)
+    local function remember(q, key, request, claims)
         local parts = {}
         for i = 1, #claims do
             parts[i] = claims[i].n .. ':' .. claims[i].token
         end
         call('HSET', key, 'claim_request', integer_text(request), 'claim_answer', table.concat(parts, ' '))
         offers.note_leases(q, q.known.expiries)
-        if is_new then
-            call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
-        end
     end
 
     -- What this worker takes anew, behind what it holds already.
@@ -390,11 +390,13 @@ do
         if known[4] or known[5] then
             offers.take_back(q, worker, key)
         end
-        if channel and #w.claims < w.most and not next(w.left) then
-            offers.make(q, worker, key, {channel = channel, request = request, free = w.free, given = ''})
-        end
+        local has_offer = channel and #w.claims < w.most and not next(w.left) and
+            offers.make(q, worker, key, {channel = channel, request = request, made_ms = q.now, free = w.free})
         if #w.claims > 0 then
-            remember(q, key, request, w.claims, not known[1])
+            remember(q, key, request, w.claims)
+        end
+        if not known[1] and (has_offer or #w.claims > 0) then
+            call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
         end
         queue_flush(q)
         return describe_all(q, w.claims)

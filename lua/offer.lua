@@ -1,11 +1,11 @@
 -- Offers: a worker whose claim leaves room may say on which channel it listens. Then the next job that fits need not
 -- ring and wait until it is asked for: its submit begins the first attempt there, and publishes what a claim would have
 -- answered. `idle` holds the workers with an offer, the one that waits longest first; the field `offer` of a worker's
--- record has "<channel> <request> <cpus> <gpus> <memory> <labels JSON>", with the number of its last claim.
+-- record has "<channel> <request> <ms> <cpus> <gpus> <memory> <labels JSON>", with number and time of its last claim.
 --
--- What was handed over stands in the field `given` of its record, "<n>:<token> …", until its next claim: that says what
--- arrived, and gets again what did not. A channel belongs to one process and is never used again: once that is gone
--- nobody listens, and nothing is handed over.
+-- What was handed over stands in the field `given` of its record, "<n>:<token> …", until its next claim: that says
+-- what arrived, and gets again what did not. A channel belongs to one process and is never used again: once that is
+-- gone nobody listens, and nothing is handed over.
 
 local offers = {}
 do
@@ -33,7 +33,7 @@ do
             lease_ms = tonumber(lease_ms) or 0
             least, most = math.min(least or lease_ms, lease_ms), math.max(most or lease_ms, lease_ms)
         end
-        if as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms then
+        if least and (as_text(least) ~= q.meta.lease_min_ms or as_text(most) ~= q.meta.lease_max_ms) then
             call('HSET', q.meta_key, 'lease_min_ms', integer_text(least), 'lease_max_ms', integer_text(most))
         end
     end
@@ -49,36 +49,36 @@ do
         redis.pcall('HDEL', key, 'offer', 'given')
     end
 
-    -- Sets down an offer {channel =, request =, free =, given =}; none without a free processor. Where a stranger has
+    -- Sets down an offer {channel =, request =, made_ms =, free =}; none without a free processor. Where a stranger has
     -- put something else in the place of `idle`, everybody rings.
     function offers.make(q, worker, key, offer)
         local free = offer.free
         if free.cpus < 1 or free.gpus < 0 or free.memory < 0 then
             return false
         end
-        local labels_json = next(free.labels) and cjson.encode(free.labels) or '{}'
-        local text = ('%s %d %d %d %d %s'):format(offer.channel, offer.request, math.min(free.cpus, LARGEST),
-                                                  math.min(free.gpus, LARGEST), math.min(free.memory, LARGEST),
-                                                  labels_json)
+        local text = ('%s %d %d %d %d %d %s'):format(
+            offer.channel, offer.request, offer.made_ms, math.min(free.cpus, LARGEST), math.min(free.gpus, LARGEST),
+            math.min(free.memory, LARGEST), free.labels_json)
         call('HSET', key, 'offer', text)
         redis.pcall('ZADD', key_of(q, 'idle'), q.now_text, worker)
         return true
     end
 
     -- The offer of a worker that still holds; nil: there is none.
-    local function read(q, worker, offered_ms)
+    local function read(q, worker)
         local key = key_of(q, 'worker:' .. worker)
         local known = redis.pcall('HMGET', key, 'offer', 'given')
-        local channel, request, cpus, gpus, memory, labels_json =
-            (known[1] or ''):match('^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+        local channel, request, made_ms, cpus, gpus, memory, labels_json =
+            (known[1] or ''):match('^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')
         local ok, labels = pcall(cjson.decode, labels_json)
-        if not channel or not ok or type(labels) ~= 'table' or q.now - offered_ms > KEPT_MS then
+        if not channel or not ok or type(labels) ~= 'table' or q.now - made_ms > KEPT_MS then
             redis.pcall('ZREM', key_of(q, 'idle'), worker)
             return nil
         end
         return {worker = worker, key = key, channel = channel, request = tonumber(request), given = known[2] or '',
-                free = {cpus = tonumber(cpus), gpus = tonumber(gpus), memory = tonumber(memory),
-                        labels = labels}}
+                made_ms = tonumber(made_ms),
+                free = {cpus = tonumber(cpus), gpus = tonumber(gpus), memory = tonumber(memory), labels = labels,
+                        labels_json = labels_json}}
     end
 
     -- Most jobs ask for the same: what was decoded last is kept.
@@ -92,7 +92,7 @@ do
 
     -- An offer that this job fits into, of a worker that waits; nil: none, or something else is queued already.
     function offers.find(q, checked)
-        local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), 0, LOOKED_AT - 1, 'WITHSCORES')
+        local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), 0, LOOKED_AT - 1)
         if not idle[1] or q.meta.paused == 'paused' or #checked.text > SPEC_MAX_BYTES then
             return nil
         end
@@ -101,8 +101,8 @@ do
             return nil
         end
         local requirement = requirement_of(checked.requirement)
-        for i = 1, #idle, 2 do
-            local offer = read(q, idle[i], tonumber(idle[i + 1]) or 0)
+        for i = 1, #idle do
+            local offer = read(q, idle[i])
             if offer and class_fits(requirement, offer.free, 1) == 1 then
                 expect_type(q, 'zset', 'leases')
                 offer.requirement = requirement

@@ -397,7 +397,7 @@ struct claim {
 	const char *checkpoint; /* its summary JSON; NULL likewise */
 	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
 	const char *parents;    /* what it waited for: JSON by id; NULL: nothing */
-	int64_t age_ms;         /* how long before the answer the attempt began: it was handed over, and missed */
+	int64_t age_ms;         /* how long before the answer the attempt began, if that was not in this call */
 	int64_t request;        /* of one that is handed over: its worker's claim before that; else 0 */
 };
 struct claim_request {

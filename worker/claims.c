@@ -34,11 +34,12 @@ struct claims {
 	int64_t request;      /* number of the last request that was answered */
 	int64_t sent_boot_ms; /* when the one on its way was sent first; 1: by an earlier worker, long ago */
 	int64_t last_boot_ms; /* when the last that was answered was sent: what is handed over began after that */
-	char hints[160], given_channel[160];
+	char hints[256], given_channel[256];
 	char channel[GIVEN_CHANNEL_SIZE];
 	struct given given; /* since then */
 	bool has_offered;   /* what is free, and did not take it back */
 	bool takes_back;    /* the request on its way does */
+	bool was_refused;   /* a job could not be started: nothing is to be handed over until the pause is over */
 	bool is_stopped;
 	bool has_failed;
 	bool is_in_line;
@@ -106,7 +107,7 @@ static bool claims_rest(struct claims *claims)
 		return false;
 	event_del(claims->timer);
 	claims->state = CLAIMS_OFF;
-	if (claims->has_offered)
+	if (claims->has_offered && jobs_is_ready(claims->o.jobs))
 		claims_send(claims, 0);
 	return true;
 }
@@ -150,14 +151,36 @@ static bool claims_take(struct claims *claims, const struct claim *all, size_t c
 {
 	bool started = true;
 	claims->request++;
-	for (size_t i = 0; i < count; i++)
-		if (!given_has(&claims->given, &all[i])) /* its message was faster */
-			started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms - all[i].age_ms) &&
-				  started;
+	for (size_t i = 0; i < count; i++) {
+		struct claim seen = all[i];
+		seen.request = claims->request;
+		if (given_has(&claims->given, &seen))
+			continue; /* its message was faster */
+		started = claims->o.on_claim(claims->o.arg, &all[i], claims->sent_boot_ms - all[i].age_ms) && started;
+		if (seen.age_ms)
+			(void)!given_add(&claims->given, &seen); /* and if it comes after this, it is known */
+	}
 	given_forget(&claims->given, claims->request);
 	claims->last_boot_ms = claims->sent_boot_ms;
 	claims->sent_boot_ms = 0;
 	return started;
+}
+
+static void claims_stopped(struct claims *claims)
+{
+	event_del(claims->timer);
+	claims->state = CLAIMS_OFF;
+	claims->o.on_stopped(claims->o.arg);
+}
+
+/* This machine could not start a job: first the offer is taken back, then nothing is asked for a while. */
+static void claims_pause(struct claims *claims)
+{
+	claims->was_refused = claims->has_offered;
+	if (claims->has_offered)
+		claims_send(claims, 0);
+	else
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
 }
 
 static void claims_answered(void *arg, const struct claim *all, size_t count, const struct error *err)
@@ -168,15 +191,17 @@ static void claims_answered(void *arg, const struct claim *all, size_t count, co
 	claims->has_failed = err != NULL;
 	bool started = err || claims_take(claims, all, count);
 	claims->state = CLAIMS_OFF;
-	claims->has_offered = claims->has_offered && !claims->takes_back;
+	claims->has_offered = claims->has_offered && (err || !claims->takes_back);
 	claims_turn_pass(claims->o.turn);
-	if (claims_rest(claims) && claims->state == CLAIMS_OFF)
-		claims->o.on_stopped(claims->o.arg);
+	if (claims->is_stopped && (err || !claims->has_offered))
+		claims_stopped(claims); /* what could not be taken back is tried again with the next claims_stop */
+	else if (claims_rest(claims))
+		return;
 	else if (err)
 		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the same number: it may have happened */
-	else if (!started)
-		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
-	else if (count == CLAIMS_MAX || claims->look_again)
+	else if (!started || claims->was_refused)
+		claims_pause(claims);
+	else if (count >= CLAIMS_MAX || claims->look_again)
 		claims_ask(claims);
 	else
 		claims_list(claims);
@@ -208,7 +233,8 @@ static void claims_send(struct claims *claims, int most)
 					 .channel = most && claims->o.may_be_given ? claims->channel : NULL };
 	claims->state = CLAIMS_ASKING;
 	claims->look_again = false;
-	claims->takes_back = !request.channel;
+	claims->takes_back =
+		!request.channel && !claims->sent_boot_ms; /* else an earlier sending may have been answered */
 	claims->has_offered = claims->has_offered || request.channel;
 	if (!claims->sent_boot_ms)
 		claims->sent_boot_ms =
@@ -234,12 +260,10 @@ static void claims_rang(void *arg, const char *class_name, const struct error *e
 		claims->look_again = true; /* also when nobody rang for so long */
 	if (claims->state != CLAIMS_WAITING || claims_rest(claims))
 		return;
-	if (claims->look_again)
+	if (claims->look_again || !is_current) /* interrupted: it may have rung all the same */
 		claims_ask(claims);
-	else if (is_current)
-		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the connection was lost */
 	else
-		claims_ring(claims);
+		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_RETRY_MS); /* the connection was lost */
 }
 
 /* Waits for the bells of the classes wanted, and for no others: a ring for what does not fit here would be lost
@@ -326,6 +350,7 @@ void claims_begin(struct claims *claims, int64_t last_request)
 	claims->request = last_request > 0 ? last_request - 1 : 0;
 	claims->sent_boot_ms = last_request > 0 ? 1 : 0;
 	claims_ask(claims);
+	claims->look_again = last_request > 0; /* what was handed over since then is in the answer to the next */
 }
 
 void claims_look(struct claims *claims)
@@ -346,13 +371,14 @@ static void claims_given(void *arg, const struct claim *claim, size_t count, con
 	if (!count || claim->request < claims->request || !given_add(&claims->given, claim))
 		return;
 	bool started = claims->o.on_claim(claims->o.arg, claim, claims->last_boot_ms);
-	if (claims->state != CLAIMS_WAITING)
+	claims->was_refused = claims->was_refused || !started;
+	if (claims->state != CLAIMS_WAITING && claims->state != CLAIMS_LISTING)
 		return;
 	event_del(claims->timer);
-	if (started)
-		claims_list(claims); /* the bells of what fits now */
+	if (claims->was_refused)
+		claims_pause(claims);
 	else
-		claims_arm(claims, CLAIMS_RETRYING, CLAIMS_REFUSED_MS);
+		claims_list(claims); /* the bells of what fits now */
 }
 
 void claims_hear(struct claims *claims, const char *channel, const char *text, size_t len)

@@ -40,7 +40,10 @@ class Queue:
         request = request or self.requests.get(worker, 0) + 1
         self.requests[worker] = max(request, self.requests.get(worker, 0))
         answer = self.claim(worker, json.dumps(free or FREE), most, request)
-        return [Claim(zip(c[::2], c[1::2])) for c in answer]
+        claims = [Claim(zip(c[::2], c[1::2])) for c in answer]
+        for claim in claims:
+            claim.pop("age_ms", None)  # of one that was answered before: else the two are the same
+        return claims
 
     def start(self, worker="w1", **fields):
         """Submits and claims one job."""

@@ -169,6 +169,7 @@ def test_the_leases_ever_granted_are_known(q):
     (("w", "{}", "101", "1"), "max: expected"), (("w", "{}", "1", "0"), "request: expected"),
     (("w", "{}", "1", "1", "c", "1"), "too many arguments"), (("w", "{}", "1", "1", "c:d"), "channel: expected"),
     (("w", '{"given":3}', "1", "1"), "free.given: expected a list"),
+        (("w", '{"labels":{"a":1e999}}', "1", "1", "c"), "free.labels: expected texts, finite numbers"),
 ])
 def test_bad_arguments(q, args, sentence):
     before = q.snapshot()

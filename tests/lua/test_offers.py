@@ -163,10 +163,20 @@ def test_a_worker_that_is_gone_is_forgotten_and_another_gets_it(q):
     assert [c["n"] for c in q.take("w2")] == [n]
 
 
-def test_an_offer_does_not_last(q):
-    w = Waiting(q)
+def age(q, ms):
+    """Makes the offer of w1 so much older."""
+    fields = q.redis.hget(q.key("worker:w1"), "offer").split(" ")
+    fields[2] = str(int(fields[2]) - ms)
+    q.redis.hset(q.key("worker:w1"), "offer", " ".join(fields))
+
+
+def test_an_offer_lasts_from_its_claim_whatever_is_handed_over(q):
+    w = Waiting(q, cpus=3)
     w.ask()
-    q.redis.zadd(q.key("idle"), {"w1": q.now() - 15001})
+    age(q, 14000)
+    q.add()
+    assert len(w.heard(0.2)) == 1 and idle(q) == ["w1"]
+    age(q, 1001)
     n = q.add()
     assert q.job(n)["state"] == "queued" and idle(q) == [] and w.heard(0.1) == []
 
@@ -209,6 +219,16 @@ def test_nor_what_a_runner_renewed_already(q):
     assert w.ask(cpus=0) == []
 
 
+def test_what_was_renewed_before_it_was_told_takes_its_place(q):
+    w = Waiting(q, cpus=2)
+    w.ask(cpus=1)
+    q.add()
+    claim, = w.heard(0.5)
+    q.renew(*claim.fence, "phase", "running")
+    q.add(), q.add()
+    assert [c["n"] for c in w.ask(most=9, cpus=2)] == ["2"]
+
+
 def test_a_claim_on_a_paused_queue_answers_what_was_given(q):
     w = Waiting(q)
     w.ask()
@@ -228,6 +248,12 @@ def test_no_offer_without_a_channel_or_a_free_processor(q):
     assert q.take() == [] and idle(q) == []
     w = Waiting(q)
     assert w.ask(cpus=0) == [] and idle(q) == []
+
+
+def test_the_record_of_a_worker_that_never_registered_does_not_stay(q):
+    w = Waiting(q)
+    w.ask()
+    assert 0 < q.redis.ttl(q.key("worker:w1")) <= 172800
 
 
 def test_sixteen_at_most_between_two_claims(q):
@@ -266,12 +292,12 @@ def test_strangers_in_the_way_hurt_nobody(q):
     assert q.job(q.add())["state"] == "queued"
     assert [c["n"] for c in w.ask()] == ["1"]
     q.redis.delete(q.key("idle"))
-    for offer in ("", "x", "c 1 1 0 0", "c x 1 0 0 {}", "c 1 1 0 0 {}"):
+    for offer in ("", "x", "c 1 9 1 0 0", "c x 9 1 0 0 {}", f"c 1 {q.now()} 1 0 0 {{}}", "c 1 9 1 0 0 {}"):
         q.redis.hset(q.key("worker:w9"), "offer", offer)
         q.redis.zadd(q.key("idle"), {"w9": q.now()})
         assert q.job(q.add())["state"] == "queued"
     for label in ("[", "{\"a\":", "3"):
-        q.redis.hset(q.key("worker:w9"), "offer", "c 1 1 0 0 " + label)
+        q.redis.hset(q.key("worker:w9"), "offer", f"c 1 {q.now()} 1 0 0 {label}")
         q.redis.zadd(q.key("idle"), {"w9": q.now()})
         assert q.job(q.add())["state"] == "queued"
     q.redis.delete(q.key("idle"), q.key("worker:w9"))

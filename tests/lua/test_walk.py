@@ -65,6 +65,9 @@ class Walk:
             self.calls.append(("again", function))
             if function in ("finish", "checkpoint", "cancel", "corrupt", "claim", "pause", "hold", "release",
                             "remove") or (function == "fire" and args[3]):
+                if function == "claim":
+                    again = [claim[:claim.index("age_ms")] for claim in again]
+                    answer = [claim[:claim.index("age_ms")] if "age_ms" in claim else claim for claim in answer]
                 assert again == answer, "sent again: the same answer"
                 assert self.q.redis.xlen(self.q.key("events")) == events, "sent again: nothing happens"
 

@@ -51,6 +51,18 @@ static void test_an_answer_forgets_what_came_before_its_claim(void **state)
 	assert_json(&given, "[]");
 }
 
+/* An answer that was sent twice, and a message that is slower than it: told by the same claim, started by the answer.
+ */
+static void test_a_message_that_is_late(void **state)
+{
+	(void)state;
+	struct given given = { 0 };
+	struct claim answered = claim_of(3, "9", 4), late = claim_of(3, "9", 4);
+	assert_true(given_add(&given, &answered));
+	given_forget(&given, 4);
+	assert_false(given_add(&given, &late));
+}
+
 static void test_no_room(void **state)
 {
 	(void)state;
@@ -132,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_is_started_once),
 		cmocka_unit_test(test_an_answer_forgets_what_came_before_its_claim),
+		cmocka_unit_test(test_a_message_that_is_late),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_no_channel_twice),
 		cmocka_unit_test(test_messages),
