@@ -58,7 +58,7 @@ class S3Server:
 
 class Faults:
     """Passes requests on to the server; `fault(method, path, n)` says what becomes of the n-th: None, or one of
-    (status, code), "cut" (of the request, half of it sent), "lose" (the answer, after it happened), "stall", "skew",
+    (status, code or whole answer), "cut" (of the request, half of it sent), "lose" (the answer, after it happened), "stall", "skew",
     "complete-error" (200 with an error in it)."""
 
     def __init__(self, server, fault=lambda method, path, n: None):
@@ -86,6 +86,8 @@ class Faults:
 
             def refuse(self, status, code, date=None):
                 body = f"<Error><Code>{code}</Code><Message>on purpose</Message></Error>".encode()
+                if not code or code.startswith("<"):
+                    body = code.encode()
                 length = str(len(body))
                 self.answer(status, b"" if self.command == "HEAD" else body,
                             [("Content-Length", length), ("Date", date or formatdate(usegmt=True))])

@@ -157,6 +157,26 @@ def test_an_upload_that_cannot_be_completed_is_aborted(faulty):
     assert store.run("sweep", "").decode() == "" and store.list() == []
 
 
+@pytest.mark.parametrize("verb", ["put", "get", "stat", "remove"])
+def test_a_404_of_somebody_elses_says_nothing_about_the_object(faulty, server, verb):
+    faults, store = faulty
+    Store(server.env, store.url).put("k", b"data")
+    faults.fault = lambda method, path, n: (404, "")  # as a proxy answers that does not know the way
+    assert store.fails(verb, "k", data=b"data").startswith("unavailable: ")
+    faults.fault = lambda method, path, n: (404, "") if method == "HEAD" else None
+    if verb in ("get", "stat"):
+        assert "status 404, but it is there" in store.fails(verb, "k")
+
+
+def test_a_listing_that_goes_round_in_circles_ends(faulty, server):
+    faults, store = faulty
+    page = ("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+            "<Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>")
+    faults.fault = lambda method, path, n: (200, page)
+    assert "a listing in a form that is not known" in store.fails("list", "")
+    assert len(faults.seen) == 2
+
+
 def test_a_part_that_always_fails_ends_the_upload(faulty):
     faults, store = faulty
     faults.fault = lambda method, path, n: (503, "SlowDown") if "partNumber=2" in path else None
