@@ -58,8 +58,8 @@ class S3Server:
 
 class Faults:
     """Passes requests on to the server; `fault(method, path, n)` says what becomes of the n-th: None, or one of
-    (status, code or whole answer), "cut" (of the request, half of it sent), "lose" (the answer, after it happened), "stall", "skew",
-    "complete-error" (200 with an error in it)."""
+    (status, code or whole answer), "cut" (of the request, half of it sent), "lose" (the answer, after it happened),
+    "stall", "skew", "complete-error" (200 with an error in it)."""
 
     def __init__(self, server, fault=lambda method, path, n: None):
         self.fault, self.seen, self.times, self.lock = fault, [], [], threading.Lock()
