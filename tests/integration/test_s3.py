@@ -407,3 +407,16 @@ def test_the_programs_of_a_worker_do_not_see_its_keys(cluster):
     job = cluster.submit({"command": ["env"]})
     cluster.wait_final(job)
     assert "STOKER_JOB=" in said(cluster, job) and KEYS["STOKER_S3_SECRET_ACCESS_KEY"] not in said(cluster, job)
+
+
+def test_what_has_ended_is_shown_from_the_archive_in_s3(cluster):
+    cluster, _ = cluster
+    jobs = [cluster.submit({"command": ["echo", f"job {i}"], "name": f"n{i}"}) for i in range(3)]
+    before = [(cluster.wait_final(job)["state"], said(cluster, job)) for job in jobs]
+    redis = cluster.redis.client()
+    redis.hset("stoker:{default}:meta", "max_finished", 0)
+    wait_until(lambda: redis.exists(*[f"stoker:{{default}}:job:{job.rsplit('-', 1)[1]}" for job in jobs]) == 0, 30,
+               "all of it is archived")
+    assert [(cluster.show(job)["job"]["state"], said(cluster, job)) for job in jobs] == before
+    listed = cluster.api("GET", "/api/v1/jobs?state=archived&limit=10&cursor=")["jobs"]
+    assert sorted(one["id"] for one in listed) == sorted(jobs)
