@@ -155,6 +155,7 @@ check:
 	scripts/check.sh $(B)
 # Both, whatever the first one misses.
 bench: all $(BENCH_TOOLS)
+	scripts/bootstrap-tests.sh
 	scripts/bootstrap-bench.sh $(B)
 	@missed=0; for one in bench queue_bench checkpoint_bench; do \
 		STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/$$one.py || missed=1; \

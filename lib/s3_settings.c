@@ -37,10 +37,11 @@ static bool s3_is_bucket(const char *text, size_t len)
 bool s3_check_url(const char *url, struct error *err)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+:@,-./";
-	const char *bucket = url + strlen(S3_URL_PREFIX);
+	bool is_s3 = strncmp(url, S3_URL_PREFIX, strlen(S3_URL_PREFIX)) == 0;
+	const char *bucket = is_s3 ? url + strlen(S3_URL_PREFIX) : url;
 	size_t len = strcspn(bucket, "/");
 	const char *prefix = bucket + len;
-	if (strncmp(url, S3_URL_PREFIX, strlen(S3_URL_PREFIX)) != 0 || !s3_is_bucket(bucket, len))
+	if (!is_s3 || !s3_is_bucket(bucket, len))
 		return error_set(err, ERR_INPUT, "for example s3://my-bucket/runs",
 				 "store %s: expected s3://bucket/prefix, and a bucket of 3 to 63 lower-case letters, "
 				 "digits, dots, hyphens",
@@ -62,21 +63,25 @@ static void s3_set(char **field, const char *value)
 	*field = value ? mem_strdup(value) : NULL;
 }
 
+/* All of them from one place: what belongs to AWS's names does not fit ours. */
 static bool s3_keys_from_environment(struct s3_settings *s, struct error *err)
 {
-	const char *id = S3_ENV("STOKER_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID");
-	const char *secret = S3_ENV("STOKER_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY");
-	bool is_ours = S3_ENV("STOKER_S3_ACCESS_KEY_ID") != NULL;
-	if (!id && !secret)
+	static const char *const names[][3] = {
+		{ "STOKER_S3_ACCESS_KEY_ID", "STOKER_S3_SECRET_ACCESS_KEY", "STOKER_S3_SESSION_TOKEN" },
+		{ "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *id = S3_ENV(names[i][0]), *secret = S3_ENV(names[i][1]);
+		if (!id && !secret)
+			continue;
+		if (!id || !secret)
+			return error_set(err, ERR_AUTH, "set both, or neither", "store %s: %s is set, but not %s",
+					 s->url, names[i][id ? 0 : 1], names[i][id ? 1 : 0]);
+		s3_set(&s->id, id);
+		s3_set(&s->secret, secret);
+		s3_set(&s->session, S3_ENV(names[i][2]));
 		return true;
-	if (!id || !secret)
-		return error_set(err, ERR_AUTH, "set both, or neither", "store %s: %s is set, but not %s", s->url,
-				 id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
-				 id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
-	s3_set(&s->id, id);
-	s3_set(&s->secret, secret);
-	/* A token of AWS's environment belongs to its keys, not to ours. */
-	s3_set(&s->session, is_ours ? S3_ENV("STOKER_S3_SESSION_TOKEN") : S3_ENV("AWS_SESSION_TOKEN"));
+	}
 	return true;
 }
 

@@ -60,8 +60,8 @@ static int s3_compare_name(const void *a, const void *b)
 	return strcmp(((const struct s3_pair *)a)->name, ((const struct s3_pair *)b)->name);
 }
 
-/* name=value, encoded, in the order of the encoded names and values. '=' sorts before '&' and before all that a name
- * may go on with but '-' and '.', which no name of S3's has after one that is as long. */
+/* name=value, encoded, in the order of the encoded names. Whole items are sorted: the same, as long as no name begins
+ * with another, and none that is sent does. */
 static void s3_query(const struct s3_request *request, struct buf *into)
 {
 	char *items[S3_PAIRS_MAX];
@@ -82,7 +82,8 @@ static void s3_query(const struct s3_request *request, struct buf *into)
 	}
 }
 
-static void s3_begin(struct s3_signing *s, const struct s3_keys *keys, const struct s3_request *request, int64_t time_s)
+static void s3_signing_begin(struct s3_signing *s, const struct s3_keys *keys, const struct s3_request *request,
+			     int64_t time_s)
 {
 	struct tm tm;
 	time_t time = (time_t)time_s;
@@ -98,7 +99,7 @@ static void s3_begin(struct s3_signing *s, const struct s3_keys *keys, const str
 	buf_init(&s->names, S3_TEXT_MAX);
 }
 
-static void s3_done(struct s3_signing *s)
+static void s3_signing_done(struct s3_signing *s)
 {
 	buf_done(&s->query);
 	buf_done(&s->names);
@@ -154,7 +155,7 @@ void s3_sign(const struct s3_keys *keys, const struct s3_request *request, int64
 	     struct buf *headers)
 {
 	struct s3_signing s;
-	s3_begin(&s, keys, request, time_s);
+	s3_signing_begin(&s, keys, request, time_s);
 	s.headers[s.header_count++] = (struct s3_pair){ "x-amz-content-sha256", request->sha256 };
 	s.headers[s.header_count++] = (struct s3_pair){ "x-amz-date", s.date };
 	if (keys->session)
@@ -167,7 +168,7 @@ void s3_sign(const struct s3_keys *keys, const struct s3_request *request, int64
 			buf_printf(headers, "%s: %s\n", s.headers[i].name, s.headers[i].value);
 	buf_printf(headers, "Authorization: " S3_ALGORITHM " Credential=%s/%s,SignedHeaders=%s,Signature=%s\n",
 		   keys->id, s.scope, buf_text(&s.names), s3_signature(&s, request->sha256).text);
-	s3_done(&s);
+	s3_signing_done(&s);
 }
 
 void s3_presign(const struct s3_keys *keys, const struct s3_request *request, int64_t time_s, int64_t expires_s,
@@ -176,7 +177,7 @@ void s3_presign(const struct s3_keys *keys, const struct s3_request *request, in
 	struct s3_signing s;
 	struct s3_request with = *request;
 	char expires[24];
-	s3_begin(&s, keys, &with, time_s);
+	s3_signing_begin(&s, keys, &with, time_s);
 	s3_sort_headers(&s);
 	CLEANUP(free_p) char *credential = mem_printf("%s/%s", keys->id, s.scope);
 	str_format(expires, sizeof expires, "%" PRId64, expires_s);
@@ -192,5 +193,5 @@ void s3_presign(const struct s3_keys *keys, const struct s3_request *request, in
 	s3_query(&with, &s.query);
 	s3_target(&s, target);
 	buf_printf(target, "&X-Amz-Signature=%s", s3_signature(&s, S3_UNSIGNED).text);
-	s3_done(&s);
+	s3_signing_done(&s);
 }

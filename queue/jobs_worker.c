@@ -231,7 +231,7 @@ void jobs_given(const char *queue, const char *text, size_t len, jobs_claim_fn *
 		return;
 	}
 	error_set(&err, ERR_INTERNAL, "is another program's library loaded there?",
-		  "a job was handed over in an unknown shape");
+		  "queue %s: a job was handed over in a form that is not known", queue);
 	fn(arg, NULL, 0, &err);
 }
 

@@ -201,7 +201,10 @@ def test_a_clock_that_is_wrong_is_put_right_once(faulty, server, verb):
 @pytest.mark.parametrize("change, said", [
     ({"STOKER_S3_SECRET_ACCESS_KEY": "wrong"}, "forbidden: store {url}: PUT k: SignatureDoesNotMatch (403)"),
     ({"STOKER_S3_ACCESS_KEY_ID": "nobody"}, "forbidden: store {url}: PUT k: XAdminUserNotFound (404)"),
-    ({"STOKER_S3_SECRET_ACCESS_KEY": ""}, "forbidden: store {url}: AWS_ACCESS_KEY_ID is set, but not AWS_SECRET"),
+    ({"STOKER_S3_SECRET_ACCESS_KEY": ""},
+     "forbidden: store {url}: STOKER_S3_ACCESS_KEY_ID is set, but not STOKER_S3_SECRET"),
+    ({"STOKER_S3_SECRET_ACCESS_KEY": "", "AWS_SECRET_ACCESS_KEY": "of others"},
+     "forbidden: store {url}: STOKER_S3_ACCESS_KEY_ID is set, but not STOKER_S3_SECRET"),
     ({"STOKER_S3_ACCESS_KEY_ID": "", "STOKER_S3_SECRET_ACCESS_KEY": "", "HOME": "/nowhere"},
      "forbidden: store {url}: no keys in the environment or in ~/.aws/credentials"),
     ({"STOKER_S3_ENDPOINT": "http://127.0.0.1:1"}, "unavailable: store {url}: PUT k: "),
@@ -367,12 +370,18 @@ def stored(cluster, job):
     return {summary["step"]: summary for summary in map(json.loads, found)}
 
 
-def test_a_run_goes_on_from_its_checkpoint_in_s3(cluster, server, tmp_path):
-    cluster, url = cluster
+def train_until_stored(cluster, tmp_path):
+    """A job whose program dies, when tmp_path/go is there, after what its step 3 saved was stored."""
     (tmp_path / "train.py").write_text(TRAIN)
     job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
                           "retry": {"max_attempts": 3, "backoff": "10ms"}})
     wait_until(lambda: 3 in stored(cluster, job), 30, "what step 3 saved is stored")
+    return job
+
+
+def test_a_run_goes_on_from_its_checkpoint_in_s3(cluster, server, tmp_path):
+    cluster, url = cluster
+    job = train_until_stored(cluster, tmp_path)
     (tmp_path / "go").touch()
     done = cluster.wait_final(job)
     assert (done["state"], done["attempt"]) == ("succeeded", "2")
@@ -387,10 +396,7 @@ def test_a_run_goes_on_from_its_checkpoint_in_s3(cluster, server, tmp_path):
 
 def test_a_spoiled_object_is_found_before_it_is_used(cluster, server, tmp_path):
     cluster, _ = cluster
-    (tmp_path / "train.py").write_text(TRAIN)
-    job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
-                          "retry": {"max_attempts": 3, "backoff": "10ms"}})
-    wait_until(lambda: 3 in stored(cluster, job), 30, "what step 3 saved is stored")
+    job = train_until_stored(cluster, tmp_path)
     before = stored(cluster, job)
     summary = before.pop(3)
     data = server.object(summary["uri"].removeprefix("s3://runs/").replace("manifest.json", "data.tar"))
