@@ -18,6 +18,7 @@ queue_SOURCES = \
 	queue/jobs_worker.c \
 	queue/jobs_workers.c \
 	queue/keys.c \
+	queue/manifest.c \
 	queue/redis.c \
 	queue/redis_calls.c \
 	queue/redis_dial.c \

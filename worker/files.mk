@@ -21,7 +21,6 @@ worker_SOURCES := \
 	worker/identity.c \
 	worker/info.c \
 	worker/lost.c \
-	worker/manifest.c \
 	worker/metric_lines.c \
 	worker/names.c \
 	worker/outcome.c \

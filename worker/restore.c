@@ -9,7 +9,7 @@
 #include "lib/beneath.h"
 #include "lib/digest.h"
 #include "lib/store.h"
-#include "worker/manifest.h"
+#include "queue/manifest.h"
 #include "worker/place.h"
 #include "worker/ship.h"
 

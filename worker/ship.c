@@ -11,7 +11,7 @@
 #include "lib/store.h"
 #include "lib/tarball.h"
 #include "worker/formats.h"
-#include "worker/manifest.h"
+#include "queue/manifest.h"
 #include "worker/names.h"
 
 #define QUIET_OPAQUE_MS 5000 /* for formats that prove nothing */

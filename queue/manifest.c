@@ -1,4 +1,4 @@
-#include "worker/manifest.h"
+#include "queue/manifest.h"
 
 #include <inttypes.h>
 #include <jansson.h>

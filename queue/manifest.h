@@ -4,8 +4,8 @@
  * (docs/protocol.md). The summary carries the hashes of both, so that nothing in the store
  * has to be trusted.
  */
-#ifndef STOKER_WORKER_MANIFEST_H
-#define STOKER_WORKER_MANIFEST_H
+#ifndef STOKER_QUEUE_MANIFEST_H
+#define STOKER_QUEUE_MANIFEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
