@@ -67,6 +67,7 @@ static const struct event_row event_rows[] = {
 	{ "checkpoint.committed", "saved checkpoint", "", true, false },
 	{ "checkpoint.rejected", "rejected checkpoint", "", true, false },
 	{ "checkpoint.quarantined", "quarantined checkpoint", "", true, false },
+	{ "checkpoint.discarded", "discarded checkpoint", "", true, false },
 	{ "recovery.detected", "corrupted", "", false, false },
 	{ "recovery.started", "goes back to checkpoint", "", true, false },
 	{ "recovery.checkpoint_selected", "goes on from checkpoint", "", true, false },

@@ -45,6 +45,7 @@ do
             batching.drop_job(q, batch, n)
         end
         call('SREM', key_of(q, 'webhooks:jobs'), n)
+        call('ZREM', key_of(q, 'borrowers'), n)
     end
 
     local function texts_json(list)
@@ -64,12 +65,12 @@ do
             append(parts, ',"' .. name .. '":', value)
         end
         local history = call('LRANGE', key_of(q, 'history:' .. j.n), 0, -1)
-        local checkpoints = call('HGETALL', key_of(q, 'checkpoints:' .. j.n))
+        local saved = call('HGETALL', key_of(q, 'checkpoints:' .. j.n))
         if history[1] then
             add('history', texts_json(history))
         end
-        if checkpoints[1] then
-            add('checkpoints', records.json(pairs_table(checkpoints)))
+        if saved[1] then
+            add('checkpoints', records.json(pairs_table(saved)))
         end
         if j.f.result_bytes then
             add('result', cjson.encode(call('GET', key_of(q, 'result:' .. j.n)) or 'null'))
@@ -208,7 +209,7 @@ do
         if not STATE_FINAL[fields.state or ''] or not fields.uid or tonumber(n) > q.meta.next then
             fail('INVALID', 'archived record: this is none of job %s', job_id(q, n))
         end
-        local checkpoints, parents = want_texts(kept.checkpoints, 'checkpoints'), want_texts(kept.parents, 'parents')
+        local saved, parents = want_texts(kept.checkpoints, 'checkpoints'), want_texts(kept.parents, 'parents')
         local told = want_texts(kept.told, 'told')
         if type(kept.spec) ~= 'string' then
             fail('INVALID', 'archived record: expected a spec')
@@ -217,7 +218,7 @@ do
         call('DEL', unpack(job_keys(q, n, {})))
         put_hash(key_of(q, 'job:' .. n), fields)
         call('SET', key_of(q, 'spec:' .. n), kept.spec)
-        put_hash(key_of(q, 'checkpoints:' .. n), checkpoints)
+        put_hash(key_of(q, 'checkpoints:' .. n), saved)
         put_hash(key_of(q, 'parents:' .. n), parents)
         put_hash(key_of(q, 'told:' .. n), told)
         return fields

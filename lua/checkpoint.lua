@@ -1,8 +1,6 @@
 -- stoker_checkpoint, _reject, _drop: checkpoints are committed, found bad, and forgotten under the attempt's token.
 do
-    local function want_checkpoint_id(text)
-        return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
-    end
+    local SUMMARY_MAX_BYTES = 4096
 
     local function want_summary(text)
         local summary = want_object(text, 'summary', SUMMARY_MAX_BYTES)
@@ -15,14 +13,6 @@ do
         return summary
     end
 
-    local function find(list, id)
-        for i, c in ipairs(list) do
-            if c.id == id then
-                return c, i
-            end
-        end
-    end
-
     -- The answer of a commit, and of the same commit again.
     local function answer_deleting(list)
         local answer = {'ok'}
@@ -32,20 +22,6 @@ do
             end
         end
         return answer
-    end
-
-    -- Marks what keep_last leaves out. What this attempt may still be restoring stays; what an earlier job lent
-    -- (attempt 0) is only forgotten: the objects are that job's.
-    local function keep_last(q, j, list, count)
-        local good = checkpoints_committed(list)
-        for i = 1, #good - count do
-            local c = good[i]
-            if c.attempt == 0 then
-                call('HDEL', key_of(q, 'checkpoints:' .. j.n), c.id)
-            elseif c.id ~= j.f.resume or j.f.started_ms then
-                checkpoints_mark(q, j, c, 'deleting')
-            end
-        end
     end
 
     -- After the run was flagged, only what lies before the onset is still good.
@@ -60,7 +36,7 @@ do
     local function commit(q, j, list, c, policy)
         c.record.state = state_of_new(j, c.record)
         append(list, c)
-        checkpoints_put(q, j.n, c)
+        checkpoints.put(q, j.n, c)
         job_set(j, 'checkpoint_seq', c.attempt .. '-' .. c.seq)
         if c.record.state == 'quarantined' then
             event_note(q, j, 'checkpoint.quarantined', 'checkpoint', c.id, 'step', c.record.step, 'reason',
@@ -68,9 +44,9 @@ do
             return
         end
         job_clear(j, 'lost')
-        checkpoints_note_newest(j, list)
+        checkpoints.note_newest(j, list)
         event_say(q, j, 'checkpoint.committed', 'checkpoint', c.id, 'step', c.record.step, 'worker', j.f.worker)
-        keep_last(q, j, list, policy.keep_last)
+        checkpoints.keep(q, j, list, policy)
     end
 
     -- Whether this sequence number of the running attempt was committed before, even if it is dropped by now.
@@ -82,7 +58,7 @@ do
     local function checkpoint(keys, args)
         no_more_arguments(args, 5)
         local q = queue_open(keys)
-        local id = want_checkpoint_id(args[4])
+        local id = checkpoints.want_id(args[4])
         local summary = want_summary(args[5])
         expect_queue_types(q)
         local j = attempt_fenced(q, args)
@@ -92,8 +68,8 @@ do
             fail('INVALID', 'checkpoint: %s is not of the running attempt, %s', id, j.f.attempt)
         end
         local policy = spec_policy(q, j.n)
-        local list = checkpoints_load(q, j.n)
-        local known = find(list, id)
+        local list = checkpoints.load(q, j.n)
+        local known = checkpoints.find(list, id)
         if known and known.record.sha256 ~= summary.sha256 then
             fail('CONFLICT', 'checkpoint %s of job %s is committed with other contents', id, job_id(q, j.n))
         end
@@ -120,21 +96,21 @@ do
     local function reject(keys, args)
         no_more_arguments(args, 5)
         local q = queue_open(keys)
-        local id = want_checkpoint_id(args[4])
+        local id = checkpoints.want_id(args[4])
         local reason = want_reason(args[5])
         expect_queue_types(q)
         local j = attempt_fenced(q, args)
-        local list = checkpoints_load(q, j.n)
-        local c, i = find(list, id)
+        local list = checkpoints.load(q, j.n)
+        local c, i = checkpoints.find(list, id)
         if not c then
             fail('NOTFOUND', 'job %s has no checkpoint %s', job_id(q, j.n), id)
         end
         attempt_revive(q, j)
         local older = next_older(list, i)
         if c.record.state ~= 'rejected' then
-            checkpoints_mark(q, j, c, 'rejected')
+            checkpoints.mark(q, j, c, 'rejected')
             event_note(q, j, 'checkpoint.rejected', 'checkpoint', id, 'step', c.record.step, 'reason', reason)
-            checkpoints_note_newest(j, list)
+            checkpoints.note_newest(j, list)
             recovery_resume_from(q, j, older)
         end
         job_save(q, j)
@@ -148,12 +124,12 @@ do
             fail('INVALID', 'expected <n> <uid> <token> and 1 to %d checkpoint ids', MAX_JOBS_A_CALL)
         end
         for i = 4, #args do
-            want_checkpoint_id(args[i])
+            checkpoints.want_id(args[i])
         end
         local j = job_fenced(q, args)
-        local list, gone = checkpoints_load(q, j.n), {}
+        local list, gone = checkpoints.load(q, j.n), {}
         for i = 4, #args do
-            local c = find(list, args[i])
+            local c = checkpoints.find(list, args[i])
             if c and c.record.state == 'deleting' then
                 append(gone, c.id)
             end

@@ -1,11 +1,15 @@
 -- The records of checkpoints, `checkpoints:<n>`: id → summary. Only what is committed here exists. Their order is
--- (attempt, seq); attempt 0 are those that a retried job took over from the one before it.
+-- (attempt, seq); attempt 0 are those that another job lent (lua/lend.lua).
 
 local CHECKPOINT_ID = '^(%d+)-(%d+)$'
-local SUMMARY_MAX_BYTES = 4096
+local checkpoints = {}
+
+function checkpoints.want_id(text)
+    return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
+end
 
 -- All of a job, oldest first: {id, attempt, seq, record}.
-local function checkpoints_load(q, n)
+function checkpoints.load(q, n)
     local list = {}
     for id, text in pairs(pairs_table(call('HGETALL', key_of(q, 'checkpoints:' .. n)))) do
         local attempt, seq = id:match(CHECKPOINT_ID)
@@ -23,16 +27,24 @@ local function checkpoints_load(q, n)
     return list
 end
 
-local function checkpoints_put(q, n, c)
+function checkpoints.find(list, id)
+    for i, c in ipairs(list) do
+        if c.id == id then
+            return c, i
+        end
+    end
+end
+
+function checkpoints.put(q, n, c)
     call('HSET', key_of(q, 'checkpoints:' .. n), c.id, cjson.encode(c.record))
 end
 
-local function checkpoints_mark(q, j, c, state)
+function checkpoints.mark(q, j, c, state)
     c.record.state = state
-    checkpoints_put(q, j.n, c)
+    checkpoints.put(q, j.n, c)
 end
 
-local function checkpoints_committed(list)
+function checkpoints.committed(list)
     local good = {}
     for _, c in ipairs(list) do
         if c.record.state == 'committed' then
@@ -43,8 +55,8 @@ local function checkpoints_committed(list)
 end
 
 -- Notes the newest good one in the job, from where the next attempt resumes.
-local function checkpoints_note_newest(j, list)
-    local good = checkpoints_committed(list)
+function checkpoints.note_newest(j, list)
+    local good = checkpoints.committed(list)
     local newest = good[#good]
     job_set(j, 'checkpoint', newest and newest.id)
     job_set(j, 'checkpoint_step', newest and newest.record.step)
@@ -52,12 +64,12 @@ local function checkpoints_note_newest(j, list)
 end
 
 -- Takes those out of use for which `suspect` is true; they are kept.
-local function checkpoints_quarantine(q, j, list, suspect, reason)
-    for _, c in ipairs(checkpoints_committed(list)) do
+function checkpoints.quarantine(q, j, list, suspect, reason)
+    for _, c in ipairs(checkpoints.committed(list)) do
         if suspect(c) then
-            checkpoints_mark(q, j, c, 'quarantined')
+            checkpoints.mark(q, j, c, 'quarantined')
             event_note(q, j, 'checkpoint.quarantined', 'checkpoint', c.id, 'step', c.record.step, 'reason', reason)
         end
     end
-    return checkpoints_note_newest(j, list)
+    return checkpoints.note_newest(j, list)
 end

@@ -15,6 +15,8 @@ lua_SOURCES := \
 	lua/limit.lua \
 	lua/depend.lua \
 	lua/checkpoints.lua \
+	lua/keep.lua \
+	lua/lend.lua \
 	lua/recovery.lua \
 	lua/share.lua \
 	lua/attempt.lua \
@@ -37,6 +39,7 @@ lua_SOURCES := \
 	lua/log.lua \
 	lua/metric.lua \
 	lua/checkpoint.lua \
+	lua/discard.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
 	lua/archive.lua \

@@ -16,7 +16,7 @@ local function recovery_detect(q, j, onset, reason, actor)
     job_set(j, 'onset', onset)
     event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason, 'actor', actor)
     if onset then
-        checkpoints_quarantine(q, j, checkpoints_load(q, j.n), function(c)
+        checkpoints.quarantine(q, j, checkpoints.load(q, j.n), function(c)
             return recovery_is_past(c, onset)
         end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
     end
@@ -26,8 +26,10 @@ end
 local function recovery_wanted(policy, list)
     if policy.checkpoint == 'latest' then
         return nil
+    elseif policy.checkpoint == 'best' or policy.checkpoint == 'best_loss' then
+        return checkpoints.best(list, policy.best)[1]
     end
-    for _, c in ipairs(checkpoints_committed(list)) do
+    for _, c in ipairs(checkpoints.committed(list)) do
         if c.id == policy.checkpoint then
             return c
         end
@@ -37,7 +39,7 @@ end
 -- Decides about a flagged attempt that is over: nil when the job may go on (and everything is prepared for its next
 -- claim), else the sentence why it failed.
 local function recovery_decide(q, j, policy)
-    local list = checkpoints_load(q, j.n)
+    local list = checkpoints.load(q, j.n)
     local before = job_number(j, 'corrupted')
     local function give_up(event, why)
         event_note(q, j, event, 'error', why)
@@ -50,9 +52,9 @@ local function recovery_decide(q, j, policy)
         return give_up('recovery.exhausted', ('corrupted %d times; recovery.max_attempts is %d'):format(
             before + 1, policy.max_corrupted))
     end
-    local newest = checkpoints_note_newest(j, list)
+    local newest = checkpoints.note_newest(j, list)
     if newest and before > 0 and newest.id == j.f.resume then
-        newest = checkpoints_quarantine(q, j, list, function(c)
+        newest = checkpoints.quarantine(q, j, list, function(c)
             return c.id == newest.id
         end, 'the attempt that resumed from it was corrupted again before its next checkpoint')
     end
@@ -79,6 +81,10 @@ end
 -- At a claim: what this attempt starts from. A first attempt without a past says nothing. Answers the summary.
 local function recovery_select(q, j)
     local id = j.f.resume_next or j.f.checkpoint
+    if id and j.f.resume_best and not j.f.resume_next then
+        local best = checkpoints.best(checkpoints.load(q, j.n), spec_policy(q, j.n).best)[1]
+        id = best and best.id or id
+    end
     local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id) or nil
     job_clear(j, 'resume_next')
     if summary then

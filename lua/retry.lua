@@ -1,27 +1,28 @@
--- stoker_retry <n> <attempt> [actor] [archived record]: a waiting job goes on now; a failed or cancelled one is done
+-- stoker_retry <n> <attempt> [actor] [archived record] [resume]: a waiting job goes on now; a failed or cancelled one is done
 -- again as a new job, since final states absorb. It names the attempt, so that it can be sent again.
 do
-    -- The new job resumes where the old one could have: it is lent the newest checkpoints, as those of attempt 0.
-    local function lend_checkpoints(q, from, to, count)
-        local good = checkpoints_committed(checkpoints_load(q, from.n))
-        local list = {}
-        for i = math.max(#good - count + 1, 1), #good do
-            local c = {attempt = 0, seq = #list + 1, id = '0-' .. (#list + 1), record = good[i].record}
-            c.record.from = job_id(q, from.n)
-            checkpoints_put(q, to.n, c)
-            append(list, c)
+    -- The new job resumes where the old one could have, or where it was asked to. false: from the beginning.
+    local function loan_of(q, old, values, which)
+        local policy = spec_policy_of(values)
+        if which == 'none' then
+            return false
+        elseif which then
+            return checkpoints.find_loan(q, 'resume', old, which, policy)
         end
-        checkpoints_note_newest(to, list)
+        local good = checkpoints.committed(checkpoints.load(q, old.n))
+        local at = policy.resume == 'best' and checkpoints.pick(good, 'best', policy.best) or #good
+        return at > 0 and {from = old, good = good, at = at, count = policy.keep_last}
     end
 
     -- What a new job like this one needs.
-    local function check_again(q, old)
+    local function check_again(q, old, which)
         local text = call('GET', key_of(q, 'spec:' .. old.n))
         if not text then
             fail('NOTFOUND', 'the spec of job %s is gone', job_id(q, old.n))
         end
         local wanted = depend.inherit(q, old)
-        local new = submit_check(q, spec_of_job(q, old.n))
+        local values = spec_of_job(q, old.n)
+        local new = submit_check(q, values, nil, loan_of(q, old, values, which))
         if new.rival then
             fail('CONFLICT', 'unique.key: the retry of another job of this call has the key %s',
                  quoted(new.values['unique.key']))
@@ -30,7 +31,7 @@ do
             batching.expect_types(q, old.f.batch)
         end
         new.waits = depend.is_open(wanted)
-        return {j = old, text = text, policy = spec_policy(q, old.n), new = new, wanted = wanted}
+        return {j = old, text = text, new = new, wanted = wanted}
     end
 
     local function again(q, checked, actor)
@@ -50,7 +51,6 @@ do
         job_set(j, 'retry_of', old.n)
         job_set(j, 'schedule', old.f.schedule)
         job_set(j, 'scheduled_ms', old.f.scheduled_ms) -- it is for the same day as the old one
-        lend_checkpoints(q, old, j, checked.policy.keep_last)
         job_set(old, 'retried_as', j.n)
         event_say(q, j, 'job.submitted', 'state', j.f.state, 'actor', actor, 'reason',
                   'retry of ' .. job_id(q, old.n))
@@ -60,10 +60,17 @@ do
         return j.n
     end
 
-    -- o.attempt nil: the last one.
+    -- The id from which the next attempt is to go on; none: from the beginning.
+    local function resume_of(q, j, which)
+        return which == 'none' and which or
+            checkpoints.find_loan(q, 'resume', j, which, spec_policy(q, j.n)).id
+    end
+
+    -- o.attempt nil: the last one; o.resume: from which checkpoint, nil: as its spec says.
     local function check(q, j, o)
         expect_type(q, 'list', 'history:' .. j.n)
         expect_type(q, 'hash', 'checkpoints:' .. j.n)
+        expect_type(q, 'zset', 'borrowers')
         local last = job_number(j, 'attempt')
         local attempt = tonumber(o.attempt) or last
         if attempt > last or (attempt < last and job_is_final(j)) then
@@ -76,10 +83,10 @@ do
             fail('CONFLICT', 'job %s waits for others, %s of them have not ended | stoker show %s names them',
                  job_id(q, j.n), j.f.needs, job_id(q, j.n))
         elseif job_is_final(j) and not j.f.retried_as then
-            return check_again(q, j)
+            return check_again(q, j, o.resume)
         elseif j.f.state == 'waiting' and attempt == last then
             expect_can_queue(q, j)
-            return {j = j, hurry = true}
+            return {j = j, hurry = true, from = o.resume and resume_of(q, j, o.resume)}
         end
         return {j = j}
     end
@@ -93,6 +100,7 @@ do
             if j.f.unmet then
                 depend.forget(q, j)
             end
+            job_set(j, 'resume_next', checked.from or j.f.resume_next)
             limits.ready(q, j, 'hurry')
         end
         return job_id(q, j.f.retried_as or j.n)
@@ -119,11 +127,12 @@ do
     end
 
     local function retry(keys, args)
-        no_more_arguments(args, 4)
+        no_more_arguments(args, 5)
         local q = queue_open(keys)
         local n = want_job_number(args[1])
         local attempt = want_integer(args[2], 'attempt', 0, LARGEST)
-        local o = {attempt = attempt, actor = want_actor(args[3])}
+        local o = {attempt = attempt, actor = want_actor(args[3]),
+                   resume = checkpoints.want_which(optional(args[5]))}
         local archived = optional(args[4])
         if archived and call('EXISTS', key_of(q, 'job:' .. n)) == 0 then
             expect_type(q, 'string', 'retried:' .. n)

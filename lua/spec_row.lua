@@ -19,7 +19,7 @@ do
         if type(value) ~= 'string' then
             return type(value) == 'number' and rule.whole_max ~= nil and value == math.floor(value) and value >= 1 and
                 value <= rule.whole_max
-        elseif value == rule.word then
+        elseif rule.also and rule.also[value] then
             return true
         elseif rule.words then
             return rule.words[value] == true
@@ -77,6 +77,13 @@ do
         end
         local ms = spec_duration(value)
         return ms and ms >= row.min and ms <= row.max
+    end
+
+    local function spec_given(value, otherwise)
+        if value == nil or value == cjson.null then
+            return otherwise
+        end
+        return value
     end
 
     local function spec_is_list(row, value)
@@ -191,6 +198,23 @@ do
             return spec_is_every(row, value) and value or nil
         end
     end
+    function spec_decoders.best(row)
+        local function is_count(value)
+            return spec_whole(value) and value >= row.min and value <= row.max
+        end
+        return function(value)
+            if type(value) ~= 'table' or value[1] ~= nil then
+                return nil
+            end
+            for name in pairs(value) do
+                if name ~= 'metric' and name ~= 'mode' and name ~= 'count' then
+                    return nil
+                end
+            end
+            local best = {metric = value.metric, mode = spec_given(value.mode, 'min'), count = spec_given(value.count, 1)}
+            return spec_is_text(row.text, best.metric) and row.choices[best.mode] and is_count(best.count) and best or nil
+        end
+    end
     local function spec_decoder_of_number(row)
         local read, min, max = spec_readers[row.type], row.min, row.max
         return function(value)
@@ -251,5 +275,5 @@ do
         return (spec_decoders[row.type] or spec_decoder_of_number)(row)
     end
 
-    spec_table.first_bad, spec_table.check_row = spec_first_bad, spec_check_row
+    spec_table.first_bad, spec_table.check_row, spec_table.duration = spec_first_bad, spec_check_row, spec_duration
 end

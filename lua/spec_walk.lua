@@ -13,7 +13,7 @@ do
     -- What a submit has to act on besides the resources and the priority. Where one of them is given, values.special
     -- says so: of the rest nothing needs to be looked for.
     local SPEC_SPECIAL = {queue = true, tenant = true, tags = true, experiment = true, batch = true, delay = true,
-                          hold = true, after = true, on_unmet = true, ['retry.elsewhere'] = true}
+                          hold = true, after = true, on_unmet = true, resume = true, ['retry.elsewhere'] = true}
     local SPEC_SPECIAL_SECTIONS = {concurrency = true, rate = true, unique = true, webhook = true, schedule = true}
     local SPEC_VALUES = {__index = SPEC_DEFAULTS}
     for i = 1, #spec_table.sections do
@@ -27,7 +27,7 @@ do
             local row = section.rows[k]
             SPEC_DEFAULTS[row.path] = row.default
             section.row_of[row.key] = row
-            row.has_names = row.type == 'map' or row.type == 'after'
+            row.has_names = row.type == 'map' or row.type == 'after' or row.type == 'best'
             row.is_special = SPEC_SPECIAL[row.path] or SPEC_SPECIAL_SECTIONS[section.name]
             row.decode = spec_table.decoder_of(row)
             if row.when or row.required or row.at_least or row.needs then

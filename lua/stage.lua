@@ -45,6 +45,9 @@ do
                 fail('INVALID', '%s: not in a graph of more than %d jobs', key_path, MAX_JOBS_A_CALL)
             end
         end
+        if values.resume ~= 'latest' then
+            fail('INVALID', 'resume: not in a graph of more than %d jobs', MAX_JOBS_A_CALL)
+        end
         if values.batch then
             fail('INVALID', 'batch: a graph is one batch: name it beside jobs')
         end

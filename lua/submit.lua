@@ -50,6 +50,9 @@ do
         if values['webhook.url'] then
             expect_type(q, 'set', 'webhooks:jobs')
         end
+        if checked.loan == nil then
+            checked.loan = checkpoints.loan_of_spec(q, values)
+        end
         checked.rival = unique.check(q, values)
         limits.check_new(q, values)
         if values['unique.key'] and not checked.rival then
@@ -57,11 +60,12 @@ do
         end
     end
 
-    -- The last check of a new job, which counts it: everything that its writes rely on.
-    function submit_check(q, values, spec_text)
+    -- The last check of a new job, which counts it: everything that its writes rely on. loan: what it is to be lent,
+    -- false for nothing, whatever its spec says.
+    function submit_check(q, values, spec_text, loan)
         submitting.admit(q)
         local class, requirement = class_choose(q, values)
-        local checked = {values = values, text = spec_text, class = class, requirement = requirement,
+        local checked = {values = values, text = spec_text, class = class, requirement = requirement, loan = loan,
                          lane = lane_for(q, class, values.priority, values.special and values.tenant)}
         if values.special or q.meta.rate_max > 0 then
             submitting.read_more_meta(q)
@@ -115,6 +119,9 @@ do
         end
         if values.tenant then
             append(record, 'tenant', values.tenant)
+        end
+        if values.resume == 'best' then
+            append(record, 'resume_best', '1')
         end
         if values['retry.elsewhere'] > 0 then
             append(record, 'elsewhere_ms', values['retry.elsewhere'])
@@ -173,6 +180,11 @@ do
         end
         if values.special then
             submitting.more(q, more, values, n)
+        end
+        if checked.loan then
+            local newest = checkpoints.lend(q, checked.loan, n)
+            append(more, 'checkpoint', newest.id, 'special', '1')
+            append(more, 'checkpoint_step', newest.record.step)
         end
         call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', uid, 'lease_ms',
              usual_text(values.lease), 'attempt', '0', 'class', class, 'priority', usual_text(values.priority),

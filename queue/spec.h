@@ -24,6 +24,7 @@ enum spec_on_unmet { UNMET_CANCEL, UNMET_HOLD };
 enum spec_growth { GROWTH_CONSTANT, GROWTH_LINEAR, GROWTH_EXPONENTIAL };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
 enum spec_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE };
+enum spec_mode { MODE_MIN, MODE_MAX };
 enum spec_missed { MISSED_SKIP, MISSED_ONCE, MISSED_ALL };
 
 struct spec_pair {
@@ -39,6 +40,17 @@ struct spec_list { /* strings; items is NULL when count is 0 */
 struct spec_map {
 	struct spec_pair *items;
 	size_t count;
+};
+
+struct spec_every { /* one of the two, or none of them */
+	int64_t steps;
+	int64_t ms;
+};
+
+struct spec_best { /* which of several is the best one */
+	char *metric; /* NULL: not given */
+	enum spec_mode mode;
+	int64_t count;
 };
 
 struct spec {
@@ -81,6 +93,7 @@ struct spec {
 	int64_t grace_ms;         /* between SIGTERM and SIGKILL; default 30 s */
 	int64_t lease_ms;         /* default 10 s, 1 s to 10 min */
 	enum spec_on_partition on_partition;
+	char *resume;          /* latest, best, or a job, and which checkpoint of it; lua/lend.lua */
 	struct spec_map after; /* job → succeeded, finished or failed */
 	enum spec_on_unmet on_unmet;
 	struct {
@@ -104,15 +117,19 @@ struct spec {
 		int64_t max_backoff_ms;
 		double jitter;
 		int64_t nonfinite; /* so many reports in a row that are not finite; default 3, 0: never */
-		char *checkpoint;  /* "latest" or a checkpoint id */
+		char *checkpoint;  /* latest, best, best_loss or a checkpoint id */
+		struct spec_best best;
+		int64_t quarantine_ms;
 		bool restore_optimizer;
 		enum spec_no_checkpoint no_checkpoint;
 	} recovery;
 	struct {
 		struct spec_list paths; /* patterns relative to the working folder */
-		int64_t every_steps;    /* asked of the tinygrad trainer: 0 when not stated in steps */
-		int64_t every_ms;       /* the same as a time */
-		int64_t keep_last;      /* default 3, at least 1 */
+		struct spec_every every; /* asked of the tinygrad trainer */
+		int64_t keep_last;       /* default 3, at least 1; this and the rest are decided in lua/keep.lua */
+		struct spec_best keep_best;
+		struct spec_every keep_every;
+		int64_t keep_for_ms;
 	} checkpoint;
 	struct {
 		bool parse;  /* read metrics from stdout lines; default true */

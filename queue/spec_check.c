@@ -259,6 +259,21 @@ static bool spec_is_every(const struct spec_row *row, const json_t *value)
 	return spec_every_of(value, &steps, &ms) && (steps >= 1 || (ms >= row->min && ms <= row->max));
 }
 
+static bool spec_is_best(const struct spec_row *row, const json_t *value)
+{
+	const char *name;
+	const json_t *item, *mode = json_object_get(value, "mode"), *count = json_object_get(value, "count");
+	double number = json_number_value(count);
+	if (!json_is_object(value))
+		return false;
+	json_object_foreach((json_t *)value, name, item) if (!spec_is_choice("metric|mode|count", name)) return false;
+	bool is_mode = !mode || json_is_null(mode) ||
+		       (spec_text_of(mode) && spec_is_choice(row->choices, spec_text_of(mode)));
+	bool is_count = !count || json_is_null(count) ||
+			(json_is_number(count) && number == floor(number) && number >= row->min && number <= row->max);
+	return is_mode && is_count && spec_takes_text(row->text, json_object_get(value, "metric"));
+}
+
 /* Everything but lists and maps. */
 static bool spec_takes(const struct spec_row *row, const json_t *value)
 {
@@ -276,6 +291,8 @@ static bool spec_takes(const struct spec_row *row, const json_t *value)
 		return spec_is_number_in(row, value);
 	case SPEC_EVERY:
 		return spec_is_every(row, value);
+	case SPEC_BEST:
+		return spec_is_best(row, value);
 	case SPEC_COMMAND: /* as one text */
 		return json_string_length(value) > 0 && spec_takes_text(row->text, value);
 	case SPEC_LIST:

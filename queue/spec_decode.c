@@ -81,13 +81,35 @@ static unsigned spec_choice_index(const struct spec_row *row, const char *word)
 	return index;
 }
 
+/* Where a grammar takes whole numbers, too, they are kept as texts. */
+static char *spec_text_copy(const struct spec_row *row, const json_t *given)
+{
+	if (json_is_number(given))
+		return mem_printf("%.0f", json_number_value(given));
+	return mem_strdup(given ? json_string_value(given) : row->standard);
+}
+
+static struct spec_best spec_best_of(const struct spec_row *row, const json_t *given)
+{
+	struct spec_best best = { .count = 1 };
+	const json_t *mode = json_object_get(given, "mode"), *count = json_object_get(given, "count");
+	if (!given)
+		return best;
+	best.metric = mem_strdup(json_string_value(json_object_get(given, "metric")));
+	if (json_is_string(mode))
+		best.mode = spec_choice_index(row, json_string_value(mode));
+	if (json_is_number(count))
+		best.count = (int64_t)json_number_value(count);
+	return best;
+}
+
 static void spec_store(const struct spec_row *row, const json_t *given, struct spec *spec)
 {
 	void *field = (char *)spec + row->offset;
 	double number = 0, steps = 0;
 	switch (row->type) {
 	case SPEC_TEXT:
-		*(char **)field = mem_strdup(given ? json_string_value(given) : row->standard);
+		*(char **)field = spec_text_copy(row, given);
 		break;
 	case SPEC_BOOL:
 		*(bool *)field = given ? json_is_true(given) : strcmp(row->standard, "true") == 0;
@@ -117,11 +139,12 @@ static void spec_store(const struct spec_row *row, const json_t *given, struct s
 	case SPEC_AFTER:
 		*(struct spec_map *)field = spec_after_of(given);
 		break;
-	case SPEC_EVERY: /* the one row with two fields */
-		if (given && spec_every_of(given, &steps, &number)) {
-			spec->checkpoint.every_steps = (int64_t)steps;
-			spec->checkpoint.every_ms = (int64_t)number;
-		}
+	case SPEC_EVERY:
+		if (given && spec_every_of(given, &steps, &number))
+			*(struct spec_every *)field = (struct spec_every){ (int64_t)steps, (int64_t)number };
+		break;
+	case SPEC_BEST:
+		*(struct spec_best *)field = spec_best_of(row, given);
 		break;
 	case SPEC_TYPES:
 	default:
@@ -215,6 +238,8 @@ void spec_done(struct spec *spec)
 			void *field = (char *)spec + section->rows[j].offset;
 			if (section->rows[j].type == SPEC_TEXT)
 				free(*(char **)field);
+			else if (section->rows[j].type == SPEC_BEST)
+				free(((struct spec_best *)field)->metric);
 			else if (section->rows[j].type == SPEC_LIST || section->rows[j].type == SPEC_COMMAND)
 				spec_list_free(field);
 			else if (section->rows[j].type == SPEC_MAP || section->rows[j].type == SPEC_AFTER)

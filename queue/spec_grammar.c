@@ -95,7 +95,7 @@ bool spec_is_url(const char *text)
 
 bool spec_grammar_takes(const struct spec_grammar *grammar, const char *text, size_t len)
 {
-	if (grammar->word && strlen(grammar->word) == len && memcmp(grammar->word, text, len) == 0)
+	if (grammar->also && strlen(text) == len && spec_is_choice(grammar->also, text))
 		return true;
 	if (grammar->words)
 		return strlen(text) == len && spec_is_choice(grammar->words, text);

@@ -7,6 +7,7 @@ static const char *const spec_type_names[SPEC_TYPES] = {
 	[SPEC_TEXT] = "text",     [SPEC_INTEGER] = "integer",   [SPEC_NUMBER] = "number", [SPEC_BOOL] = "bool",
 	[SPEC_CHOICE] = "choice", [SPEC_DURATION] = "duration", [SPEC_SIZE] = "size",     [SPEC_LIST] = "list",
 	[SPEC_MAP] = "map",       [SPEC_COMMAND] = "command",   [SPEC_EVERY] = "every",   [SPEC_AFTER] = "after",
+	[SPEC_BEST] = "best",
 };
 
 /* A Lua string; every byte that is not plain ASCII as \ddd. */
@@ -40,8 +41,8 @@ static void spec_lua_grammar(const char *name, const struct spec_grammar *g)
 		spec_lua_words("words", g->words);
 	if (g->whole_max)
 		printf(" whole_max = %d,", g->whole_max);
-	if (g->word)
-		spec_lua_text("word", g->word);
+	if (g->also)
+		spec_lua_words("also", g->also);
 	if (g->refuse)
 		spec_lua_text("refuse", g->refuse);
 	if (g->inside)

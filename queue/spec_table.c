@@ -42,8 +42,12 @@ static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expect
 static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = true,
 						 .expected = "a path or pattern inside the working folder" };
 static const struct spec_grammar spec_file = { "[^%z]*", 1, 4096, .expected = "a path" };
-static const struct spec_grammar spec_checkpoint = { "[0-9]+[-][0-9]+", 3, 40, .word = "latest",
-						     .expected = "latest or a checkpoint id like 2-1" };
+static const struct spec_grammar spec_checkpoint = { "[0-9]+[-][0-9]+", 3, 40, .also = "latest|best|best_loss",
+						     .expected = "latest, best or a checkpoint id like 2-1" };
+static const struct spec_grammar spec_resume = {
+	"[a-z0-9@-]+", 1, 160, .whole_max = 2147483647,
+	.expected = "latest, best, a step, a checkpoint id like 2-1, or a job like gpu-41 or gpu-41@best"
+};
 static const struct spec_grammar spec_schedule_name = { "[A-Za-z0-9][A-Za-z0-9._-]*", 1, 64,
 							.expected = "a name (letters, digits, . _ -, at most 64)" };
 static const struct spec_grammar spec_cron = { "[A-Za-z0-9@*,/ -]+", 1, 256,
@@ -77,7 +81,7 @@ static const struct spec_grammar spec_event = {
 	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
 		 "job.cancelled|job.unmet|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|job.held|"
 		 "job.released|job.updated|job.removed|"
-		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|recovery.detected|"
+		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|checkpoint.discarded|recovery.detected|"
 		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"
 		 "recovery.exhausted",
 	.expected = "the name of an event (job.failed), or job.*, checkpoint.*, recovery.* or *"
@@ -124,6 +128,10 @@ static const struct spec_row spec_top[] = {
 	  .help = "a runner that is not heard of for so long has lost its job" },
 	{ "on_partition", SPEC_CHOICE, FIELD(on_partition), "continue", .choices = "continue|stop",
 	  .help = "without a connection to Redis: go on training, or stop before the lease ends" },
+	{ "resume", SPEC_TEXT, FIELD(resume), "latest", .text = &spec_resume,
+	  .help = "where an attempt goes on: its latest good checkpoint or its best one; the first attempt: where "
+		  "another job of the queue is, or was (`gpu-41`, `gpu-41@best`, `gpu-41@800` for a step, "
+		  "`gpu-41@2-1` for a checkpoint id)" },
 	{ "after", SPEC_AFTER, FIELD(after), .max = 100, .choices = "succeeded|finished|failed", .text = &spec_job,
 	  .help = "jobs that must have ended before: names of jobs of the same submit, or ids. In a list each must "
 		  "have "
@@ -225,7 +233,14 @@ static const struct spec_row spec_recovery[] = {
 	{ "nonfinite", SPEC_INTEGER, FIELD(recovery.nonfinite), "3", .max = 1000000,
 	  .help = "so many reports in a row of a watched metric that is not finite mark the run corrupted; 0: never" },
 	{ "checkpoint", SPEC_TEXT, FIELD(recovery.checkpoint), "latest", .text = &spec_checkpoint,
-	  .help = "where to go on: the latest good one, or this one" },
+	  .help = "where to go on: the latest good one, the best good one, or this one" },
+	{ "best_metric", SPEC_TEXT, FIELD(recovery.best.metric), "loss", .text = &spec_metric,
+	  .help = "the metric that says which one is the best; left out: that of `checkpoint.keep_best`, if it is "
+		  "given" },
+	{ "best_mode", SPEC_CHOICE, FIELD(recovery.best.mode), "min", .choices = "min|max",
+	  .help = "whether small or large values of it are good; likewise" },
+	{ "quarantine", SPEC_DURATION, FIELD(recovery.quarantine_ms), "7d", .max = 365 * DAY,
+	  .help = "how long checkpoints that were quarantined or rejected are kept, to be looked at" },
 	{ "restore_optimizer", SPEC_BOOL, FIELD(recovery.restore_optimizer), "true",
 	  .help = "take up the optimizer's state, too" },
 	{ "no_checkpoint", SPEC_CHOICE, FIELD(recovery.no_checkpoint), "restart", .choices = "restart|fail",
@@ -236,10 +251,18 @@ static const struct spec_row spec_checkpoints[] = {
 	{ "paths", SPEC_LIST, FIELD(checkpoint.paths), .max = 32, .text = &spec_inside,
 	  .help = "files or patterns, relative to the working folder, that are checkpoints beside those in "
 		  "`STOKER_CHECKPOINT_DIR`" },
-	{ "every", SPEC_EVERY, NO_FIELD, .min = 1000, .max = 365 * DAY,
+	{ "every", SPEC_EVERY, FIELD(checkpoint.every), .min = 1000, .max = 365 * DAY,
 	  .help = "how often the tinygrad trainer saves; other programs decide themselves" },
 	{ "keep_last", SPEC_INTEGER, FIELD(checkpoint.keep_last), "3", .min = 1, .max = 1000,
-	  .help = "older ones are deleted" },
+	  .help = "the newest; older ones are deleted, unless one of the rules below keeps them" },
+	{ "keep_best", SPEC_BEST, FIELD(checkpoint.keep_best), .min = 1, .max = 1000, .text = &spec_metric,
+	  .choices = "min|max",
+	  .help = "the `count` (1) best by the last value of this metric before they were saved; `mode` (min) says "
+		  "whether small or large values are good" },
+	{ "keep_every", SPEC_EVERY, FIELD(checkpoint.keep_every), .min = 1000, .max = 365 * DAY,
+	  .help = "the first one at or after each so many steps, or in each so long a time since the submit" },
+	{ "keep_for", SPEC_DURATION, FIELD(checkpoint.keep_for_ms), "0s", .max = 365 * DAY,
+	  .help = "all that are younger than this when the next one is saved" },
 };
 
 static const struct spec_row spec_metrics[] = {
@@ -411,6 +434,9 @@ void spec_show_expected(const struct spec_row *row, struct buf *out)
 		break;
 	case SPEC_AFTER:
 		buf_printf(out, "a list of at most %.0f jobs, or an object of them and conditions", row->max);
+		break;
+	case SPEC_BEST:
+		buf_str(out, "an object like {metric: loss, mode: min, count: 1}");
 		break;
 	case SPEC_EVERY:
 		buf_str(out, "\"N steps\" or ");

@@ -47,6 +47,7 @@ enum spec_type {
 	SPEC_MAP,      /* of texts by name */
 	SPEC_COMMAND,  /* a text, or a list of texts */
 	SPEC_EVERY,    /* "200 steps" or a duration */
+	SPEC_BEST,     /* an object: metric, mode, count */
 	SPEC_AFTER,    /* a list of texts, or an object of them and choices */
 	SPEC_TYPES
 };
@@ -55,7 +56,7 @@ enum spec_type {
 struct spec_grammar {
 	const char *pattern;  /* a Lua pattern of sets only: "[a-z0-9][a-z0-9-]*" (spec_grammar.c) */
 	size_t min, max;      /* length in bytes */
-	const char *word;     /* this text is taken as well; NULL: none */
+	const char *also;     /* these texts are taken as well: "latest|best"; NULL: none */
 	const char *words;    /* only these: "SIGHUP|SIGINT"; the pattern is not looked at. NULL: any */
 	int whole_max;        /* an integer from 1 to this is taken as well; 0: texts only */
 	const char *refuse;   /* not with this beginning; NULL: none */

@@ -77,12 +77,12 @@ static bool tinygrad_write(const char *path, const struct buf *text, struct erro
 static bool tinygrad_launch(const struct backend_run *run, struct launch *launch, struct error *err)
 {
 	const struct spec *spec = run->spec;
-	bool is_stated = spec->checkpoint.every_steps || spec->checkpoint.every_ms;
+	bool is_stated = spec->checkpoint.every.steps || spec->checkpoint.every.ms;
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, SPEC_MAX_BYTES + 256);
 	buf_printf(&text, "{\"train\":%s,\"checkpoint\":{\"every_steps\":%" PRId64 ",\"every_ms\":%" PRId64 "}}\n",
-		   spec->train_json, spec->checkpoint.every_steps,
-		   is_stated ? spec->checkpoint.every_ms : TINYGRAD_EVERY_MS);
+		   spec->train_json, spec->checkpoint.every.steps,
+		   is_stated ? spec->checkpoint.every.ms : TINYGRAD_EVERY_MS);
 	CLEANUP(free_p) char *path = mem_printf("%s/train.json", run->run_dir);
 	if (!tinygrad_write(path, &text, err))
 		return false;

@@ -219,6 +219,7 @@ def test_retry_of_a_final_job_makes_a_new_one(q, end):
     assert claim["resume"] == "0-2" and json.loads(claim["checkpoint"])["step"] == 300
     assert q.checkpoints(2) == {"0-1": "committed", "0-2": "committed"}
     assert q.commit(claim, 1, 400) == ["ok"]
+    q.renew(*claim.fence, "phase", "running")
     assert q.commit(claim, 2, 500) == ["ok"], "what an earlier job lent is not ours to delete"
     assert q.checkpoints(2) == {"1-1": "committed", "1-2": "committed"}
 

@@ -50,7 +50,7 @@ static void test_defaults(void **state)
 	assert_string_equal(s.recovery.checkpoint, "latest");
 	assert_int_equal(s.recovery.no_checkpoint, NO_CHECKPOINT_RESTART);
 	assert_int_equal(s.checkpoint.keep_last, 3);
-	assert_int_equal(s.checkpoint.every_steps + s.checkpoint.every_ms, 0);
+	assert_int_equal(s.checkpoint.every.steps + s.checkpoint.every.ms, 0);
 	assert_true(s.metrics.parse);
 	assert_string_equal(s.metrics.watch, "loss");
 	assert_null(s.train_json);
@@ -108,7 +108,7 @@ static void test_every_key(void **state)
 	assert_string_equal(s.recovery.checkpoint, "2-1");
 	assert_int_equal(s.recovery.no_checkpoint, NO_CHECKPOINT_FAIL);
 	assert_string_equal(s.checkpoint.paths.items[0], "out/*.pt");
-	assert_int_equal(s.checkpoint.every_ms, 600000);
+	assert_int_equal(s.checkpoint.every.ms, 600000);
 	assert_int_equal(s.checkpoint.keep_last, 1);
 	assert_false(s.metrics.parse);
 	assert_string_equal(s.metrics.watch, "val/loss");
@@ -122,7 +122,7 @@ static void test_train_gets_its_defaults(void **state)
 			       "checkpoint: {every: 200 steps}");
 	assert_int_equal(s.backend, BACKEND_TINYGRAD);
 	assert_int_equal(s.command.count, 0);
-	assert_int_equal(s.checkpoint.every_steps, 200);
+	assert_int_equal(s.checkpoint.every.steps, 200);
 	assert_string_equal(s.train_json,
 			    "{\"batch\":32,\"data\":\"d.csv\",\"layers\":2,\"lr\":0.001,\"optimize\":false,\"seed\":1,"
 			    "\"steps\":1000,\"task\":\"classifier\",\"width\":64}");

@@ -1,0 +1,121 @@
+-- A job may begin where another one of its queue is, or was: `resume` in its spec, or a retry. It is lent records of
+-- that job's checkpoints, as those of attempt 0, the one to begin with last; the ones before it are there should that
+-- one not verify. The objects stay the other job's, and are kept while the borrower has not ended: a lent record says
+-- `lent`, who has it under which id, and `borrowers` has them all.
+
+do
+    local RESUME_OF = '^(%l?[%l%d-]*%-%d+)@(.+)$'
+
+    -- "gpu-41@best" → the id of a job and which of its checkpoints; nil for those of the job itself.
+    local function split(text)
+        local id, which = text:match(RESUME_OF)
+        if id then
+            return id, which
+        elseif text:find('%l') and text:find('%-%d+$') then
+            return text, 'latest'
+        end
+    end
+
+    -- Which of the good ones: latest, best, a step, or an id. Answers its place among them.
+    function checkpoints.pick(good, which, best)
+        if which == 'latest' then
+            return #good > 0 and #good or nil
+        end
+        local first = which == 'best' and (checkpoints.best(good, best)[1] or {}).id or which
+        for i = #good, 1, -1 do
+            local step = as_text(good[i].record.step)
+            if good[i].id == first or (step and step == first) then
+                return i
+            end
+        end
+    end
+
+    local function is_which(which)
+        return which == 'latest' or which == 'best' or which:find('^%d+$') ~= nil or which:find(CHECKPOINT_ID) ~= nil
+    end
+
+    -- What a retry may be told; nil stays nil.
+    function checkpoints.want_which(text)
+        if text and text ~= 'none' and not is_which(text) then
+            fail('INVALID', 'resume: expected latest, best, none, a step or a checkpoint id like 2-1, got %s',
+                 quoted(text))
+        end
+        return text
+    end
+
+    -- What there is of it, for a message.
+    local function choices(good)
+        local ids = {}
+        for i = math.max(#good - 4, 1), #good do
+            ids[#ids + 1] = good[i].id .. (good[i].record.step and ' (step ' .. as_text(good[i].record.step) .. ')' or '')
+        end
+        return #ids > 0 and 'it has ' .. table.concat(ids, ', ') or 'it has no good checkpoint'
+    end
+
+    -- {from, good, at, id, count} of what this job is to be lent. path: what is wrong is wrong with it.
+    function checkpoints.find_loan(q, path, from, which, policy)
+        local good = checkpoints.committed(checkpoints.load(q, from.n))
+        local at = checkpoints.pick(good, which, policy.best)
+        if not at then
+            fail('INVALID', '%s: job %s has no good checkpoint %s: %s | stoker checkpoints %s', path,
+                 job_id(q, from.n), quoted(which), choices(good), job_id(q, from.n))
+        end
+        return {from = from, good = good, at = at, id = good[at].id, count = policy.keep_last}
+    end
+
+    -- What a new job is to be lent as its spec says; nil: nothing.
+    function checkpoints.loan_of_spec(q, values)
+        local text = as_text(values.resume)
+        local id, which = split(text)
+        if not id then
+            if text ~= 'latest' and text ~= 'best' then
+                fail('INVALID', 'resume: a new job has no checkpoint %s | <job>@%s is that of another job', quoted(text),
+                     text)
+            end
+            return nil
+        end
+        local queue, n = id:match('^(.+)%-(%d+)$')
+        if not is_which(which) then
+            fail('INVALID', 'resume: expected latest, best, a step or a checkpoint id behind the @, got %s',
+                 quoted(which))
+        elseif queue ~= q.name then
+            fail('INVALID', 'resume: job %s is of another queue than %s: a job can only go on from one of its own queue',
+                 id, q.name)
+        end
+        n = want_job_number(n)
+        expect_type(q, 'hash', 'checkpoints:' .. n)
+        expect_type(q, 'zset', 'borrowers')
+        local from = job_find(q, n)
+        if not from then
+            fail('INVALID', 'resume: there is no job %s | stoker ls --queue %s', id, q.name)
+        end
+        return checkpoints.find_loan(q, 'resume', from, which, spec_policy_of(values))
+    end
+
+    -- Notes with the lender who has it; another job of this call may have been lent it, too.
+    local function note_borrower(q, from_n, id, to)
+        local c = {id = id, record = cjson.decode(call('HGET', key_of(q, 'checkpoints:' .. from_n), id))}
+        local lent = type(c.record.lent) == 'table' and c.record.lent or {}
+        append(lent, to)
+        c.record.lent = lent
+        checkpoints.put(q, from_n, c)
+    end
+
+    -- Writes it. Answers the newest record, {id, record}.
+    function checkpoints.lend(q, loan, to_n)
+        local last
+        for i = math.max(loan.at - loan.count + 1, 1), loan.at do
+            local lent, seq = loan.good[i], (last and last.seq or 0) + 1
+            local record = {}
+            for name, value in pairs(lent.record) do
+                record[name] = value
+            end
+            record.from, record.lent = record.from or job_id(q, loan.from.n), nil
+            last = {id = '0-' .. seq, seq = seq, record = record}
+            checkpoints.put(q, to_n, last)
+            note_borrower(q, loan.from.n, lent.id, to_n .. ':' .. last.id)
+        end
+        call('ZADD', key_of(q, 'borrowers'), q.now_text, to_n)
+        return last
+    end
+end
