@@ -19,6 +19,7 @@ queue_SOURCES = \
 	queue/jobs_workers.c \
 	queue/keys.c \
 	queue/manifest.c \
+	queue/marks.c \
 	queue/redis.c \
 	queue/redis_calls.c \
 	queue/redis_dial.c \

@@ -12,7 +12,7 @@
 
 void manifest_init(struct manifest *m)
 {
-	*m = (struct manifest){ .step = -1, .epoch = -1, .loss = NAN, .optimizer = -1 };
+	*m = (struct manifest){ .step = -1, .epoch = -1, .optimizer = -1 };
 }
 
 void manifest_done(struct manifest *m)
@@ -42,6 +42,19 @@ static void manifest_set_number(json_t *root, const char *key, int64_t value)
 		json_object_set_new(root, key, json_integer(value));
 }
 
+/* Those that are known, by name; NULL: none is. */
+static json_t *manifest_metrics_json(const struct marks *marks)
+{
+	json_t *metrics = json_object();
+	for (size_t i = 0; i < marks->count; i++)
+		if (isfinite(marks->all[i].value))
+			json_object_set_new(metrics, marks->all[i].name, json_real(marks->all[i].value));
+	if (json_object_size(metrics))
+		return metrics;
+	json_decref(metrics);
+	return NULL;
+}
+
 char *manifest_to_json(const struct manifest *m)
 {
 	json_t *files = json_array();
@@ -62,8 +75,7 @@ char *manifest_to_json(const struct manifest *m)
 	manifest_set_number(root, "epoch", m->epoch);
 	if (m->optimizer >= 0)
 		json_object_set_new(root, "optimizer", json_boolean(m->optimizer));
-	if (isfinite(m->loss))
-		json_object_set_new(root, "metrics", json_pack("{s:f}", "loss", m->loss));
+	json_object_set_new(root, "metrics", manifest_metrics_json(&m->marks));
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
@@ -81,8 +93,9 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	manifest_set_number(root, "step", m->step);
 	if (m->optimizer >= 0)
 		json_object_set_new(root, "optimizer", json_boolean(m->optimizer));
-	if (isfinite(m->loss))
-		json_object_set_new(root, "loss", json_real(m->loss));
+	if (m->marks.count && isfinite(m->marks.all[0].value))
+		json_object_set_new(root, "loss", json_real(m->marks.all[0].value));
+	json_object_set_new(root, "metrics", manifest_metrics_json(&m->marks));
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
@@ -194,8 +207,12 @@ static bool manifest_decode(const json_t *root, struct manifest *m, struct error
 	m->time_ms = manifest_number(root, "time_ms");
 	const json_t *optimizer = json_object_get(root, "optimizer");
 	m->optimizer = json_is_boolean(optimizer) ? json_is_true(optimizer) : -1;
-	const json_t *loss = json_object_get(json_object_get(root, "metrics"), "loss");
-	m->loss = json_is_number(loss) ? json_number_value(loss) : NAN;
+	const char *name;
+	const json_t *value;
+	json_object_foreach(json_object_get(root, "metrics"), name, value)
+	{
+		marks_add(&m->marks, name, json_is_number(value) ? json_number_value(value) : NAN);
+	}
 	if (!manifest_is_member_path(m->resume))
 		return manifest_bad(err, "resume: not a path below checkpoint/ or work/");
 	return manifest_object(root, m, err) && manifest_files(root, m, err);

@@ -13,6 +13,7 @@
 #include "lib/blocks.h"
 #include "lib/error.h"
 #include "lib/tarball.h"
+#include "queue/marks.h"
 
 #define MANIFEST_MAX (32 * 1024 * 1024)
 
@@ -28,7 +29,7 @@ struct manifest {
 	int64_t seq;
 	int64_t step;  /* -1: unknown */
 	int64_t epoch; /* -1: unknown */
-	double loss;   /* NAN: unknown */
+	struct marks marks; /* their values when it was saved */
 	int optimizer; /* 1, 0, -1: unknown */
 	int64_t time_ms;
 	char *framework;

@@ -47,7 +47,7 @@ struct checkpoints {
 	struct removals removals;
 
 	int64_t step; /* newest reported, -1: none */
-	double loss;
+	struct marks marks;
 	bool is_ended, ended_cleanly;
 	int64_t ended_ms;
 	bool is_flushing, is_idle_told;
@@ -293,7 +293,7 @@ static void checkpoints_changed(void *arg, int root, const char *path, bool is_f
 		.change = changes[change],
 		.now_ms = clock_boot_ms(),
 		.step = c->step,
-		.loss = c->loss,
+		.marks = c->marks,
 	};
 	units_event(c->units, &event);
 }
@@ -356,7 +356,7 @@ struct checkpoints *checkpoints_new(const struct checkpoints_options *options, s
 		.attempt = options->attempt,
 	};
 	c->step = -1;
-	c->loss = NAN;
+	c->marks = marks_of_spec(options->spec);
 	c->must_sweep = true;
 	c->units = units_new(&options->spec->checkpoint.paths);
 	c->timer = event_new(options->base, -1, 0, checkpoints_tick, c);
@@ -426,7 +426,7 @@ void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step,
 		.change = UNIT_RENAMED,
 		.now_ms = clock_boot_ms(),
 		.step = c->step,
-		.loss = c->loss,
+		.marks = c->marks,
 	};
 	struct unit *unit = units_announce(c->units, &event);
 	unit->said_step = step;
@@ -435,12 +435,13 @@ void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step,
 	checkpoints_wake(c, 0);
 }
 
-void checkpoints_step(struct checkpoints *c, int64_t step, double loss)
+void checkpoints_step(struct checkpoints *c, int64_t step, const struct marks *marks)
 {
 	if (c->is_ended)
 		return; /* printed before the end, nobody knows how long before */
 	c->step = step;
-	c->loss = loss;
+	if (marks)
+		c->marks = *marks;
 	watch_drain(c->watch); /* what was written until now came before this step */
 	units_step(c->units, clock_boot_ms());
 	if (c->phase == PHASE_FREE && units_any_pending(c->units))

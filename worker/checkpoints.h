@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <event2/event.h>
 #include "lib/error.h"
+#include "queue/marks.h"
 #include "queue/spec.h"
 
 struct checkpoints;
@@ -54,8 +55,9 @@ void checkpoints_free(struct checkpoints *c);
  * to the working folder. step -1: unknown; optimizer -1: unknown. sha256 may be NULL. */
 void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step, int optimizer, const char *sha256);
 
-/* The newest step that the program reported: kept with a checkpoint that names none. loss may be NAN. */
-void checkpoints_step(struct checkpoints *c, int64_t step, double loss);
+/* The newest step that the program reported: kept with a checkpoint that names none, and the last values
+ * of the metrics that are kept with it (NULL: as they were). */
+void checkpoints_step(struct checkpoints *c, int64_t step, const struct marks *marks);
 
 /* The program is dead: call it as soon as that is known, before its pipes are drained. cleanly: it ended by
  * itself (exit 0 or 75), so what it wrote last is whole; otherwise a file that it was writing in place

@@ -199,10 +199,12 @@ static bool runner_begin(struct runner *r, struct error *err)
 	r->work_dir = r->spec.workdir ? mem_strdup(r->spec.workdir) : run_path(r->folder, "work");
 	if (!runner_connect(r, err))
 		return false;
-	if (r->has_spec)
+	if (r->has_spec) {
+		r->marks = marks_of_spec(&r->spec);
 		runner_restore(r);
-	else
+	} else {
 		runner_refuse(r, true, &why);
+	}
 	return true;
 }
 

@@ -102,7 +102,7 @@ struct runner {
 	struct spool log, points;
 	struct feed *log_feed, *point_feed;
 	int64_t step; /* the newest; -1: unknown */
-	double loss;
+	struct marks marks; /* their newest values */
 	int64_t nonfinite;       /* reports of the watched value in a row */
 	int64_t nonfinite_onset; /* step of the first of them */
 	int64_t fleeting_at[2];  /* when the last overwritten line of stdout, stderr was kept */

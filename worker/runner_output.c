@@ -59,12 +59,13 @@ static void output_add_value(struct buf *b, const char *name, double value)
 static void output_watch(struct runner *r, const struct metric_point *point)
 {
 	const struct metric_value *watched = NULL;
-	for (size_t i = 0; i < point->count; i++)
+	for (size_t i = 0; i < point->count; i++) {
+		marks_note(&r->marks, point->values[i].name, point->values[i].value);
 		if (!strcasecmp(point->values[i].name, r->spec.metrics.watch))
 			watched = &point->values[i];
+	}
 	if (!watched)
 		return;
-	r->loss = watched->value;
 	if (isfinite(watched->value)) {
 		r->nonfinite = 0;
 		return;
@@ -110,7 +111,7 @@ static void output_take_point(struct runner *r, const struct metric_point *point
 		output_watch(r, point);
 	}
 	if (r->checkpoints)
-		checkpoints_step(r->checkpoints, r->step, r->loss);
+		checkpoints_step(r->checkpoints, r->step, &r->marks);
 }
 
 /* ---- lines ---- */

@@ -116,7 +116,7 @@ static void ship_describe(const struct ship_request *request, const struct forma
 	for (size_t i = 0; i < ARRAY_LEN(steps) && m->step < 0; i++)
 		m->step = steps[i];
 	m->epoch = verdict->epoch >= 0 ? verdict->epoch : name.epoch;
-	m->loss = unit->loss;
+	m->marks = unit->marks;
 	m->optimizer = unit->said_optimizer >= 0 ? unit->said_optimizer : verdict->optimizer;
 	m->time_ms = clock_wall_ms();
 	m->framework = mem_strdup(verdict->framework);

@@ -226,7 +226,7 @@ static void unit_touch(struct units *u, struct unit *unit, const struct unit_eve
 	unit->changes = ++u->clock;
 	unit->changed_ms = event->now_ms;
 	unit->step = event->step;
-	unit->loss = event->loss;
+	unit->marks = event->marks;
 	unit_forget_said(unit);
 	unit->retry_ms = 0;
 	unit->backoff_ms = 0;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "queue/marks.h"
 #include "queue/spec.h"
 
 #define UNITS_MAX      1024 /* known at once; the oldest that is shipped is forgotten first */
@@ -40,7 +41,7 @@ struct unit_event {
 	enum unit_change change;
 	int64_t now_ms;
 	int64_t step; /* newest that the program reported, -1: none */
-	double loss;
+	struct marks marks;
 };
 
 struct unit {
@@ -60,7 +61,7 @@ struct unit {
 	int64_t said_step;  /* announced; -1: none */
 	int said_optimizer; /* announced; -1: unknown */
 	int64_t step;       /* reported by the program when it changed */
-	double loss;
+	struct marks marks; /* likewise */
 
 	int64_t retry_ms; /* not before; 0: at once */
 	int64_t backoff_ms;

@@ -145,13 +145,13 @@ static void test_last_file_of_a_killed_program(void **state)
 	run_begin(run);
 	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
 	folder_write(run->checkpoints, "step-2.safetensors", bytes, len);
-	checkpoints_step(run->c, 3, NAN); /* read late, printed when? */
+	checkpoints_step(run->c, 3, NULL); /* read late, printed when? */
 	run_for(run, 50);
-	checkpoints_step(run->c, 4, NAN);
+	checkpoints_step(run->c, 4, NULL);
 	checkpoints_ended(run->c, false);
 	checkpoints_flush(run->c);
 	RUN_UNTIL(run, run->is_idle);
-	checkpoints_step(run->c, 5, NAN);
+	checkpoints_step(run->c, 5, NULL);
 	RUN_UNTIL(run, run->is_idle);
 	assert_int_equal(run->shipped, 1); /* the older, which was renamed into place */
 	assert_int_equal(summary_number(run, "step"), 1);
@@ -180,7 +180,7 @@ static void test_last_file_of_a_short_program(void **state)
 	size_t len;
 	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
 	run_begin_young(run);
-	checkpoints_step(run->c, 1, NAN);
+	checkpoints_step(run->c, 1, NULL);
 	folder_write(run->checkpoints, "model.safetensors", bytes, len);
 	checkpoints_ended(run->c, true);
 	checkpoints_flush(run->c);
@@ -220,7 +220,7 @@ static void test_rewritten_while_it_is_shipped(void **state)
 		folder_write(run->checkpoints, "model.safetensors", bytes, len);
 		bytes[len - 1]++;
 		run_for(run, 150);
-		checkpoints_step(run->c, i, NAN); /* the save is believed soon, and overwritten as soon */
+		checkpoints_step(run->c, i, NULL); /* the save is believed soon, and overwritten as soon */
 		run_for(run, 160);
 		folder_write(run->checkpoints, "model.safetensors", bytes, len);
 	}

@@ -70,15 +70,20 @@ static void test_a_later_step_ends_the_waiting(void **state)
 	size_t len;
 	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 100, NULL, &len);
 	run_begin(run);
-	checkpoints_step(run->c, 70, 0.5);
+	struct marks marks = { .count = 0 };
+	marks_add(&marks, "loss", 0.5);
+	marks_add(&marks, "eval/acc", 0.75);
+	marks_add(&marks, "perplexity", NAN);
+	checkpoints_step(run->c, 70, &marks);
 	folder_write(run->checkpoints, "model.safetensors", bytes, len);
 	int64_t before_ms = clock_boot_ms();
 	run_for(run, 150);
-	checkpoints_step(run->c, 71, 0.4);
+	marks_note(&marks, "LOSS", 0.4);
+	checkpoints_step(run->c, 71, &marks);
 	RUN_UNTIL(run, run->shipped == 1);
 	assert_true(clock_boot_ms() - before_ms < 1500);
 	assert_int_equal(summary_number(run, "step"), 70);
-	assert_non_null(strstr(run->summary, "\"loss\":0.5"));
+	assert_non_null(strstr(run->summary, "\"loss\":0.5,\"metrics\":{\"loss\":0.5,\"eval/acc\":0.75}"));
 }
 
 /* A folder as Hugging Face writes it: in place, trainer_state.json last, in pieces. */
@@ -127,7 +132,7 @@ static void test_patterns(void **state)
 	folder_text(run->work, "out/optimizer.pt", "the optimizer");
 	folder_text(run->work, "out/notes.txt", "not a checkpoint");
 	run_for(run, 150);
-	checkpoints_step(run->c, 10, NAN);
+	checkpoints_step(run->c, 10, NULL);
 	RUN_UNTIL(run, run->shipped == 1);
 	assert_int_equal(summary_number(run, "files"), 2);
 	CLEANUP(free_p) char *id = mem_strdup(run->id);
@@ -135,7 +140,7 @@ static void test_patterns(void **state)
 
 	folder_text(run->work, "runs/a/checkpoint-7/weights.bin", "weights");
 	run_for(run, 150);
-	checkpoints_step(run->c, 11, NAN);
+	checkpoints_step(run->c, 11, NULL);
 	RUN_UNTIL(run, run->shipped == 2);
 	assert_int_equal(summary_number(run, "step"), 7);
 	run_restore(run);
