@@ -24,6 +24,7 @@ lib_SOURCES := \
 	lib/http_listen.c \
 	lib/http_post.c \
 	lib/http_reply.c \
+	lib/http_reply_file.c \
 	lib/http_response.c \
 	lib/http_server.c \
 	lib/json.c \

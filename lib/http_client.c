@@ -104,6 +104,10 @@ bool http_exchange_body(struct http_exchange *x, int status, const char *data, s
 	}
 	if (x->call->on_line)
 		return http_exchange_lines(x, data, len);
+	if (x->call->on_data) {
+		x->is_stopped = !x->call->on_data(x->call->arg, status, data, len);
+		return !x->is_stopped;
+	}
 	x->is_too_large = !buf_add(&x->answer->body, data, len);
 	return !x->is_too_large;
 }

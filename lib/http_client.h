@@ -41,6 +41,9 @@ const char *http_client_where(const struct http_client *client);
 /* One line without its newline; valid during the call. False ends the request, which then succeeded. */
 typedef bool http_line_fn(void *arg, const char *line, size_t len);
 
+/* A part of the body of an answer with this status, which is a success. False: enough. */
+typedef bool http_data_fn(void *arg, int status, const char *data, size_t len);
+
 struct http_call {
 	const char *method; /* NULL: GET */
 	const char *path;   /* "/api/v1/jobs?limit=50", encoded where needed (http_encode) */
@@ -48,8 +51,9 @@ struct http_call {
 	const void *body; /* NULL: none */
 	size_t body_len;
 	const char *header;    /* one more, "Name: value"; NULL: none */
-	int64_t deadline_ms;   /* of the whole request, 0: 30000; with on_line: of the silence between two bytes */
+	int64_t deadline_ms;   /* of the whole request, 0: 30000; with on_line or on_data: of the silence between two bytes */
 	http_line_fn *on_line; /* NULL: the body is kept whole */
+	http_data_fn *on_data; /* instead: it is handed over as it comes; deadline_ms as with on_line */
 	void *arg;
 	int interrupt_fd; /* ends the request when it becomes readable; 0 or less: none */
 };
@@ -57,7 +61,7 @@ struct http_call {
 struct http_answer {
 	int status;
 	bool interrupted; /* interrupt_fd ended it */
-	struct buf body;  /* empty with on_line */
+	struct buf body;  /* empty with on_line and on_data */
 };
 
 /* answer is initialised here and owned by the caller (http_answer_done), also on failure. */

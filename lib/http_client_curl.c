@@ -63,7 +63,7 @@ static void http_curl_times(struct http_curl *curl, const struct http_exchange *
 {
 	int64_t deadline_ms = http_exchange_deadline_ms(x);
 	curl->api.easy_setopt(curl->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)x->client->connect_ms);
-	if (!x->call->on_line) {
+	if (!http_exchange_is_stream(x)) {
 		curl->api.easy_setopt(curl->easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms);
 		return;
 	}

@@ -189,7 +189,7 @@ static bool http_plain_body(void *arg, int status, const char *data, size_t len)
 
 static enum http_end http_plain_receive(struct http_plain *p, int64_t end_ms)
 {
-	char data[16384];
+	char data[65536];
 	enum http_response_state state = HTTP_RESPONSE_MORE;
 	CLEANUP(http_response) struct http_response response;
 	http_response_init(&response, http_plain_body, p->x);
@@ -197,7 +197,7 @@ static enum http_end http_plain_receive(struct http_plain *p, int64_t end_ms)
 		ssize_t len = recv(p->fd, data, sizeof data, 0);
 		if (len > 0) {
 			state = http_response_feed(&response, data, (size_t)len);
-			if (p->x->call->on_line) /* a stream may last: only its silence is bounded */
+			if (http_exchange_is_stream(p->x)) /* a stream may last: only its silence is bounded */
 				end_ms = clock_boot_ms() + http_exchange_deadline_ms(p->x);
 			continue;
 		}

@@ -51,6 +51,12 @@ struct http_exchange {
 /* A part of the answer's body; false: no more is wanted. */
 bool http_exchange_body(struct http_exchange *x, int status, const char *data, size_t len);
 
+/* It may last: only its silence is bounded. */
+static inline bool http_exchange_is_stream(const struct http_exchange *x)
+{
+	return x->call->on_line || x->call->on_data;
+}
+
 static inline int64_t http_exchange_deadline_ms(const struct http_exchange *x)
 {
 	return x->call->deadline_ms ? x->call->deadline_ms : 30000;

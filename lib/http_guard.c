@@ -119,10 +119,11 @@ bool http_guard_origin(const char *origin, const char *host)
 	       http_guard_same(from.port, from.port_len, to.port, to.port_len);
 }
 
-bool http_guard_route(const char *pattern, const char *path, char *segment, size_t size)
+bool http_guard_route(const char *pattern, const char *path, struct http_segments *segments)
 {
-	segment[0] = '\0';
-	bool has_segment = false;
+	size_t count = 0;
+	for (size_t i = 0; i < HTTP_SEGMENTS_MAX; i++)
+		segments->all[i][0] = '\0';
 	while (*pattern && *path) {
 		if (*pattern != '{') {
 			if (*pattern++ != *path++)
@@ -130,9 +131,9 @@ bool http_guard_route(const char *pattern, const char *path, char *segment, size
 			continue;
 		}
 		size_t len = strcspn(path, "/");
-		if (len == 0 || (!has_segment && !str_format(segment, size, "%.*s", (int)len, path)))
+		if (len == 0 || count == HTTP_SEGMENTS_MAX ||
+		    !str_format(segments->all[count++], HTTP_SEGMENT_SIZE, "%.*s", (int)len, path))
 			return false;
-		has_segment = true;
 		path += len;
 		pattern += strcspn(pattern, "}");
 		pattern += *pattern == '}';

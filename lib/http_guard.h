@@ -24,9 +24,14 @@ bool http_guard_host(const char *host, const char *allowed);
 /* origin NULL: there is none, which is fine. */
 bool http_guard_origin(const char *origin, const char *host);
 
+/* What stood for each {…} of a pattern, in their order; "" where there is none. */
+enum { HTTP_SEGMENTS_MAX = 2, HTTP_SEGMENT_SIZE = 160 };
+struct http_segments {
+	char all[HTTP_SEGMENTS_MAX][HTTP_SEGMENT_SIZE];
+};
+
 /* Does path (without the query) match a pattern such as /api/v1/jobs/{id}/logs? Each {…}
- * stands for one segment, which is not empty; the first is copied to segment (""
- * where there is none) and must fit. */
-bool http_guard_route(const char *pattern, const char *path, char *segment, size_t size);
+ * stands for one segment, which is not empty and must fit. */
+bool http_guard_route(const char *pattern, const char *path, struct http_segments *segments);
 
 #endif

@@ -61,6 +61,9 @@ struct http_reply {
 /* http_reply.c */
 struct http_reply *http_reply_new(struct http_connection *connection, struct evhttp_request *request);
 void http_reply_lose_client(struct http_reply *reply);
+void http_reply_header(struct http_reply *reply, const char *name, const char *value);
+/* Parts the token from its connection: what is sent from now on is the library's. */
+struct evhttp_request *http_reply_part(struct http_reply *reply);
 
 /* http_server.c */
 void http_connection_rest(struct http_connection *connection); /* the answer has left */

@@ -9,7 +9,7 @@
 #include "lib/log.h"
 #include "lib/utf8.h"
 
-static void http_reply_header(struct http_reply *reply, const char *name, const char *value)
+void http_reply_header(struct http_reply *reply, const char *name, const char *value)
 {
 	if (reply->request)
 		evhttp_add_header(evhttp_request_get_output_headers(reply->request), name, value);
@@ -52,8 +52,7 @@ void http_reply_lose_client(struct http_reply *reply)
 		reply->events.closed(reply->events.arg);
 }
 
-/* Parts the token from its connection: what is sent from now on is the library's. */
-static struct evhttp_request *http_reply_part(struct http_reply *reply)
+struct evhttp_request *http_reply_part(struct http_reply *reply)
 {
 	struct evhttp_request *request = STEAL(reply->request);
 	if (reply->connection) {

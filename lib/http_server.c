@@ -178,11 +178,11 @@ static bool http_request_may_enter(const struct http_server *server, const struc
 
 /* The route, or NULL: then allow lists the methods that the path is answered with. */
 static const struct http_route *http_route_find(const struct http_server *server, const char *method, const char *path,
-						char *segment, size_t size, struct buf *allow)
+						struct http_segments *segments, struct buf *allow)
 {
 	for (size_t i = 0; i < server->options.route_count; i++) {
 		const struct http_route *route = &server->options.routes[i];
-		if (!http_guard_route(route->pattern, path, segment, size))
+		if (!http_guard_route(route->pattern, path, segments))
 			continue;
 		if (strcmp(route->method, method) == 0)
 			return route;
@@ -208,7 +208,7 @@ static void http_refuse_route(const struct http_request *r, struct http_reply *r
 static void http_dispatch(struct http_server *server, struct http_request *r, struct http_reply *reply)
 {
 	struct error err;
-	char segment[160];
+	struct http_segments segments;
 	CLEANUP(buf) struct buf allow;
 	buf_init(&allow, 256);
 	if (server->is_stopping) {
@@ -221,7 +221,7 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		return;
 	}
 	const char *method = http_method_name(evhttp_request_get_command(r->raw));
-	const struct http_route *route = http_route_find(server, method, r->path, segment, sizeof segment, &allow);
+	const struct http_route *route = http_route_find(server, method, r->path, &segments, &allow);
 	/* Asked before anything is told about paths: who has no token learns nothing. */
 	if ((!route || route->needs_auth) && !r->is_local &&
 	    !http_guard_token(http_request_header(r, "Authorization"), server->token)) {
@@ -233,7 +233,8 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		http_refuse_route(r, reply, &allow);
 		return;
 	}
-	r->segment = segment;
+	r->segment = segments.all[0];
+	r->part = segments.all[1];
 	route->handler(server->options.arg, r, reply);
 }
 
@@ -254,6 +255,7 @@ static void http_server_request(struct evhttp_request *raw, void *arg)
 	struct evkeyvalq parameters;
 	struct http_request r = { .path = path ? path : "",
 				  .segment = "",
+				  .part = "",
 				  .body = (const char *)evbuffer_pullup(input, -1),
 				  .body_len = len,
 				  .is_local = c->is_local,

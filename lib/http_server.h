@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <event2/event.h>
 #include "lib/error.h"
 
@@ -30,6 +31,7 @@ struct evkeyvalq;
 struct http_request {
 	const char *path;    /* without the query */
 	const char *segment; /* what stood for {…} in the pattern; "" where there is none */
+	const char *part;    /* what stood for the second {…} */
 	const char *body;    /* NUL-terminated; "" when there is none */
 	size_t body_len;
 	bool is_local; /* came over a Unix socket */
@@ -80,6 +82,19 @@ void http_server_stop(struct http_server *server, http_idle_fn *idle, void *arg)
 void http_reply_json(struct http_reply *reply, int status, const char *text, size_t len);
 /* A problem of err's kind; status 0: the kind's own. */
 void http_reply_error(struct http_reply *reply, int status, const struct error *err);
+
+/* 303: what is asked for is at this URL; a body says so, too: {"url": …}. */
+void http_reply_redirect(struct http_reply *reply, const char *url);
+
+/* A file as it is, or the range of it that the request asks for (bytes=N-, bytes=N-M). Sent as the client takes it,
+ * never read into memory. Takes fd over. */
+struct http_file {
+	int fd;
+	int64_t size;
+	const char *name; /* what a browser is to save it as: [A-Za-z0-9._-] */
+	const char *type; /* "application/x-tar" */
+};
+void http_reply_file(struct http_reply *reply, const struct http_request *request, const struct http_file *file);
 
 /* Words for log lines and for the actor of a change: the X-Request-Id of this reply. */
 const char *http_reply_id(const struct http_reply *reply);

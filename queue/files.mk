@@ -30,6 +30,7 @@ queue_SOURCES = \
 	queue/redis_pubsub.c \
 	queue/redis_tls.c \
 	queue/redis_url.c \
+	queue/saved.c \
 	queue/schedule.c \
 	queue/spec.c \
 	queue/spec_check.c \

@@ -7,106 +7,8 @@
 #include <sys/stat.h>
 
 #include "lib/beneath.h"
-#include "lib/digest.h"
-#include "lib/store.h"
-#include "queue/manifest.h"
+#include "queue/saved.h"
 #include "worker/place.h"
-#include "worker/ship.h"
-
-static bool restore_first(void *arg, const char *key, const struct store_stat *st, struct error *err)
-{
-	(void)key;
-	(void)st;
-	(void)err;
-	*(bool *)arg = true;
-	return false; /* one is enough */
-}
-
-/* An object that is gone does not verify; but a store that holds nothing at all of this installation is more
- * likely one that is not mounted, and no reason to give up every checkpoint. */
-static bool restore_missing(struct store *store, const char *key, struct error *err)
-{
-	if (err->kind != ERR_NOT_FOUND)
-		return false;
-	CLEANUP(free_p) char *prefix = mem_printf("%.*s/", (int)strcspn(key, "/"), key);
-	bool has_any = false;
-	struct error why = { .kind = ERR_NONE };
-	if (!store_list(store, prefix, restore_first, &has_any, &why) && !has_any) {
-		*err = why;
-		return false;
-	}
-	err->kind = has_any ? ERR_DAMAGED : ERR_UNAVAILABLE;
-	return has_any ? false : error_wrap(err, "the store holds nothing of this installation (is it mounted?)");
-}
-
-static bool restore_manifest(struct store *store, const char *key, const struct summary *summary, struct manifest *m,
-			     struct error *err)
-{
-	CLEANUP(free_p) char *text = NULL;
-	size_t len;
-	if (!store_get_text(store, key, MANIFEST_MAX, &text, &len, err))
-		return restore_missing(store, key, err);
-	if (summary->manifest_sha256 && strcmp(digest_of(text, len).text, summary->manifest_sha256) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not the one that was committed", key);
-	if (!manifest_from_json(text, len, m, err))
-		return error_wrap(err, "%s", key);
-	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
-	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
-	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
-	if (strcmp(data, m->key) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
-	return true;
-}
-
-/* The data object, a block at a time. */
-struct restore_source {
-	struct store_get *get;
-	const struct manifest *m;
-	char *block;
-	size_t len, at; /* of the block that is verified, and what was read of it */
-	size_t next;    /* block */
-};
-
-/* Nobody sees a byte of a block before its hash was found to be right. */
-static bool restore_next_block(struct restore_source *s, struct error *err)
-{
-	size_t got;
-	s->len = s->at = 0;
-	do {
-		if (!store_read(s->get, s->block + s->len, BLOCK_BYTES - s->len, &got, err))
-			return false;
-		s->len += got;
-	} while (got && s->len < BLOCK_BYTES);
-	if (!s->len && s->next == s->m->blocks.count)
-		return true; /* the end */
-	if (s->next < s->m->blocks.count &&
-	    strcmp(digest_of(s->block, s->len).text, s->m->blocks.hashes[s->next++].text) == 0)
-		return true;
-	s->len = 0;
-	return error_set(err, ERR_DAMAGED, NULL, "the SHA-256 of its block %zu is not the one that was committed",
-			 s->next);
-}
-
-static bool restore_read(void *arg, void *data, size_t size, size_t *len, struct error *err)
-{
-	struct restore_source *s = arg;
-	if (s->at == s->len && !restore_next_block(s, err))
-		return false;
-	*len = size < s->len - s->at ? size : s->len - s->at;
-	memcpy(data, s->block + s->at, *len);
-	s->at += *len;
-	return true;
-}
-
-/* What stands behind the end of the tar is verified as well. */
-static bool restore_unpack_from(struct restore_source *s, int root, struct error *err)
-{
-	bool ok = tarball_unpack(restore_read, s, &s->m->contents, root, err);
-	while (ok && s->next < s->m->blocks.count)
-		ok = restore_next_block(s, err);
-	return ok || error_wrap(err, "%s", s->m->key);
-}
 
 static bool restore_unpack(struct store *store, const struct manifest *m, int scratch, const char *name,
 			   struct error *err)
@@ -114,17 +16,14 @@ static bool restore_unpack(struct store *store, const struct manifest *m, int sc
 	if (!beneath_remove(scratch, name) || mkdirat(scratch, name, 0700) < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot make a fresh folder for unpacking");
 	CLEANUP(close_fd) int root = beneath_open(scratch, name, O_RDONLY | O_DIRECTORY, 0);
-	CLEANUP(store_get) struct store_get *get = NULL;
+	CLEANUP(saved_data) struct saved_data data = { .get = NULL };
 	if (root < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the folder for unpacking");
-	if (!store_get(store, m->key, &get, err))
-		return restore_missing(store, m->key, err);
-	if (get->size != m->contents.size)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed", m->key,
-				 get->size, m->contents.size);
-	CLEANUP(free_p) char *block = mem_alloc(BLOCK_BYTES);
-	struct restore_source source = { .get = get, .m = m, .block = block };
-	return restore_unpack_from(&source, root, err);
+	if (!saved_open(store, m, &data, err))
+		return false;
+	/* What stands behind the end of the tar is verified as well. */
+	return (tarball_unpack(saved_read, &data, &m->contents, root, err) && saved_read_rest(&data, err)) ||
+	       error_wrap(err, "%s", m->key);
 }
 
 /* "checkpoint/x" → the checkpoint folder and "x". */
@@ -190,12 +89,11 @@ bool restore_run(const struct restore_request *request, struct buf *text, struct
 	CLEANUP(summary) struct summary summary = { .uri = NULL };
 	manifest_init(&m);
 	int64_t attempt, seq;
-	if (!ship_split_id(request->id, &attempt, &seq))
+	if (!saved_split_id(request->id, &attempt, &seq))
 		return error_set(err, ERR_INPUT, NULL, "not a checkpoint id: %s", request->id);
 	if (!summary_from_json(request->summary, &summary, err) || !store_open(request->store, &store, err))
 		return false;
-	CLEANUP(free_p) char *key = ship_key_of_uri(store->url, summary.uri, err);
-	if (!key || !restore_manifest(store, key, &summary, &m, err) || !restore_all(request, store, &m, err))
+	if (!saved_manifest(store, &summary, &m, err) || !restore_all(request, store, &m, err))
 		return false;
 	bool is_work;
 	const char *path = restore_split(m.resume, &is_work);

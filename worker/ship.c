@@ -11,7 +11,7 @@
 #include "lib/store.h"
 #include "lib/tarball.h"
 #include "worker/formats.h"
-#include "queue/manifest.h"
+#include "queue/saved.h"
 #include "worker/names.h"
 
 #define QUIET_OPAQUE_MS 5000 /* for formats that prove nothing */
@@ -223,28 +223,6 @@ bool ship_run(const struct ship_request *request, struct buf *text, struct error
 
 /* ---- removing ---- */
 
-bool ship_split_id(const char *id, int64_t *attempt, int64_t *seq)
-{
-	char *end;
-	errno = 0;
-	*attempt = strtoll(id, &end, 10);
-	if (end == id || *end != '-' || *attempt < 0)
-		return false;
-	const char *second = end + 1;
-	*seq = strtoll(second, &end, 10);
-	return end != second && !*end && *seq >= 0 && errno == 0;
-}
-
-char *ship_key_of_uri(const char *store_url, const char *uri, struct error *err)
-{
-	size_t len = strlen(store_url);
-	if (strncmp(uri, store_url, len) == 0 && uri[len] == '/' && store_is_key(uri + len + 1))
-		return mem_strdup(uri + len + 1);
-	error_set(err, ERR_UNAVAILABLE, "give this worker the store that the checkpoint is in (--store)",
-		  "the checkpoint %s is not in the store %s", uri, store_url);
-	return NULL;
-}
-
 struct ship_search {
 	struct store *store;
 	int64_t attempt;
@@ -284,11 +262,11 @@ static bool ship_find(const struct ship_remove *remove, struct store *store, cha
 	int64_t attempt, seq;
 	struct summary summary;
 	if (remove->summary && summary_from_json(remove->summary, &summary, NULL)) {
-		*key = ship_key_of_uri(store->url, summary.uri, err);
+		*key = saved_key_of_uri(store->url, summary.uri, err);
 		summary_done(&summary);
 		return *key != NULL;
 	}
-	if (!ship_split_id(remove->id, &attempt, &seq))
+	if (!saved_split_id(remove->id, &attempt, &seq))
 		return error_set(err, ERR_INPUT, NULL, "not a checkpoint id: %s", remove->id);
 	if (attempt == remove->place->attempt) {
 		*key = ship_key(remove->place, seq, "manifest.json");

@@ -52,10 +52,4 @@ struct ship_remove {
 /* What is not there is fine. */
 bool ship_remove_run(const struct ship_remove *remove, struct error *err);
 
-/* "<attempt>-<seq>" into its numbers. */
-bool ship_split_id(const char *id, int64_t *attempt, int64_t *seq);
-
-/* "<store>/<key>" → key, if uri is in this store; else ERR_UNAVAILABLE. The caller frees it. */
-char *ship_key_of_uri(const char *store_url, const char *uri, struct error *err);
-
 #endif

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "lib/cleanup.h"
+#include "lib/buf.h"
 #include "lib/http_guard.h"
 
 static void test_token(void **state)
@@ -103,6 +104,7 @@ static void test_origin(void **state)
 			fail_msg("row %zu: %s at %s", i, rows[i].origin, rows[i].host);
 }
 
+#define TEN "0123456789"
 static void test_route(void **state)
 {
 	(void)state;
@@ -121,15 +123,20 @@ static void test_route(void **state)
 		{ "/jobs/{id}/logs", "/jobs/gpu-42/logs", "gpu-42" },
 		{ "/jobs/{id}/logs", "/jobs//logs", NULL },
 		{ "/jobs/{id}/logs", "/jobs/gpu-42/log", NULL },
-		{ "/jobs/{id}", "/jobs/0123456789abcdefg", NULL }, /* does not fit */
+		{ "/jobs/{id}/{part}", "/jobs/gpu-42/log", "gpu-42 log" },
+		{ "/jobs/{id}/{part}/x", "/jobs/gpu-42/2-1/x", "gpu-42 2-1" },
+		{ "/jobs/{id}/{part}/x", "/jobs/gpu-42/2-1", NULL },
+		{ "/jobs/{id}", "/jobs/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN, NULL }, /* does not fit */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		char segment[16];
-		bool matches = http_guard_route(rows[i].pattern, rows[i].path, segment, sizeof segment);
+		struct http_segments segments;
+		bool matches = http_guard_route(rows[i].pattern, rows[i].path, &segments);
 		if (matches != (rows[i].segment != NULL))
 			fail_msg("row %zu: %s", i, rows[i].path);
+		CLEANUP(free_p)
+		char *both = mem_printf("%s%s%s", segments.all[0], *segments.all[1] ? " " : "", segments.all[1]);
 		if (matches)
-			assert_string_equal(segment, rows[i].segment);
+			assert_string_equal(both, rows[i].segment);
 	}
 }
 

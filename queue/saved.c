@@ -1,0 +1,154 @@
+#include "queue/saved.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/digest.h"
+
+bool saved_split_id(const char *id, int64_t *attempt, int64_t *seq)
+{
+	char *end;
+	errno = 0;
+	*attempt = strtoll(id, &end, 10);
+	if (end == id || *end != '-' || *attempt < 0)
+		return false;
+	const char *second = end + 1;
+	*seq = strtoll(second, &end, 10);
+	return end != second && !*end && *seq >= 0 && errno == 0;
+}
+
+char *saved_key_of_uri(const char *store_url, const char *uri, struct error *err)
+{
+	size_t len = strlen(store_url);
+	if (strncmp(uri, store_url, len) == 0 && uri[len] == '/' && store_is_key(uri + len + 1))
+		return mem_strdup(uri + len + 1);
+	error_set(err, ERR_UNAVAILABLE, "start it with the store that the checkpoint is in (--store)",
+		  "the checkpoint %s is not in the store %s", uri, store_url);
+	return NULL;
+}
+
+static bool saved_first(void *arg, const char *key, const struct store_stat *st, struct error *err)
+{
+	(void)key;
+	(void)st;
+	(void)err;
+	*(bool *)arg = true;
+	return false; /* one is enough */
+}
+
+/* An object that is gone does not verify; but a store that holds nothing at all of this installation is more
+ * likely one that is not mounted, and no reason to give up every checkpoint. */
+static bool saved_missing(struct store *store, const char *key, struct error *err)
+{
+	if (err->kind != ERR_NOT_FOUND)
+		return false;
+	CLEANUP(free_p) char *prefix = mem_printf("%.*s/", (int)strcspn(key, "/"), key);
+	bool has_any = false;
+	struct error why = { .kind = ERR_NONE };
+	if (!store_list(store, prefix, saved_first, &has_any, &why) && !has_any) {
+		*err = why;
+		return false;
+	}
+	err->kind = has_any ? ERR_DAMAGED : ERR_UNAVAILABLE;
+	return has_any ? false : error_wrap(err, "the store holds nothing of this installation (is it mounted?)");
+}
+
+static bool saved_manifest_at(struct store *store, const char *key, const struct summary *summary, struct manifest *m,
+			      struct error *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	size_t len;
+	if (!store_get_text(store, key, MANIFEST_MAX, &text, &len, err))
+		return saved_missing(store, key, err);
+	if (summary->manifest_sha256 && strcmp(digest_of(text, len).text, summary->manifest_sha256) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not the one that was committed", key);
+	if (!manifest_from_json(text, len, m, err))
+		return error_wrap(err, "%s", key);
+	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
+	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
+	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
+	if (strcmp(data, m->key) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
+	return true;
+}
+
+bool saved_manifest(struct store *store, const struct summary *summary, struct manifest *m, struct error *err)
+{
+	manifest_init(m);
+	CLEANUP(free_p) char *key = saved_key_of_uri(store->url, summary->uri, err);
+	return key && saved_manifest_at(store, key, summary, m, err);
+}
+
+/* ---- the data ---- */
+
+bool saved_open(struct store *store, const struct manifest *m, struct saved_data *data, struct error *err)
+{
+	*data = (struct saved_data){ .m = m };
+	if (!store_get(store, m->key, &data->get, err))
+		return saved_missing(store, m->key, err);
+	data->block = mem_alloc(BLOCK_BYTES);
+	if (data->get->size == m->contents.size)
+		return true;
+	return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed", m->key,
+			 data->get->size, m->contents.size);
+}
+
+void saved_close(struct saved_data *data)
+{
+	store_get_close(data->get);
+	free(data->block);
+	*data = (struct saved_data){ 0 };
+}
+
+static bool saved_next_block(struct saved_data *d, struct error *err)
+{
+	size_t got;
+	d->len = d->at = 0;
+	do {
+		if (!store_read(d->get, d->block + d->len, BLOCK_BYTES - d->len, &got, err))
+			return false;
+		d->len += got;
+	} while (got && d->len < BLOCK_BYTES);
+	if (!d->len && d->next == d->m->blocks.count)
+		return true; /* the end */
+	if (d->next < d->m->blocks.count &&
+	    strcmp(digest_of(d->block, d->len).text, d->m->blocks.hashes[d->next++].text) == 0)
+		return true;
+	d->len = 0;
+	return error_set(err, ERR_DAMAGED, NULL, "the SHA-256 of its block %zu is not the one that was committed",
+			 d->next);
+}
+
+bool saved_read(void *arg, void *into, size_t size, size_t *len, struct error *err)
+{
+	struct saved_data *d = arg;
+	if (d->at == d->len && !saved_next_block(d, err))
+		return false;
+	*len = size < d->len - d->at ? size : d->len - d->at;
+	memcpy(into, d->block + d->at, *len);
+	d->at += *len;
+	return true;
+}
+
+bool saved_read_rest(struct saved_data *data, struct error *err)
+{
+	while (data->next < data->m->blocks.count)
+		if (!saved_next_block(data, err))
+			return false;
+	return true;
+}
+
+bool saved_verify(const char *store_url, const char *summary_json, struct error *err)
+{
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(manifest) struct manifest m;
+	CLEANUP(summary) struct summary summary = { .uri = NULL };
+	CLEANUP(saved_data) struct saved_data data = { .get = NULL };
+	manifest_init(&m);
+	return summary_from_json(summary_json, &summary, err) && store_open(store_url, &store, err) &&
+	       saved_manifest(store, &summary, &m, err) && saved_open(store, &m, &data, err) &&
+	       (saved_read_rest(&data, err) || error_wrap(err, "%s", m.key));
+}
