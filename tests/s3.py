@@ -1,18 +1,24 @@
 """A real S3 server (versitygw, over a folder), and a proxy before it that does what servers and networks do."""
 import http.client
 import os
+import random
 import socket
+import subprocess
 import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness import Process, wait_until
+from harness import BUILD, Process, wait_until
 
 VERSITYGW = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stoker" / "versitygw-v1.7.0"
 KEYS = {"STOKER_S3_ACCESS_KEY_ID": "stoker-test", "STOKER_S3_SECRET_ACCESS_KEY": "secret/of+the=test"}
 REGION = "eu-test-1"
+MIB = 1 << 20
+PART = 8 * MIB
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STOKER_S3_"))}
+PLAIN["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 def free_port():
@@ -59,10 +65,10 @@ class S3Server:
 class Faults:
     """Passes requests on to the server; `fault(method, path, n)` says what becomes of the n-th: None, or one of
     (status, code or whole answer), "cut" (of the request, half of it sent), "lose" (the answer, after it happened),
-    "stall", "skew", "complete-error" (200 with an error in it)."""
+    "half" (of the answer), "stall", "skew", "complete-error" (200 with an error in it)."""
 
     def __init__(self, server, fault=lambda method, path, n: None):
-        self.fault, self.seen, self.times, self.lock = fault, [], [], threading.Lock()
+        self.fault, self.seen, self.times, self.sent, self.lock = fault, [], [], [], threading.Lock()
         faults = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -101,6 +107,7 @@ class Faults:
                     n = len(faults.seen)
                     faults.seen.append((self.command, self.path))
                     faults.times.append(self.headers.get("x-amz-date"))
+                    faults.sent.append(self.headers)
                 what = faults.fault(self.command, self.path, n)
                 length = int(self.headers.get("Content-Length") or 0)
                 if what == "cut":
@@ -128,6 +135,9 @@ class Faults:
                     return self.hang_up()
                 keep = [(k, v) for k, v in answer.getheaders()
                         if k.lower() not in ("transfer-encoding", "connection", "content-length")]
+                if what == "half":
+                    self.answer(answer.status, data[:len(data) // 2], [*keep, ("Content-Length", str(len(data)))])
+                    return self.hang_up()
                 size = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
                 return self.answer(answer.status, data, [*keep, ("Content-Length", size or "0")])
 
@@ -147,3 +157,35 @@ class Faults:
         self.stalled.set()
         self.http.shutdown()
         self.http.server_close()
+
+
+class Store:
+    """A store of our own, by its command for tests."""
+
+    def __init__(self, env, url):
+        self.env, self.url = env, url
+
+    def run(self, *args, data=None, env=None, check=True):
+        done = subprocess.run([BUILD / "tests/tools/store", self.url, *args], input=data, capture_output=True,
+                              env={**PLAIN, **self.env, **(env or {})}, timeout=120)
+        assert not check or done.returncode == 0, done.stderr.decode()
+        return done.stdout if check else done.stderr.decode()
+
+    def put(self, key, data):
+        self.run("put", key, data=data)
+
+    def get(self, key):
+        return self.run("get", key)
+
+    def stat(self, key):
+        return self.run("stat", key).decode().split()[1:]
+
+    def list(self, prefix=""):
+        return sorted(line.split()[0] for line in self.run("list", prefix).decode().splitlines())
+
+    def fails(self, *args, **more):
+        return self.run(*args, check=False, **more)
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)

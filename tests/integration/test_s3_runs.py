@@ -1,0 +1,112 @@
+"""Whole runs whose checkpoints, and whose archive, are in S3."""
+import hashlib
+import json
+
+import pytest
+
+from cluster import Cluster
+from harness import wait_until
+from s3 import KEYS, PART
+
+TRAIN = """
+import os, signal, struct, sys, json, time
+folder, start = os.environ["STOKER_CHECKPOINT_DIR"], 0
+if "STOKER_RESUME" in os.environ:
+    data = open(os.environ["STOKER_RESUME"], "rb").read()
+    start = int(json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]["step"])
+    print(f"resumed at {start}", flush=True)
+for step in range(start + 1, 7):
+    header = json.dumps({"__metadata__": {"step": str(step)},
+                         "w": {"dtype": "U8", "shape": [9000000], "data_offsets": [0, 9000000]}}).encode()
+    with open(f"{folder}/tmp", "wb") as f:
+        f.write(struct.pack("<Q", len(header)) + header + os.urandom(9000000))
+    os.rename(f"{folder}/tmp", f"{folder}/model-{step}.safetensors")
+    print(f"step={step}", flush=True)
+    if step == 3 and not start:
+        while not os.path.exists(sys.argv[1]):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def cluster(s3_server, tmp_path, monkeypatch):
+    for name, value in s3_server.env.items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://runs/{tmp_path.name}"
+    with Cluster(tmp_path, scheduler_options=["--store", url],
+                 worker_options=["--cpus", "2", "--store", url]) as cluster:
+        yield cluster, url
+
+
+def blocks_hash(data):
+    hashes = [hashlib.sha256(data[at:at + PART]).hexdigest() + "\n" for at in range(0, len(data), PART)]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def said(cluster, job):
+    return "\n".join(entry.get("stdout", "") for entry in cluster.log_text(job))
+
+
+def stored(cluster, job):
+    """The summaries of its checkpoints by their step."""
+    found = cluster.redis.client().hvals(f"stoker:{{default}}:checkpoints:{job.rsplit('-', 1)[1]}")
+    return {summary["step"]: summary for summary in map(json.loads, found)}
+
+
+def train_until_stored(cluster, tmp_path):
+    """A job whose program dies, when tmp_path/go is there, after what its step 3 saved was stored."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
+                          "retry": {"max_attempts": 3, "backoff": "10ms"}})
+    wait_until(lambda: 3 in stored(cluster, job), 30, "what step 3 saved is stored")
+    return job
+
+
+def test_a_run_goes_on_from_its_checkpoint_in_s3(cluster, s3_server, tmp_path):
+    cluster, url = cluster
+    job = train_until_stored(cluster, tmp_path)
+    (tmp_path / "go").touch()
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "2")
+    assert "resumed at 3" in said(cluster, job)
+    kept = stored(cluster, job)
+    for summary in kept.values():
+        assert summary["uri"].startswith(url + "/")
+        data = s3_server.object(summary["uri"].removeprefix("s3://runs/").replace("manifest.json", "data.tar"))
+        assert blocks_hash(data.read_bytes()) == summary["sha256"]
+    assert max(kept) == 6 and len(kept) <= 3
+
+
+def test_a_spoiled_object_is_found_before_it_is_used(cluster, s3_server, tmp_path):
+    cluster, _ = cluster
+    job = train_until_stored(cluster, tmp_path)
+    before = stored(cluster, job)
+    summary = before.pop(3)
+    data = s3_server.object(summary["uri"].removeprefix("s3://runs/").replace("manifest.json", "data.tar"))
+    with open(data, "r+b") as f:
+        f.seek(4000000)
+        f.write(b"spoiled")
+    (tmp_path / "go").touch()
+    done = cluster.wait_final(job)
+    assert done["state"] == "succeeded" and f"resumed at {max(before)}" in said(cluster, job)
+
+
+def test_the_programs_of_a_worker_do_not_see_its_keys(cluster):
+    cluster, _ = cluster
+    job = cluster.submit({"command": ["env"]})
+    cluster.wait_final(job)
+    assert "STOKER_JOB=" in said(cluster, job) and KEYS["STOKER_S3_SECRET_ACCESS_KEY"] not in said(cluster, job)
+
+
+def test_what_has_ended_is_shown_from_the_archive_in_s3(cluster):
+    cluster, _ = cluster
+    jobs = [cluster.submit({"command": ["echo", f"job {i}"], "name": f"n{i}"}) for i in range(3)]
+    before = [(cluster.wait_final(job)["state"], said(cluster, job)) for job in jobs]
+    redis = cluster.redis.client()
+    redis.hset("stoker:{default}:meta", "max_finished", 0)
+    wait_until(lambda: redis.exists(*[f"stoker:{{default}}:job:{job.rsplit('-', 1)[1]}" for job in jobs]) == 0, 30,
+               "all of it is archived")
+    assert [(cluster.show(job)["job"]["state"], said(cluster, job)) for job in jobs] == before
+    listed = cluster.api("GET", "/api/v1/jobs?state=archived&limit=10&cursor=")["jobs"]
+    assert sorted(one["id"] for one in listed) == sorted(jobs)
