@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,14 +105,19 @@ static void s3_set_options(struct s3_transfer *t, const char *url)
 	s3_set_body(t);
 }
 
+/* "/bucket/prefix/key", encoded nowhere. */
+static char *s3_path(const struct s3_settings *settings, const char *key)
+{
+	return mem_printf("%s%s/%s%s", settings->is_path_style ? "/" : "",
+			  settings->is_path_style ? settings->bucket : "", key ? settings->prefix : "", key ? key : "");
+}
+
 static void s3_sign_call(struct s3_transfer *t, struct buf *target, struct buf *headers)
 {
 	const struct s3_settings *settings = &t->s3->settings;
 	const struct s3_call *call = t->call;
-	CLEANUP(free_p)
-	char *path = mem_printf("%s%s/%s%s", settings->is_path_style ? "/" : "",
-				settings->is_path_style ? settings->bucket : "", call->key ? settings->prefix : "",
-				call->key ? call->key : "");
+	char range[64];
+	CLEANUP(free_p) char *path = s3_path(settings, call->key);
 	struct s3_request request = { .method = call->method,
 				      .host = settings->host,
 				      .path = path,
@@ -120,6 +126,11 @@ static void s3_sign_call(struct s3_transfer *t, struct buf *target, struct buf *
 				      .sha256 = call->sha256 ? call->sha256 : t->sha256.text };
 	memcpy(request.query, call->query, sizeof request.query);
 	memcpy(request.headers, call->headers, sizeof request.headers);
+	if (call->is_range) {
+		str_format(range, sizeof range, "bytes=%" PRId64 "-%" PRId64, call->from + (int64_t)t->kept,
+			   call->from + (int64_t)call->into_size - 1);
+		request.headers[request.header_count++] = (struct s3_pair){ "range", range };
+	}
 	const struct s3_keys keys = s3_settings_keys(settings);
 	s3_sign(&keys, &request, clock_wall_ms() / 1000 + t->s3->skew_s, target, headers);
 }
@@ -176,7 +187,8 @@ static void s3_try(struct s3_transfer *t)
 	t->sent = 0;
 	t->date_s = 0;
 	call->status = 0;
-	call->got = 0;
+	t->kept = call->is_range && call->got < call->into_size ? call->got : 0;
+	call->got = t->kept;
 	call->size = -1;
 	call->error.kind = ERR_NONE;
 	buf_clear(&call->text);
@@ -225,6 +237,7 @@ void s3_begin(struct s3 *s3, struct s3_call *call)
 	s3->all = t;
 	call->transfer = t;
 	call->is_done = false;
+	call->got = 0;
 	s3_try(t);
 }
 
@@ -290,7 +303,7 @@ bool s3_head(struct s3 *s3, struct s3_call *call, struct error *err)
 	if (why.kind == ERR_NOT_FOUND) {
 		CLEANUP(s3_call) struct s3_call get;
 		s3_call_init(&get, "GET", call->key);
-		s3_call_header(&get, "range", "bytes=0-0");
+		get.is_range = true;
 		get.into = &byte;
 		get.into_size = 1;
 		if (s3_run(s3, &get, &why)) /* it is there after all */
@@ -300,6 +313,26 @@ bool s3_head(struct s3 *s3, struct s3_call *call, struct error *err)
 	if (err)
 		*err = why;
 	return false;
+}
+
+bool s3_link(struct s3 *s3, const char *key, const char *name, int64_t seconds, char **url, struct error *err)
+{
+	CLEANUP(free_p) char *path = s3_path(&s3->settings, key);
+	CLEANUP(free_p) char *as = mem_printf("attachment; filename=\"%s\"", name);
+	CLEANUP(buf) struct buf target;
+	const struct s3_request request = { .method = "GET",
+					    .host = s3->settings.host,
+					    .path = path,
+					    .query = { { "response-content-disposition", as } },
+					    .query_count = 1 };
+	int64_t now_s = clock_wall_ms() / 1000 + s3->skew_s;
+	if (!s3_settings_renew(&s3->settings, now_s, err))
+		return false;
+	const struct s3_keys keys = s3_settings_keys(&s3->settings);
+	buf_init(&target, S3_HEADERS_MAX);
+	s3_presign(&keys, &request, now_s, seconds, &target);
+	*url = mem_printf("%s%s", s3->settings.base, buf_text(&target));
+	return true;
 }
 
 bool s3_open(const char *url, struct s3 **into, struct error *err)

@@ -32,7 +32,9 @@ struct s3_call {
 	size_t body_len;
 	const char *sha256; /* hex, of the body; NULL: it is worked out */
 	void *into;         /* where the answer's bytes go; NULL: into text */
-	size_t into_size;   /* more is an error */
+	bool is_range; /* of a GET: into_size bytes from `from` on; what a cut connection left is asked for, no more */
+	int64_t from;
+	size_t into_size; /* more is an error */
 	enum s3_again again;
 
 	/* The answer. */
@@ -59,6 +61,10 @@ void s3_call_init(struct s3_call *call, const char *method, const char *key);
 void s3_call_query(struct s3_call *call, const char *name, const char *value);
 void s3_call_header(struct s3_call *call, const char *name, const char *value);
 void s3_call_done(struct s3_call *call);
+
+/* A URL to GET the object by, as the file `name`, until so many seconds from now. The caller frees it. */
+bool s3_link(struct s3 *s3, const char *key, const char *name, int64_t seconds, char **url,
+	     struct error *err) MUST_CHECK;
 
 /* Begins; the call stays where it is until is_done. */
 void s3_begin(struct s3 *s3, struct s3_call *call);

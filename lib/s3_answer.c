@@ -18,6 +18,8 @@ size_t s3_receive(char *data, size_t size, size_t count, void *arg)
 	t->s3->api.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!call->into || !s3_is_success((int)status))
 		return buf_add(&call->text, data, len) ? len : 0;
+	if (call->is_range && status != 206 && call->got == t->kept) /* the whole object: it begins at its beginning */
+		call->got = t->kept = 0;
 	if (len > call->into_size - call->got)
 		return 0;
 	memcpy((char *)call->into + call->got, data, len);

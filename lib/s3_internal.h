@@ -26,6 +26,7 @@ struct s3_transfer {
 	int tries;
 	int64_t due_ms;
 	size_t sent;
+	size_t kept;    /* bytes of a range that earlier tries have brought */
 	int64_t date_s; /* of the answer; 0: not said */
 };
 

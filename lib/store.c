@@ -1,10 +1,13 @@
 #include "lib/store.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
 #include "lib/beneath.h"
 #include "lib/buf.h"
+
+enum { STORE_LINK_MAX_S = 7 * 24 * 3600 }; /* what signatures can say */
 
 static const struct store_scheme *const store_schemes[] = { &store_file, &store_s3 };
 
@@ -124,8 +127,37 @@ void store_abort(struct store_put *put)
 
 bool store_get(struct store *store, const char *key, struct store_get **get, struct error *err)
 {
+	return store_get_range(store, key, 0, -1, get, err);
+}
+
+bool store_get_range(struct store *store, const char *key, int64_t offset, int64_t len, struct store_get **get,
+		     struct error *err)
+{
+	const struct store_range range = { offset, len };
 	*get = NULL;
-	return store_check_key(store, key, err) && store->scheme->get(store, key, get, err);
+	return store_check_key(store, key, err) && store->scheme->get(store, key, &range, get, err);
+}
+
+bool store_range_cut(const struct store *store, const char *key, int64_t size, struct store_range *range,
+		     struct error *err)
+{
+	if (range->offset < 0 || range->offset > size)
+		return error_set(err, ERR_INPUT, NULL, "store %s: %s has %" PRId64 " bytes, none at %" PRId64,
+				 store->url, key, size, range->offset);
+	if (range->len < 0 || range->len > size - range->offset)
+		range->len = size - range->offset;
+	return true;
+}
+
+bool store_link(struct store *store, const char *key, int64_t seconds, char **url, struct error *err)
+{
+	*url = NULL;
+	if (!store_check_key(store, key, err))
+		return false;
+	if (seconds < 1 || seconds > STORE_LINK_MAX_S)
+		return error_set(err, ERR_INPUT, NULL, "store %s: a link lasts 1 s to 7 days, not %" PRId64 " s",
+				 store->url, seconds);
+	return !store->scheme->link || store->scheme->link(store, key, seconds, url, err);
 }
 
 bool store_read(struct store_get *get, void *data, size_t size, size_t *len, struct error *err)
@@ -159,14 +191,60 @@ bool store_sweep(struct store *store, const char *prefix, store_leftover_fn *fn,
 	return store_check_prefix(store, prefix, err) && store->scheme->sweep(store, prefix, fn, arg, err);
 }
 
-bool store_put_text(struct store *store, const char *key, const char *text, size_t len, struct error *err)
+struct store_walk {
+	store_leftover_fn *fn;
+	void *arg;
+};
+
+static bool store_only_tell(void *arg, const char *key, int64_t modified_ms)
+{
+	const struct store_walk *walk = arg;
+	walk->fn(walk->arg, key, modified_ms);
+	return false;
+}
+
+bool store_leftovers(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg, struct error *err)
+{
+	struct store_walk walk = { fn, arg };
+	return store_sweep(store, prefix, store_only_tell, &walk, err);
+}
+
+static bool store_put_small(struct store *store, const char *key, const char *text, size_t len, bool is_new,
+			    struct error *err)
 {
 	struct store_put *put;
 	if (!store_begin(store, key, &put, err))
 		return false;
+	put->is_new = is_new;
 	if (store_write(put, text, len, err))
 		return store_finish(put, NULL, err);
 	store_abort(put);
+	return false;
+}
+
+bool store_put_text(struct store *store, const char *key, const char *text, size_t len, struct error *err)
+{
+	return store_put_small(store, key, text, len, false, err);
+}
+
+/* What is there may be our own: written by a try whose answer was lost. */
+bool store_put_new(struct store *store, const char *key, const char *text, size_t len, struct error *err)
+{
+	CLEANUP(free_p) char *found = NULL;
+	size_t found_len = 0;
+	struct error why;
+	if (store_put_small(store, key, text, len, true, &why))
+		return true;
+	if (why.kind == ERR_CONFLICT) {
+		if (store_get_text(store, key, len, &found, &found_len, &why) && found_len == len &&
+		    memcmp(found, text, len) == 0)
+			return true;
+		if (found || why.kind == ERR_DAMAGED) /* read, or too long: another one */
+			error_set(&why, ERR_CONFLICT, "who else writes into this store?",
+				  "store %s: %s is there already, with other contents", store->url, key);
+	}
+	if (err)
+		*err = why;
 	return false;
 }
 

@@ -28,11 +28,18 @@ struct store_stat {
 	int64_t modified_ms;
 };
 
+/* Some bytes of an object. */
+struct store_range {
+	int64_t offset;
+	int64_t len; /* -1: to its end */
+};
+
 /* False stops the listing, which then fails with *err as the function left it. */
 typedef bool store_list_fn(void *arg, const char *key, const struct store_stat *st, struct error *err);
 
-/* What a dead writer left under this key (or one like it, beside it): true removes it. */
-typedef bool store_leftover_fn(void *arg, const char *key);
+/* What a writer left under this key (or one like it, beside it), or is still writing. modified_ms: when it was begun,
+ * or last written to; 0: not said. True removes it. */
+typedef bool store_leftover_fn(void *arg, const char *key, int64_t modified_ms);
 
 /* What a scheme provides; each object it makes begins with the struct of that name below. */
 struct store_scheme {
@@ -45,9 +52,12 @@ struct store_scheme {
 	bool (*write)(struct store_put *put, const void *data, size_t len, struct error *err);
 	bool (*finish)(struct store_put *put, struct error *err);
 	void (*abort)(struct store_put *put);
-	bool (*get)(struct store *store, const char *key, struct store_get **get, struct error *err);
+	bool (*get)(struct store *store, const char *key, const struct store_range *range, struct store_get **get,
+		    struct error *err);
 	bool (*read)(struct store_get *get, void *data, size_t size, size_t *len, struct error *err);
 	void (*get_close)(struct store_get *get);
+	bool (*link)(struct store *store, const char *key, int64_t seconds, char **url,
+		     struct error *err); /* NULL: none */
 	bool (*stat)(struct store *store, const char *key, struct store_stat *st, struct error *err);
 	bool (*remove)(struct store *store, const char *key, struct error *err);
 	bool (*list)(struct store *store, const char *prefix, store_list_fn *fn, void *arg, struct error *err);
@@ -63,6 +73,7 @@ struct store_put {
 	struct blocks blocks; /* that are complete */
 	struct digest *digest;
 	size_t filled; /* bytes of the block that is not */
+	bool is_new;   /* nothing may be replaced: ERR_CONFLICT when there is an object */
 };
 struct store_get {
 	struct store *store;
@@ -89,6 +100,13 @@ void store_abort(struct store_put *put);
 bool store_get(struct store *store, const char *key, struct store_get **get, struct error *err) MUST_CHECK;
 bool store_read(struct store_get *get, void *data, size_t size, size_t *len, struct error *err) MUST_CHECK;
 void store_get_close(struct store_get *get);
+/* Only len bytes (-1: all) from offset on; fewer where it ends before. ERR_INPUT: it ends before offset. */
+bool store_get_range(struct store *store, const char *key, int64_t offset, int64_t len, struct store_get **get,
+		     struct error *err) MUST_CHECK;
+
+/* A URL by which anybody may read the object for so many seconds (at most 7 days), as a download under the last part
+ * of its key; it is not looked whether there is one. *url NULL: this kind of store has none. The caller frees it. */
+bool store_link(struct store *store, const char *key, int64_t seconds, char **url, struct error *err) MUST_CHECK;
 
 bool store_stat(struct store *store, const char *key, struct store_stat *st, struct error *err) MUST_CHECK;
 
@@ -101,12 +119,22 @@ bool store_list(struct store *store, const char *prefix, store_list_fn *fn, void
 /* Removes what writers left unfinished below prefix, as far as fn says yes: it must know that the writer is dead. */
 bool store_sweep(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg,
 		 struct error *err) MUST_CHECK;
+/* The same walk, removing nothing whatever fn says. */
+bool store_leftovers(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg,
+		     struct error *err) MUST_CHECK;
 
 /* ---- small objects in one piece ---- */
 bool store_put_text(struct store *store, const char *key, const char *text, size_t len, struct error *err) MUST_CHECK;
+/* Replaces nothing: ERR_CONFLICT when another object is there; the same one may be. A server that does not know
+ * If-None-Match replaces it all the same: a second line of defence, behind keys that are used once. */
+bool store_put_new(struct store *store, const char *key, const char *text, size_t len, struct error *err) MUST_CHECK;
 /* ERR_DAMAGED when it is larger than max. The caller frees *text (NUL-terminated). */
 bool store_get_text(struct store *store, const char *key, size_t max, char **text, size_t *len,
 		    struct error *err) MUST_CHECK;
+
+/* For schemes: *range is cut to an object of that size. ERR_INPUT: it begins behind it. */
+bool store_range_cut(const struct store *store, const char *key, int64_t size, struct store_range *range,
+		     struct error *err) MUST_CHECK;
 
 extern const struct store_scheme store_file, store_s3;
 

@@ -37,6 +37,7 @@ struct file_get {
 	struct store_get base;
 	char *key;
 	int fd;
+	int64_t left; /* that the reader has not had */
 };
 
 static struct file_store *file_store_of(struct store *store)
@@ -153,11 +154,32 @@ static void file_abort(struct store_put *put)
 	file_put_free(file);
 }
 
+/* A name beside the temporary one takes no other's place. Where a file system has no such links, only looking is left.
+ */
+static bool file_put_place(const struct file_put *file)
+{
+	struct stat st;
+	if (file->base.is_new) {
+		if (linkat(file->folder, file->temp, file->folder, file->name, 0) == 0)
+			return unlinkat(file->folder, file->temp, 0) == 0;
+		if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+			return false;
+		if (fstatat(file->folder, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			errno = EEXIST;
+			return false;
+		}
+	}
+	return renameat(file->folder, file->temp, file->folder, file->name) == 0;
+}
+
 static bool file_finish(struct store_put *put, struct error *err)
 {
 	struct file_put *file = (struct file_put *)put;
-	if (fsync(file->fd) < 0 || renameat(file->folder, file->temp, file->folder, file->name) < 0) {
-		file_error(err, put->store, "write", file->key);
+	if (fsync(file->fd) < 0 || !file_put_place(file)) {
+		if (errno == EEXIST)
+			error_set(err, ERR_CONFLICT, NULL, "store %s: %s is there already", put->store->url, file->key);
+		else
+			file_error(err, put->store, "write", file->key);
 		file_abort(put);
 		return false;
 	}
@@ -181,7 +203,8 @@ static void file_get_close(struct store_get *get)
 	free(file);
 }
 
-static bool file_get(struct store *store, const char *key, struct store_get **get, struct error *err)
+static bool file_get(struct store *store, const char *key, const struct store_range *range, struct store_get **get,
+		     struct error *err)
 {
 	int fd = beneath_open(file_store_of(store)->root, key, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
@@ -193,7 +216,15 @@ static bool file_get(struct store *store, const char *key, struct store_get **ge
 		file_get_close(&file->base);
 		return error_set(err, ERR_NOT_FOUND, NULL, "store %s: %s is not an object", store->url, key);
 	}
+	struct store_range part = *range;
+	bool ok = store_range_cut(store, key, st.st_size, &part, err) &&
+		  (lseek(fd, part.offset, SEEK_SET) >= 0 || file_error(err, store, "read", key));
+	if (!ok) {
+		file_get_close(&file->base);
+		return false;
+	}
 	file->base.size = st.st_size;
+	file->left = part.len;
 	*get = &file->base;
 	return true;
 }
@@ -202,10 +233,13 @@ static bool file_read(struct store_get *get, void *data, size_t size, size_t *le
 {
 	struct file_get *file = (struct file_get *)get;
 	ssize_t got;
+	if ((int64_t)size > file->left)
+		size = (size_t)file->left;
 	do
 		got = read(file->fd, data, size);
 	while (got < 0 && errno == EINTR);
 	*len = got > 0 ? (size_t)got : 0;
+	file->left -= (int64_t)*len;
 	return got >= 0 || file_error(err, get->store, "read", file->key);
 }
 
@@ -285,12 +319,14 @@ static bool file_walk_folder(struct file_walk *walk, int fd, const char *prefix,
 
 static bool file_walk_entry(struct file_walk *walk, int folder, const char *name, const char *key, int depth)
 {
-	if (name[0] == '.') {
-		bool is_leftover = walk->leftover && strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
-		return !is_leftover || !walk->leftover(walk->arg, key) || unlinkat(folder, name, 0) == 0 ||
-		       errno == ENOENT || file_error(walk->err, walk->store, "remove", key);
-	}
 	struct stat st;
+	if (name[0] == '.') {
+		bool is_leftover = walk->leftover && strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0 &&
+				   fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+		return !is_leftover || !walk->leftover(walk->arg, key, file_stat_of(&st).modified_ms) ||
+		       unlinkat(folder, name, 0) == 0 || errno == ENOENT ||
+		       file_error(walk->err, walk->store, "remove", key);
+	}
 	if (depth > BENEATH_DEPTH_MAX || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return true;
 	if (S_ISREG(st.st_mode) && walk->fn) {

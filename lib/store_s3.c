@@ -2,7 +2,6 @@
  * s3://bucket/prefix: an object is one PUT, or a multipart upload (store_s3_put.c). A
  * download is ranges, several on their way while the first is read.
  */
-#include <inttypes.h>
 #include <string.h>
 
 #include "lib/store_s3.h"
@@ -13,7 +12,8 @@ struct s3_get {
 	char etag[160];
 	struct store_s3_slot slots[STORE_S3_SLOTS - 1];
 	size_t next;   /* the slot that is read from */
-	int64_t asked; /* bytes, from the start */
+	int64_t asked; /* up to here, from the start of the object */
+	int64_t end;   /* where what is read ends */
 	int64_t left;  /* that the reader has not had */
 };
 
@@ -40,18 +40,17 @@ static void s3_store_close(struct store *store)
 
 static void s3_get_ask(struct s3_get *get, struct store_s3_slot *slot)
 {
-	int64_t left = get->base.size - get->asked;
+	int64_t left = get->end - get->asked;
 	slot->len = left < STORE_S3_PART_BYTES ? (size_t)left : STORE_S3_PART_BYTES;
 	slot->at = 0;
 	if (!slot->len)
 		return;
 	if (!slot->data)
 		slot->data = mem_alloc(slot->len);
-	str_format(slot->text, sizeof slot->text, "bytes=%" PRId64 "-%" PRId64, get->asked,
-		   get->asked + (int64_t)slot->len - 1);
-	get->asked += (int64_t)slot->len;
 	s3_call_init(&slot->call, "GET", get->key);
-	s3_call_header(&slot->call, "range", slot->text);
+	slot->call.is_range = true;
+	slot->call.from = get->asked;
+	get->asked += (int64_t)slot->len;
 	if (get->etag[0])
 		s3_call_header(&slot->call, "if-match", get->etag);
 	slot->call.into = slot->data;
@@ -74,16 +73,20 @@ static void s3_get_close(struct store_get *base)
 	free(get);
 }
 
-static bool s3_get_open(struct store *store, const char *key, struct store_get **into, struct error *err)
+static bool s3_get_open(struct store *store, const char *key, const struct store_range *range, struct store_get **into,
+			struct error *err)
 {
 	CLEANUP(s3_call) struct s3_call head;
 	s3_call_init(&head, "HEAD", key);
-	if (!s3_head(store_s3_of(store), &head, err))
+	struct store_range part = *range;
+	if (!s3_head(store_s3_of(store), &head, err) || !store_range_cut(store, key, head.size, &part, err))
 		return false;
 	struct s3_get *get = mem_alloc(sizeof *get);
 	*get = (struct s3_get){ .base = { .store = store, .size = head.size },
 				.key = mem_strdup(key),
-				.left = head.size };
+				.asked = part.offset,
+				.end = part.offset + part.len,
+				.left = part.len };
 	str_copy(get->etag, sizeof get->etag, head.etag);
 	for (size_t i = 0; i < ARRAY_LEN(get->slots); i++)
 		s3_get_ask(get, &get->slots[i]);
@@ -130,6 +133,12 @@ static bool s3_get_read(struct store_get *base, void *data, size_t size, size_t 
 
 /* ---- the rest ---- */
 
+static bool s3_store_link(struct store *store, const char *key, int64_t seconds, char **url, struct error *err)
+{
+	const char *slash = strrchr(key, '/');
+	return s3_link(store_s3_of(store), key, slash ? slash + 1 : key, seconds, url, err);
+}
+
 static bool s3_store_stat(struct store *store, const char *key, struct store_stat *st, struct error *err)
 {
 	CLEANUP(s3_call) struct s3_call call;
@@ -165,6 +174,7 @@ const struct store_scheme store_s3 = {
 	.get = s3_get_open,
 	.read = s3_get_read,
 	.get_close = s3_get_close,
+	.link = s3_store_link,
 	.stat = s3_store_stat,
 	.remove = s3_store_remove,
 	.list = store_s3_list,

@@ -28,7 +28,7 @@ struct store_s3_slot {
 	size_t at;   /* what was read of it */
 	bool is_busy;
 	size_t number; /* of the part, from 0 */
-	char text[64]; /* its number, or its range, for the request */
+	char text[24]; /* its number, for the request */
 	struct digest_hex sha256;
 	struct s3_call call;
 };

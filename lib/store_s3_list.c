@@ -64,7 +64,7 @@ static void s3_read_page(void *arg, const char *path, const char *text)
 		s3_page_text(&page->uploads[page->count], text);
 	else if (!strcmp(name, "Contents/Size"))
 		page->stats[page->count].size = strtoll(text, NULL, 10);
-	else if (!strcmp(name, "Contents/LastModified"))
+	else if (!strcmp(name, "Contents/LastModified") || !strcmp(name, "Upload/Initiated"))
 		page->stats[page->count].modified_ms = s3_time_ms(text);
 	else if ((!strcmp(name, "Contents") || !strcmp(name, "Upload")) && page->entries[page->count])
 		page->count++;
@@ -125,7 +125,7 @@ static bool s3_walk(struct store *store, const char *prefix, store_list_fn *fn, 
 		ok = s3_page_next(store, whole, leftover != NULL, page, err);
 		for (size_t i = 0; ok && i < page->count; i++) {
 			const char *key = s3_page_key(store, page, i);
-			if (!key || (leftover && !leftover(arg, key)))
+			if (!key || (leftover && !leftover(arg, key, page->stats[i].modified_ms)))
 				continue;
 			if (fn) {
 				ok = fn(arg, key, &page->stats[i], err);

@@ -13,6 +13,8 @@ enum {
 	PART_GROWS_AFTER = 1500,        /* parts: then they are twice as large */
 	PARTS_MAX = 10000,              /* that S3 takes */
 	PARTS_BYTES = 64 * 1024 * 1024, /* of all that are on their way; but two parts always */
+	HTTP_EXISTS = 412,              /* what If-None-Match forbids */
+	HTTP_NOT_IMPLEMENTED = 501,
 	COMPLETE_TRIES = 6, /* with 1, 2, 4 … s between them: what was done is not seen everywhere at once */
 };
 
@@ -191,7 +193,14 @@ static bool s3_put_whole(struct s3_put *put, struct error *err)
 	call.body = put->filled ? put->filled->data : NULL;
 	call.body_len = put->filled ? put->filled->len : 0;
 	call.sha256 = put->base.blocks.hashes[0].text;
-	return s3_run(store_s3_of(put->base.store), &call, err);
+	if (put->base.is_new)
+		s3_call_header(&call, "if-none-match", "*");
+	if (s3_run(store_s3_of(put->base.store), &call, err))
+		return true;
+	if (!put->base.is_new || call.status != HTTP_NOT_IMPLEMENTED)
+		return false;
+	put->base.is_new = false; /* a server that has no such thing is asked without it */
+	return s3_put_whole(put, err);
 }
 
 static bool s3_put_is_there(struct s3_put *put, struct error *err)
@@ -229,8 +238,15 @@ static bool s3_put_complete_once(struct s3_put *put, const struct buf *xml, bool
 	call.body = xml->data;
 	call.body_len = xml->len;
 	call.again = S3_AGAIN_NOT;
+	if (put->base.is_new)
+		s3_call_header(&call, "if-none-match", "*");
 	bool ok = s3_run(store_s3_of(put->base.store), &call, err);
-	*is_unknown = !ok && (call.is_unknown || err->kind == ERR_CONFLICT); /* no such upload: an earlier try did it */
+	*is_unknown = !ok && call.status != HTTP_EXISTS && call.status != HTTP_NOT_IMPLEMENTED &&
+		      (call.is_unknown || err->kind == ERR_CONFLICT); /* no such upload: an earlier try did it */
+	if (put->base.is_new && call.status == HTTP_NOT_IMPLEMENTED) {
+		put->base.is_new = false;
+		return s3_put_complete_once(put, xml, is_unknown, err);
+	}
 	if (!ok)
 		return false;
 	s3_xml_read(buf_text(&call.text), call.text.len, s3_read_completion, &completion);

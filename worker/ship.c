@@ -142,9 +142,12 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
 	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);
 	CLEANUP(free_p) char *json = manifest_to_json(m);
-	if (!store_put_text(store, key, json, strlen(json), err)) {
-		struct error ignored; /* the first error is the one to tell; the sweep tries again */
-		(void)!store_remove(store, m->key, &ignored);
+	struct error why, ignored;
+	if (!store_put_new(store, key, json, strlen(json), &why)) {
+		if (why.kind != ERR_CONFLICT) /* else somebody's manifest stands beside it; the sweep tries again */
+			(void)!store_remove(store, m->key, &ignored);
+		if (err)
+			*err = why;
 		return false;
 	}
 	struct digest_hex hash = digest_of(json, strlen(json));
@@ -172,9 +175,10 @@ static bool ship_is_ours(const struct ship_place *place, const char *key)
 	return *end == '/' && errno == 0 && token <= own;
 }
 
-static bool ship_leftover(void *arg, const char *key)
+static bool ship_leftover(void *arg, const char *key, int64_t modified_ms)
 {
 	const struct ship_leftovers *leftovers = arg;
+	(void)modified_ms; /* of any age: its writer is known to be dead */
 	return ship_is_ours(leftovers->place, key);
 }
 

@@ -46,6 +46,8 @@ static void ship(struct fixture *f, const char *path, bool is_folder)
 	struct ship_request request = {
 		.place = &place, .unit = &unit, .root = f->source, .seq = 1, .trust = SHIP_SETTLED
 	};
+	CLEANUP(free_p) char *before = folder_path(f->folder, PREFIX "/manifest.json");
+	unlink(before); /* no path is used twice, but here */
 	struct buf text;
 	buf_init(&text, 65536);
 	if (!ship_run(&request, &text, &err))

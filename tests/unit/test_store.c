@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "lib/buf.h"
+#include "lib/clock.h"
 #include "tests/unit/folder.h"
 
 struct fixture {
@@ -67,9 +68,10 @@ static int count(struct store *store, const char *prefix)
 	return found;
 }
 
-static bool sweep_all(void *arg, const char *key)
+static bool sweep_all(void *arg, const char *key, int64_t modified_ms)
 {
 	(void)key;
+	assert_true(llabs(modified_ms - clock_wall_ms()) < 60000);
 	++*(int *)arg;
 	return true;
 }
