@@ -236,7 +236,7 @@ bool store_put_new(struct store *store, const char *key, const char *text, size_
 	if (store_put_small(store, key, text, len, true, &why))
 		return true;
 	if (why.kind == ERR_CONFLICT) {
-		if (store_get_text(store, key, len, &found, &found_len, &why) && found_len == len &&
+		if (store_get_text(store, key, len, &found, &found_len, &why) && found && found_len == len &&
 		    memcmp(found, text, len) == 0)
 			return true;
 		if (found || why.kind == ERR_DAMAGED) /* read, or too long: another one */
