@@ -172,6 +172,19 @@ bool client_post(struct cli *cli, const char *path, const json_t *body, json_t *
 	return client_post_text(cli, path, &json, answer, err);
 }
 
+bool client_post_within(struct cli *cli, const char *path, const json_t *body, int64_t deadline_ms, json_t **answer,
+			struct error *err)
+{
+	CLEANUP(free_p) char *text = body ? json_dumps(body, JSON_COMPACT) : mem_strdup("{}");
+	const struct http_call call = { .method = "POST",
+					.path = path,
+					.content_type = "application/json",
+					.body = text,
+					.body_len = strlen(text),
+					.deadline_ms = deadline_ms };
+	return client_json(cli, &call, answer, err);
+}
+
 bool client_delete(struct cli *cli, const char *path, json_t **answer, struct error *err)
 {
 	struct http_call call = { .method = "DELETE", .path = path };

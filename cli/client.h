@@ -22,6 +22,10 @@ bool client_get_text(struct cli *cli, const char *path, struct buf *into, struct
 /* body NULL: none. */
 bool client_post(struct cli *cli, const char *path, const json_t *body, json_t **answer, struct error *err) MUST_CHECK;
 
+/* The same for what may take long. */
+bool client_post_within(struct cli *cli, const char *path, const json_t *body, int64_t deadline_ms, json_t **answer,
+			struct error *err) MUST_CHECK;
+
 struct client_text { /* a body that is no JSON value of ours */
 	const char *content_type;
 	const char *text;

@@ -1,44 +1,13 @@
 /* stoker metrics: a sparkline for each value that a job reported. */
 #include <string.h>
-#include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/pages.h"
 #include "cli/series.h"
 #include "cli/text.h"
-#include "lib/fields.h"
-
-#define METRICS_PAGE 1000
 
 struct metrics_options {
 	bool raw;
 };
-
-typedef void metrics_fn(void *arg, const json_t *entry);
-
-/* raw: with the marks of where an attempt went on, and what that superseded. */
-static bool metrics_pages(struct cli *cli, const char *id, bool raw, metrics_fn *fn, void *arg, struct error *err)
-{
-	CLEANUP(free_p) char *path = client_job_path(id, "/metrics", err);
-	CLEANUP(free_p) char *after = mem_strdup("");
-	if (!path)
-		return false;
-	for (;;) {
-		CLEANUP(free_p)
-		char *page = mem_printf("%s?limit=%d%s%s%s", path, METRICS_PAGE, raw ? "" : "&merged=1",
-					*after ? "&after=" : "", after);
-		json_auto_t *answer = NULL;
-		if (!client_get(cli, page, &answer, err))
-			return false;
-		const char *next = fields_text(answer, "next");
-		size_t i;
-		json_t *entry;
-		json_array_foreach(json_object_get(answer, "entries"), i, entry) fn(arg, entry);
-		/* merged points may leave a page empty: only the id says whether there is more */
-		if (!*next || strcmp(next, after) == 0)
-			return true;
-		free(after);
-		after = mem_strdup(next);
-	}
-}
 
 static void metrics_print_entry(void *arg, const json_t *entry)
 {
@@ -55,11 +24,12 @@ static bool metrics_run(struct cli *cli, const void *options, const struct arg_l
 {
 	const struct metrics_options *o = options;
 	if (cli->common.json)
-		return metrics_pages(cli, words->items[0], o->raw, metrics_print_entry, NULL, err);
+		return pages_each(cli, words->items[0], o->raw ? "/metrics" : "/metrics?merged=1", metrics_print_entry, NULL,
+				  err);
 	struct series_set set = { .keeps_superseded = o->raw };
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, 1U << 20);
-	bool ok = metrics_pages(cli, words->items[0], true, metrics_add_entry, &set, err);
+	bool ok = pages_each(cli, words->items[0], "/metrics", metrics_add_entry, &set, err);
 	if (ok && !set.count)
 		fprintf(stderr, "%s has reported no metrics\n  hint: print lines such as \"step=1 loss=2.31\"\n",
 			words->items[0]);

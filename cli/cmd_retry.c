@@ -8,6 +8,7 @@
 struct retry_options {
 	struct select select;
 	int64_t attempt;
+	const char *resume_from;
 };
 
 static bool retry_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
@@ -23,6 +24,8 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 	json_auto_t *body = json_object();
 	if (o->attempt)
 		json_object_set_new(body, "attempt", json_integer(o->attempt));
+	if (o->resume_from)
+		json_object_set_new(body, "resume", json_string(o->resume_from));
 	json_auto_t *answer = NULL;
 	if (!client_post(cli, path, body, &answer, err))
 		return false;
@@ -33,8 +36,11 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 		puts(again);
 	if (!cli->common.json && strcmp(again, id) != 0)
 		fprintf(stderr,
-			"  hint: a new job, which starts from the last good checkpoint if there is one; stoker logs %s "
-			"-f\n",
+			"  hint: a new job, which starts from %s%s; stoker logs %s -f\n",
+			o->resume_from && strcmp(o->resume_from, "none") != 0 ? "checkpoint " : "",
+			!o->resume_from ? "the last good checkpoint if there is one"
+			: strcmp(o->resume_from, "none") == 0 ? "the beginning"
+								: o->resume_from,
 			again);
 	return true;
 }
@@ -42,6 +48,8 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 static const struct arg_row retry_rows[] = {
 	{ "attempt", 0, ARG_INT, offsetof(struct retry_options, attempt), "N", "only if this is still its last attempt",
 	  1 },
+	{ "resume-from", 'r', ARG_TEXT, offsetof(struct retry_options, resume_from), "WHICH",
+	  "from this checkpoint: latest, best, a step, an id like 2-1, or none", 0 },
 	SELECT_ROWS(retry_options),
 };
 

@@ -25,6 +25,7 @@ struct submit_options {
 	struct arg_list sets;
 	const char *queue;
 	const char *key;
+	const char *resume_from;
 	bool follow;
 	bool wait;
 	bool is_ndjson;
@@ -205,9 +206,24 @@ static bool submit_file(struct cli *cli, const struct submit_options *o, const c
 	return submit_one(cli, o, path, ids, err);
 }
 
+/* --resume-from is a short way to write --set resume=…; to be freed when the list is done with. */
+static char *submit_sets(const struct submit_options *o, struct arg_list *sets)
+{
+	for (size_t i = 0; i < o->sets.count; i++)
+		arg_list_add(sets, o->sets.items[i]);
+	char *resume = o->resume_from ? mem_printf("resume='%s'", o->resume_from) : NULL;
+	if (resume)
+		arg_list_add(sets, resume);
+	return resume;
+}
+
 static bool submit_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
-	const struct submit_options *o = options;
+	const struct submit_options *given = options;
+	struct submit_options with = *given, *o = &with;
+	CLEANUP(arg_list) struct arg_list sets = { 0 };
+	CLEANUP(free_p) char *resume = submit_sets(given, &sets);
+	with.sets = sets;
 	if (words->count > 1 && (o->follow || o->key))
 		return error_set(err, ERR_INPUT, "--wait waits for several", "--%s takes one file",
 				 o->follow ? "follow" : "key");
@@ -232,6 +248,8 @@ static const struct arg_row submit_rows[] = {
 	{ "wait", 'w', ARG_FLAG, offsetof(struct submit_options, wait), NULL, "wait until it ends, and say how", 0 },
 	{ "set", 's', ARG_LIST, offsetof(struct submit_options, sets), "KEY=VALUE",
 	  "change one key of the spec: train.steps=500; may be given several times", 0 },
+	{ "resume-from", 'r', ARG_TEXT, offsetof(struct submit_options, resume_from), "JOB",
+	  "begin with the checkpoint of another job: gpu-41, gpu-41@best, gpu-41@800 or gpu-41@2-1", 0 },
 	{ "queue", 'q', ARG_TEXT, offsetof(struct submit_options, queue), "QUEUE",
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",

@@ -9,7 +9,9 @@ cli_SOURCES := \
 	cli/cmd_config.c \
 	cli/cmd_corrupt.c \
 	cli/cmd_doctor.c \
+	cli/cmd_download.c \
 	cli/cmd_events.c \
+	cli/cmd_gc.c \
 	cli/cmd_help.c \
 	cli/cmd_hold.c \
 	cli/cmd_logs.c \
@@ -30,11 +32,13 @@ cli_SOURCES := \
 	cli/cmd_workers.c \
 	cli/commands.c \
 	cli/entry.c \
+	cli/fetch.c \
 	cli/follow.c \
 	cli/interrupt.c \
 	cli/job.c \
 	cli/listing.c \
 	cli/log_print.c \
+	cli/pages.c \
 	cli/programs.c \
 	cli/progress.c \
 	cli/queue_limits.c \
@@ -50,6 +54,7 @@ cli_SOURCES := \
 	cli/submit_view.c \
 	cli/table.c \
 	cli/text.c \
+	cli/unpack.c \
 	cli/up.c \
 	cli/up_child.c \
 	cli/up_folder.c \

@@ -368,6 +368,25 @@ static bool file_sweep(struct store *store, const char *prefix, store_leftover_f
 	return file_walk(&walk, prefix);
 }
 
+bool store_file_open(const char *url, const char *key, int *fd, int64_t *size, struct error *err)
+{
+	CLEANUP(store) struct store *store = NULL;
+	struct stat st;
+	if (strncmp(url, FILE_URL_PREFIX, strlen(FILE_URL_PREFIX)) != 0 || !store_is_key(key))
+		return error_set(err, ERR_INPUT, NULL, "%s in the store %s is no file", key, url);
+	if (!file_open(url, &store, err))
+		return false;
+	*fd = beneath_open(file_store_of(store)->root, key, O_RDONLY | O_NONBLOCK, 0);
+	if (*fd < 0)
+		return file_missing(err, store, "read", key);
+	if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		*size = st.st_size;
+		return true;
+	}
+	close(*fd);
+	return error_set(err, ERR_NOT_FOUND, NULL, "store %s: %s is not a file", url, key);
+}
+
 const struct store_scheme store_file = {
 	.name = "file",
 	.form = "file:///folder",

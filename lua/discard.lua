@@ -13,7 +13,7 @@ do
         elseif c.id == j.f.resume_next then
             return 'the next attempt goes on from it'
         elseif #good == 1 and good[1].id == c.id then
-            return ('it is the last good one | stoker rm %s removes the job with all it has'):format(id)
+            return ('it is the last good one | stoker rm %s, and then stoker gc, take all it has'):format(id)
         end
     end
 

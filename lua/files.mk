@@ -40,6 +40,7 @@ lua_SOURCES := \
 	lua/metric.lua \
 	lua/checkpoint.lua \
 	lua/discard.lua \
+	lua/lent.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
 	lua/archive.lua \

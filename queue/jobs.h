@@ -101,7 +101,8 @@ struct jobs_retry {
 	int64_t n;
 	int64_t attempt;
 	const char *actor;
-	const char *archived;
+	const char *archived; /* NULL: it is in Redis */
+	const char *resume;   /* latest, best, none, a step or an id; NULL: as its spec says */
 };
 void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *retry, jobs_text_fn *fn, void *arg);
 /* The state after it. */
@@ -462,6 +463,11 @@ void jobs_reject(struct jobs *jobs, const struct attempt_ref *ref, const char *i
 		 jobs_ids_fn *next, void *arg);
 void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *const *ids, size_t count, jobs_text_fn *fn,
 	       void *arg);
+/* URIs that unfinished jobs were lent and still have: a JSON list. */
+void jobs_lent(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* words: ids, or "last" and how many; text: JSON with what is needed to delete the objects, and then to drop. */
+void jobs_discard(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *const *words,
+		  size_t count, jobs_text_fn *fn, void *arg);
 /* text is the state after it. A stale token: ERR_STALE. */
 void jobs_finish(struct jobs *jobs, const struct attempt_ref *ref, const char *cause, const char *detail_json,
 		 jobs_text_fn *fn, void *arg);

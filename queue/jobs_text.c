@@ -65,8 +65,26 @@ void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *r
 	jobs_arg_number(call, retry->n);
 	jobs_arg_number(call, retry->attempt);
 	jobs_arg(call, retry->actor);
-	if (retry->archived)
-		jobs_arg(call, retry->archived);
+	if (retry->archived || retry->resume)
+		jobs_arg(call, retry->archived ? retry->archived : "");
+	if (retry->resume)
+		jobs_arg(call, retry->resume);
+	jobs_send(call);
+}
+
+void jobs_lent(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg)
+{
+	jobs_send(jobs_text_call(jobs, "stoker_lent", queue, fn, arg));
+}
+
+void jobs_discard(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *const *words,
+		  size_t count, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_discard", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg(call, actor);
+	for (size_t i = 0; i < count; i++)
+		jobs_arg(call, words[i]);
 	jobs_send(call);
 }
 

@@ -55,20 +55,18 @@ static bool saved_missing(struct store *store, const char *key, struct error *er
 	return has_any ? false : error_wrap(err, "the store holds nothing of this installation (is it mounted?)");
 }
 
-static bool saved_manifest_at(struct store *store, const char *key, const struct summary *summary, struct manifest *m,
-			      struct error *err)
+/* Whether it is the one that was committed is to be seen by its hash; NULL: that is not known. */
+static bool saved_read_manifest(struct store *store, const char *key, const char *sha256, struct manifest *m,
+				struct error *err)
 {
 	CLEANUP(free_p) char *text = NULL;
 	size_t len;
 	if (!store_get_text(store, key, MANIFEST_MAX, &text, &len, err))
 		return saved_missing(store, key, err);
-	if (summary->manifest_sha256 && strcmp(digest_of(text, len).text, summary->manifest_sha256) != 0)
+	if (sha256 && strcmp(digest_of(text, len).text, sha256) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not the one that was committed", key);
 	if (!manifest_from_json(text, len, m, err))
 		return error_wrap(err, "%s", key);
-	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
-	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
 	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
 	if (strcmp(data, m->key) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
@@ -79,7 +77,12 @@ bool saved_manifest(struct store *store, const struct summary *summary, struct m
 {
 	manifest_init(m);
 	CLEANUP(free_p) char *key = saved_key_of_uri(store->url, summary->uri, err);
-	return key && saved_manifest_at(store, key, summary, m, err);
+	if (!key || !saved_read_manifest(store, key, summary->manifest_sha256, m, err))
+		return false;
+	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
+	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
+	return true;
 }
 
 /* ---- the data ---- */
@@ -141,14 +144,24 @@ bool saved_read_rest(struct saved_data *data, struct error *err)
 	return true;
 }
 
-bool saved_verify(const char *store_url, const char *summary_json, struct error *err)
+static bool saved_verify_data(struct store *store, const struct manifest *m, struct error *err)
 {
-	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(saved_data) struct saved_data data = { .get = NULL };
+	return saved_open(store, m, &data, err) && (saved_read_rest(&data, err) || error_wrap(err, "%s", m->key));
+}
+
+bool saved_verify(struct store *store, const char *summary_json, struct error *err)
+{
 	CLEANUP(manifest) struct manifest m;
 	CLEANUP(summary) struct summary summary = { .uri = NULL };
-	CLEANUP(saved_data) struct saved_data data = { .get = NULL };
 	manifest_init(&m);
-	return summary_from_json(summary_json, &summary, err) && store_open(store_url, &store, err) &&
-	       saved_manifest(store, &summary, &m, err) && saved_open(store, &m, &data, err) &&
-	       (saved_read_rest(&data, err) || error_wrap(err, "%s", m.key));
+	return summary_from_json(summary_json, &summary, err) && saved_manifest(store, &summary, &m, err) &&
+	       saved_verify_data(store, &m, err);
+}
+
+bool saved_check(struct store *store, const char *key, struct error *err)
+{
+	CLEANUP(manifest) struct manifest m;
+	manifest_init(&m);
+	return saved_read_manifest(store, key, NULL, &m, err) && saved_verify_data(store, &m, err);
 }

@@ -43,7 +43,9 @@ bool saved_read(void *arg, void *into, size_t size, size_t *len, struct error *e
 bool saved_read_rest(struct saved_data *data, struct error *err) MUST_CHECK;
 
 /* All of it: what a summary names is there and as it was committed. */
-bool saved_verify(const char *store_url, const char *summary_json, struct error *err) MUST_CHECK;
+bool saved_verify(struct store *store, const char *summary_json, struct error *err) MUST_CHECK;
+/* The same of a manifest by its key, whatever was committed: its data are as it says. */
+bool saved_check(struct store *store, const char *key, struct error *err) MUST_CHECK;
 
 static inline void cleanup_saved_data(struct saved_data *data)
 {

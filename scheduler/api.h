@@ -119,18 +119,21 @@ bool api_body_int(const struct api_call *call, const char *name, int64_t otherwi
 bool api_archived(struct api_call *call, const struct error *err, enum archive_part part, api_archived_fn *fn);
 /* Answers {"id","state"} with the text as the state, unless the archive has the job: then fn is called. */
 void api_unless_archived(struct api_call *call, const char *text, size_t len, api_archived_fn *fn);
-api_archived_fn api_archived_show, api_archived_checkpoints, api_archived_result, api_archived_entries;
+api_archived_fn api_archived_show, api_archived_result, api_archived_entries;
 api_archived_fn api_archived_retry;
+/* What the archive has of the call's job, as stoker_show would have it; NULL: the call was refused. */
+json_t *api_record_read(const char *text, size_t len, const char *id); /* NULL: it is no JSON */
+json_t *api_record_show(struct api_call *call, const char *text, size_t len);
 /* A page of the archive: call->queue, ->limit and ->after are set. */
 void api_archived_list(struct api_call *call, const struct http_request *request);
 
 /* Ends of calls that two files have. show: the document of stoker_show. */
 void api_show_answer(struct api_call *call, const json_t *workers); /* of call->show; workers may be NULL */
 void api_show_failed(struct api_call *call, const json_t *entries); /* the same with the end of its log */
-void api_answer_checkpoints(struct api_call *call, const json_t *show);
 void api_refuse_result(struct api_call *call, const json_t *show);
 void api_answer_entries(struct api_call *call, json_t *entries); /* takes the reference */
 jobs_text_fn api_on_retried;
+const char *api_resume_of(const struct api_call *call);
 
 /* jobs_text_fn: answers {"id","state"} with the text as the state. */
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
@@ -145,7 +148,10 @@ http_handler_fn api_each;                                       /* api_each.c */
 http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules.c */
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
 http_handler_fn api_list;                                      /* api_list.c */
-http_handler_fn api_show, api_checkpoints;                     /* api_show.c */
+http_handler_fn api_show;                                      /* api_show.c */
+http_handler_fn api_checkpoints, api_checkpoint, api_discard;  /* api_checkpoints.c */
+http_handler_fn api_gc, api_verify;                            /* api_gc.c */
+http_handler_fn api_verify_checkpoint, api_checkpoint_data, api_checkpoint_link, api_data;
 http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
 http_handler_fn api_batches, api_create_batch;                 /* api_batch.c */

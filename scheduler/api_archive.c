@@ -101,13 +101,13 @@ static json_t *api_parse_parents(const json_t *texts)
 	return parents;
 }
 
-static json_t *api_record_show(struct api_call *call, const char *text, size_t len)
+json_t *api_record_read(const char *text, size_t len, const char *id)
 {
-	json_auto_t *record = api_archived_parse(call, text, len);
+	json_auto_t *record = fields_parse(text, len);
 	if (!record)
 		return NULL;
 	json_t *spec = fields_json(record, "spec");
-	json_t *show = json_pack("{s:s, s:O*, s:o, s:o, s:o, s:{}, s:b, s:I}", "id", call->id, "job",
+	json_t *show = json_pack("{s:s, s:O*, s:o, s:o, s:o, s:{}, s:b, s:I}", "id", id, "job",
 				 json_object_get(record, "job"), "spec", spec ? spec : json_object(), "checkpoints",
 				 api_parse_values(json_object_get(record, "checkpoints")), "history",
 				 api_parse_list(json_object_get(record, "history")), "requirement", "archived", true,
@@ -120,6 +120,12 @@ static json_t *api_record_show(struct api_call *call, const char *text, size_t l
 	if (parents)
 		json_object_set_new(show, "parents", api_parse_parents(parents));
 	return show;
+}
+
+json_t *api_record_show(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *record = api_archived_parse(call, text, len);
+	return record ? api_record_read(text, len, call->id) : NULL;
 }
 
 static void api_archived_failed(struct api_call *call, const char *text, size_t len)
@@ -138,13 +144,6 @@ void api_archived_show(struct api_call *call, const char *text, size_t len)
 		api_ask_archive(call, ARCHIVE_LOG, api_archived_failed);
 	else
 		api_show_answer(call, NULL);
-}
-
-void api_archived_checkpoints(struct api_call *call, const char *text, size_t len)
-{
-	json_auto_t *show = api_record_show(call, text, len);
-	if (show)
-		api_answer_checkpoints(call, show);
 }
 
 void api_archived_result(struct api_call *call, const char *text, size_t len)
@@ -208,6 +207,7 @@ void api_archived_retry(struct api_call *call, const char *text, size_t len)
 		.attempt = call->limit >= 0 ? call->limit : fields_int(json_object_get(record, "job"), "attempt", 0),
 		.actor = call->actor,
 		.archived = text,
+		.resume = api_resume_of(call),
 	};
 	jobs_retry(call->scheduler->jobs, call->queue, &retry, api_on_retried, call);
 }

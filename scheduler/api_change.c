@@ -159,9 +159,18 @@ void api_cancel(void *arg, const struct http_request *request, struct http_reply
 		api_refuse(call, &err);
 }
 
+/* From which checkpoint; NULL: as its spec says. */
+const char *api_resume_of(const struct api_call *call)
+{
+	const char *resume = fields_text(call->body, "resume");
+	return *resume ? resume : NULL;
+}
+
 static void api_retry_attempt(struct api_call *call, int64_t attempt)
 {
-	const struct jobs_retry retry = { .n = call->n, .attempt = attempt, .actor = call->actor };
+	const struct jobs_retry retry = {
+		.n = call->n, .attempt = attempt, .actor = call->actor, .resume = api_resume_of(call)
+	};
 	jobs_retry(call->scheduler->jobs, call->queue, &retry, api_on_retried, call);
 }
 
@@ -197,13 +206,14 @@ static void api_corrupt_last(void *arg, const char *text, size_t len, const stru
 
 void api_retry(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "attempt" };
+	static const char *const keys[] = { "attempt", "resume" };
+	const char *resume;
 	struct error err;
 	struct api_call *call = api_job_call_new(arg, request, reply);
 	if (!call)
 		return;
 	if (!api_body(call, request, keys, ARRAY_LEN(keys), &err) ||
-	    !api_body_int(call, "attempt", -1, &call->limit, &err))
+	    !api_body_int(call, "attempt", -1, &call->limit, &err) || !api_body_text(call, "resume", &resume, &err))
 		api_refuse(call, &err);
 	else if (call->limit >= 0)
 		api_retry_attempt(call, call->limit);

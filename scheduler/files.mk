@@ -4,9 +4,11 @@ scheduler_SOURCES := \
 	scheduler/api_batch.c \
 	scheduler/api_bulk.c \
 	scheduler/api_change.c \
+	scheduler/api_checkpoints.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
 	scheduler/api_gather.c \
+	scheduler/api_gc.c \
 	scheduler/api_graph.c \
 	scheduler/api_health.c \
 	scheduler/api_list.c \
@@ -22,6 +24,7 @@ scheduler_SOURCES := \
 	scheduler/archive.c \
 	scheduler/archive_store.c \
 	scheduler/bell.c \
+	scheduler/data_link.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \
 	scheduler/explain_parents.c \
@@ -29,11 +32,15 @@ scheduler_SOURCES := \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
+	scheduler/pick.c \
+	scheduler/gc.c \
 	scheduler/points.c \
 	scheduler/schedules.c \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
+	scheduler/stored.c \
+	scheduler/stored_units.c \
 	scheduler/sweeper.c \
 	scheduler/ticker.c \
 	scheduler/webhook_sign.c \

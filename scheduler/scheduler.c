@@ -14,6 +14,7 @@
 #include "lib/store.h"
 #include "scheduler/api.h"
 #include "scheduler/archive.h"
+#include "scheduler/stored.h"
 #include "scheduler/bell.h"
 #include "scheduler/follow.h"
 #include "scheduler/ticker.h"
@@ -160,6 +161,8 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 		return false;
 	if (s->settings->store)
 		s->archive = archive_new(&archive);
+	if (s->settings->store)
+		s->stored = stored_new(s->base, s->settings->store);
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
 					      .webhooks = s->webhooks,
@@ -218,6 +221,7 @@ void scheduler_free(struct scheduler *s)
 	bell_free(s->bell);
 	webhooks_free(s->webhooks);
 	archive_free(s->archive);
+	stored_free(s->stored);
 	http_server_free(s->http);
 	for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
 		if (s->signals[i])

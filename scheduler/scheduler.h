@@ -18,6 +18,7 @@
 
 struct archive;
 struct follow_hub;
+struct stored;
 struct bell;
 struct ticker;
 struct webhooks;
@@ -29,6 +30,7 @@ struct scheduler {
 	struct ticker *ticker;
 	struct webhooks *webhooks;
 	struct archive *archive; /* NULL: there is no store */
+	struct stored *stored;   /* likewise */
 	struct bell *bell;
 	struct follow_hub *follow;
 	struct http_server *http;

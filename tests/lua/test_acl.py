@@ -27,7 +27,7 @@ CALLS = {
                "finish": ["FENCE", "error", "{}"]},
     "scheduler": {"create": ["i1"], "submit": ['{"command":"x"}', "k"], "bulk": ["", '{"command":"x"}', ""],
                   "cancel": [1], "corrupt": [1, 1], "retry": [1, 1], "promote": [], "reap": [], "prune": [],
-                  "discard": [1, "", "last", 1],
+                  "discard": [1, "", "last", 1], "lent": [],
                   "hold": [2], "release": [2], "update": [2, '{"priority":9}'], "remove": [2], "pause": ["pause"],
                   "each": ["cancel", "", "", "", 1, 2], "limit": [1, 2, 1000], "share": ["ada", 2],
                   "schedule": [SCHEDULE], "unschedule": ["s"], "schedule_pause": ["s", "pause"],

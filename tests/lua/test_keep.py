@@ -289,3 +289,17 @@ def test_bad_discards(q, args):
     many(q, [10], {})
     with pytest.raises(ResponseError, match="^INVALID"):
         q.discard(1, "", *args)
+
+
+def test_what_is_lent_is_known(q):
+    claim = q.start()
+    q.commit(claim, 1, 10, uri="file:///store/a")
+    q.end(claim, "permanent")
+    assert json.loads(q.lent()) == []
+    q.retry(1, 1)
+    q.remove(1)
+    assert json.loads(q.lent()) == ["file:///store/a"], "although the lender is gone"
+    q.cancel(2)
+    assert json.loads(q.lent()) == []
+    q.remove(2)
+    assert not q.redis.exists(q.key("borrowers"))

@@ -1,0 +1,15 @@
+/*
+ * All entries of a stream of a job, page after page: its log, its metrics.
+ */
+#ifndef STOKER_CLI_PAGES_H
+#define STOKER_CLI_PAGES_H
+
+#include "cli/cli.h"
+
+typedef void pages_fn(void *arg, const json_t *entry);
+
+/* tail: "/logs", "/metrics?merged=1". */
+bool pages_each(struct cli *cli, const char *id, const char *tail, pages_fn *fn, void *arg,
+		struct error *err) MUST_CHECK;
+
+#endif

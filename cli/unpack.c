@@ -1,0 +1,128 @@
+#include "cli/unpack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/beneath.h"
+#include "lib/buf.h"
+#include "lib/fields.h"
+#include "queue/manifest.h"
+
+enum { UNPACK_PIECE = 1 << 20 };
+
+static bool unpack_manifest(const struct unpack *unpack, struct manifest *m, struct error *err)
+{
+	CLEANUP(free_p) char *text = json_dumps(json_object_get(unpack->checkpoint, "manifest"), JSON_COMPACT);
+	manifest_init(m);
+	if (!text)
+		return error_set(err, ERR_DAMAGED, NULL, "the scheduler gave no manifest of the checkpoint");
+	if (!manifest_from_json(text, strlen(text), m, err))
+		return false;
+	if (strcmp(blocks_hash(&m->blocks).text, fields_text(unpack->checkpoint, "sha256")) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "the manifest is not the one that was committed");
+	return true;
+}
+
+static bool unpack_read(int fd, const char *path, void *into, size_t len, int64_t at, struct error *err)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t got = pread(fd, (char *)into + done, len - done, at + (int64_t)done);
+		if (got < 0)
+			return error_errno(err, ERR_SYSTEM, NULL, "cannot read %s", path);
+		if (got == 0)
+			return error_set(err, ERR_DAMAGED, NULL, "%s is shorter than it should be", path);
+		done += (size_t)got;
+	}
+	return true;
+}
+
+static bool unpack_verify_blocks(const struct unpack *unpack, const struct manifest *m, int fd, struct error *err)
+{
+	CLEANUP(free_p) char *block = mem_alloc(BLOCK_BYTES);
+	for (size_t i = 0; i < m->blocks.count; i++) {
+		int64_t at = (int64_t)i * BLOCK_BYTES, left = m->contents.size - at;
+		size_t len = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
+		if (!unpack_read(fd, unpack->tar, block, len, at, err))
+			return false;
+		if (strcmp(digest_of(block, len).text, m->blocks.hashes[i].text) != 0)
+			return error_set(err, ERR_DAMAGED, "what was fetched is removed: the same command fetches it anew",
+					 "the SHA-256 of block %zu of %s is not the one that was committed", i + 1,
+					 unpack->tar);
+	}
+	return true;
+}
+
+bool unpack_verify(const struct unpack *unpack, struct error *err)
+{
+	CLEANUP(manifest) struct manifest m;
+	CLEANUP(close_fd) int fd = open(unpack->tar, O_RDONLY | O_CLOEXEC);
+	manifest_init(&m);
+	if (fd < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", unpack->tar);
+	if (unpack_manifest(unpack, &m, err) && unpack_verify_blocks(unpack, &m, fd, err))
+		return true;
+	if (err->kind == ERR_DAMAGED)
+		unlink(unpack->tar);
+	return false;
+}
+
+static bool unpack_copy(const struct unpack *unpack, int tar, int file, const struct tarball_member *member,
+			struct error *err)
+{
+	CLEANUP(free_p) char *piece = mem_alloc(UNPACK_PIECE);
+	for (int64_t done = 0; done < member->size;) {
+		int64_t left = member->size - done;
+		size_t len = left < UNPACK_PIECE ? (size_t)left : UNPACK_PIECE;
+		if (!unpack_read(tar, unpack->tar, piece, len, member->offset + done, err))
+			return false;
+		for (size_t at = 0; at < len;) {
+			ssize_t written = write(file, piece + at, len - at);
+			if (written < 0)
+				return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL,
+						   "cannot write %s/%s", unpack->folder, member->path);
+			at += (size_t)written;
+		}
+		done += (int64_t)len;
+	}
+	return true;
+}
+
+/* The first part of a member's path is checkpoint or work: not of interest outside of a run. */
+static bool unpack_member(const struct unpack *unpack, int root, int tar, const struct tarball_member *member,
+			  struct error *err)
+{
+	const char *name, *path = strchr(member->path, '/') + 1;
+	CLEANUP(close_fd) int parent = beneath_parent_make(root, path, &name, false);
+	if (parent < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot make the folder of %s/%s", unpack->folder, path);
+	if (member->is_folder)
+		return mkdirat(parent, name, 0777) == 0 || errno == EEXIST ||
+		       error_errno(err, ERR_SYSTEM, NULL, "cannot make %s/%s", unpack->folder, path);
+	CLEANUP(close_fd)
+	int file = openat(parent, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+			  (member->mode & 0777) | 0600);
+	if (file < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s/%s", unpack->folder, path);
+	return unpack_copy(unpack, tar, file, member, err);
+}
+
+bool unpack_files(struct unpack *unpack, struct error *err)
+{
+	CLEANUP(manifest) struct manifest m;
+	CLEANUP(close_fd) int tar = open(unpack->tar, O_RDONLY | O_CLOEXEC);
+	CLEANUP(close_fd) int root = beneath_root(unpack->folder);
+	manifest_init(&m);
+	if (tar < 0 || root < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", tar < 0 ? unpack->tar : unpack->folder);
+	if (!unpack_manifest(unpack, &m, err))
+		return false;
+	unpack->file_count = 0;
+	for (size_t i = 0; i < m.contents.count; i++) {
+		if (!unpack_member(unpack, root, tar, &m.contents.members[i], err))
+			return false;
+		unpack->file_count += !m.contents.members[i].is_folder;
+	}
+	return true;
+}

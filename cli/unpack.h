@@ -1,0 +1,25 @@
+/*
+ * A downloaded checkpoint: the tar against the hashes of its manifest, and its files out
+ * of it. The manifest says where in the tar the bytes of each file are, so that nothing
+ * has to read a tar.
+ */
+#ifndef STOKER_CLI_UNPACK_H
+#define STOKER_CLI_UNPACK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "lib/error.h"
+
+struct unpack {
+	const char *tar;
+	const char *folder;       /* that is there */
+	const json_t *checkpoint; /* answer of GET /api/v1/jobs/{id}/checkpoints/{checkpoint} */
+	size_t file_count;        /* out: written */
+};
+
+/* ERR_DAMAGED: it is not what was committed; then it is removed, so that it is fetched anew. */
+bool unpack_verify(const struct unpack *unpack, struct error *err) MUST_CHECK;
+bool unpack_files(struct unpack *unpack, struct error *err) MUST_CHECK;
+
+#endif

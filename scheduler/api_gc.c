@@ -1,0 +1,444 @@
+/*
+ * The routes about the whole store: gc, which deletes what nobody needs, and verify,
+ * which reads all of it. Both walk what the store lists, a job at a time, and answer a
+ * line an object as they go; the last line is the sum.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include "lib/buf.h"
+#include "lib/clock.h"
+#include "lib/fields.h"
+#include "scheduler/api.h"
+#include "scheduler/gc.h"
+#include "scheduler/stored.h"
+
+enum { WALK_BEAT_S = 10 };
+enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000, WALK_UPLOAD_MS = 86400000 };
+
+struct walk_pick { /* a unit that goes */
+	const struct stored_unit *unit;
+	struct gc_verdict verdict;
+};
+
+struct walk {
+	struct api_call *call;
+	struct scheduler *scheduler;
+	char *store; /* the URL without a slash at its end */
+	struct stored_units units;
+	size_t at, end; /* the units of one job; `at` moves on in chunks */
+	bool is_gc, is_dry_run, is_archived;
+	int64_t older_ms;
+	char queue[64]; /* whose newest and lent are known */
+	int64_t newest;
+	json_t *lent; /* NULL: there is no such queue */
+	json_t *show; /* of the job; NULL: there is none */
+	struct walk_pick picks[WALK_CHUNK];
+	size_t pick_count;
+	int64_t objects, bytes, problems; /* the sum */
+	struct event *beat;               /* an empty line now and then: reading may take long */
+};
+
+static void walk_next(struct walk *walk);
+static void walk_chunk(struct walk *walk);
+
+static void walk_free(struct walk *walk)
+{
+	event_free(walk->beat);
+	stored_units_done(&walk->units);
+	json_decref(walk->lent);
+	json_decref(walk->show);
+	free(walk->store);
+	free(walk);
+}
+
+/* Takes the reference. */
+static void walk_line(struct walk *walk, json_t *line)
+{
+	CLEANUP(free_p) char *text = json_dumps(line, JSON_COMPACT);
+	json_decref(line);
+	http_stream_line(walk->call->reply, text, strlen(text));
+}
+
+static void walk_end(struct walk *walk, const struct error *err)
+{
+	struct api_call *call = walk->call;
+	if (err)
+		walk_line(walk, json_pack("{s:{s:s, s:s, s:s}}", "error", "kind", error_kind_of(err->kind)->name,
+					  "detail", err->message, "hint", err->hint));
+	else
+		walk_line(walk, json_pack("{s:{s:I, s:I, s:I}}", "sum", "objects", (json_int_t)walk->objects, "bytes",
+					  (json_int_t)walk->bytes, "problems", (json_int_t)walk->problems));
+	http_stream_end(call->reply);
+	api_forget(call);
+	walk_free(walk);
+}
+
+static json_t *walk_unit_line(const struct stored_unit *unit, const char *action, const char *why)
+{
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "action", action, "job", unit->job, "key", unit->prefix,
+			 "size", (json_int_t)unit->size, "modified_ms", (json_int_t)unit->modified_ms, "why", why);
+}
+
+/* ---- gc ---- */
+
+static void walk_say_picks(struct walk *walk, const char *action, const char *why)
+{
+	for (size_t i = 0; i < walk->pick_count; i++) {
+		const struct walk_pick *pick = &walk->picks[i];
+		walk_line(walk, walk_unit_line(pick->unit, action, why ? why : pick->verdict.why));
+		if (why) {
+			walk->problems++;
+			continue;
+		}
+		walk->objects++;
+		walk->bytes += pick->unit->size;
+	}
+}
+
+static size_t walk_ids(const struct walk *walk, const char *ids[WALK_CHUNK])
+{
+	size_t count = 0;
+	for (size_t i = 0; i < walk->pick_count && walk->show && !walk->is_archived; i++)
+		if (*walk->picks[i].verdict.id)
+			ids[count++] = walk->picks[i].verdict.id;
+	return count;
+}
+
+static void walk_on_dropped(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	(void)text;
+	(void)len;
+	(void)err; /* the record says `deleting`: the next gc drops it */
+	walk_say_picks(walk, "deleted", NULL);
+	walk_chunk(walk);
+}
+
+static void walk_on_removed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	const char *ids[WALK_CHUNK];
+	size_t count = walk_ids(walk, ids);
+	(void)text;
+	(void)len;
+	if (err) {
+		walk_say_picks(walk, "kept", err->message);
+		walk_chunk(walk);
+		return;
+	}
+	if (!count) {
+		walk_on_dropped(walk, NULL, 0, NULL);
+		return;
+	}
+	const json_t *job = json_object_get(walk->show, "job");
+	struct attempt_ref ref = { .n = walk->picks[0].unit->n };
+	str_copy(ref.queue, sizeof ref.queue, walk->queue);
+	str_copy(ref.uid, sizeof ref.uid, fields_text(job, "uid"));
+	str_copy(ref.token, sizeof ref.token, fields_text(job, "token"));
+	jobs_drop(walk->scheduler->jobs, &ref, ids, count, walk_on_dropped, walk);
+}
+
+/* The manifests first: data without one is met again should we die in between. */
+static void walk_remove(struct walk *walk)
+{
+	CLEANUP(buf) struct buf keys;
+	buf_init(&keys, 1 << 20);
+	for (size_t i = 0; i < walk->pick_count; i++)
+		buf_printf(&keys, "%smanifest.json\n%sdata.tar\n", walk->picks[i].unit->prefix,
+			   walk->picks[i].unit->prefix);
+	stored_ask(walk->scheduler->stored, STORED_REMOVE, buf_text(&keys), walk_on_removed, walk);
+}
+
+static void walk_on_discarded(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	(void)text;
+	(void)len;
+	if (!err) {
+		walk_remove(walk);
+		return;
+	}
+	walk_say_picks(walk, "kept", err->message);
+	walk_chunk(walk);
+}
+
+static void walk_judge(struct walk *walk, const struct stored_unit *unit)
+{
+	const struct gc_job job = { .show = walk->show, .lent = walk->lent, .newest = walk->newest };
+	struct gc_verdict verdict = gc_judge(walk->store, unit, &job, clock_wall_ms(), walk->older_ms);
+	if (verdict.why)
+		walk->picks[walk->pick_count++] = (struct walk_pick){ unit, verdict };
+	if (!verdict.doubt)
+		return;
+	walk->problems++;
+	walk_line(walk, walk_unit_line(unit, "kept", verdict.doubt));
+}
+
+/* Up to a hundred units of the job; then the next ones, or the next job. */
+static void walk_chunk(struct walk *walk)
+{
+	const char *ids[WALK_CHUNK];
+	walk->pick_count = 0;
+	while (walk->at < walk->end && walk->pick_count < WALK_CHUNK)
+		walk_judge(walk, &walk->units.all[walk->at++]);
+	if (!walk->pick_count) {
+		walk_next(walk);
+		return;
+	}
+	size_t count = walk_ids(walk, ids);
+	if (walk->is_dry_run) {
+		walk_say_picks(walk, "would delete", NULL);
+		walk_chunk(walk);
+	} else if (count) {
+		jobs_discard(walk->scheduler->jobs, walk->queue, walk->picks[0].unit->n, walk->call->actor, ids, count,
+			     walk_on_discarded, walk);
+	} else {
+		walk_remove(walk);
+	}
+}
+
+/* ---- verify ---- */
+
+static void walk_verify_next(struct walk *walk);
+
+static void walk_on_verified(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	const struct stored_unit *unit = &walk->units.all[walk->at++];
+	(void)text;
+	(void)len;
+	if (err && err->kind != ERR_DAMAGED && err->kind != ERR_NOT_FOUND) {
+		walk_end(walk, err);
+		return;
+	}
+	walk->objects++;
+	walk->bytes += unit->size;
+	walk->problems += err != NULL;
+	walk_line(walk, walk_unit_line(unit, err ? "damaged" : "good", err ? err->message : ""));
+	walk_verify_next(walk);
+}
+
+static void walk_verify_next(struct walk *walk)
+{
+	while (walk->at < walk->units.count && !walk->units.all[walk->at].has_manifest) {
+		const struct stored_unit *unit = &walk->units.all[walk->at++];
+		walk_line(walk, walk_unit_line(unit, "loose", "it has no manifest: nobody uses it"));
+	}
+	if (walk->at == walk->units.count || http_stream_is_void(walk->call->reply)) {
+		walk_end(walk, NULL);
+		return;
+	}
+	CLEANUP(free_p) char *key = mem_printf("%smanifest.json", walk->units.all[walk->at].prefix);
+	stored_ask(walk->scheduler->stored, STORED_CHECK, key, walk_on_verified, walk);
+}
+
+/* ---- what is known of a job ---- */
+
+static void walk_know(struct walk *walk, const char *text, size_t len, bool is_archived)
+{
+	json_decref(walk->show);
+	walk->is_archived = is_archived;
+	walk->show = is_archived ? api_record_read(text, len, walk->units.all[walk->at].job) : fields_parse(text, len);
+	if (walk->show) {
+		walk_chunk(walk);
+		return;
+	}
+	struct error err;
+	error_set(&err, ERR_DAMAGED, NULL, "what is known of job %s is no JSON", walk->units.all[walk->at].job);
+	walk_end(walk, &err);
+}
+
+static void walk_on_archived(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	if (err && err->kind != ERR_NOT_FOUND) {
+		walk_end(walk, err);
+	} else if (err) {
+		json_decref(walk->show);
+		walk->show = NULL;
+		walk_chunk(walk);
+	} else {
+		walk_know(walk, text, len, true);
+	}
+}
+
+static void walk_on_show(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	if (!err)
+		walk_know(walk, text, len, false);
+	else if (err->kind == ERR_NOT_FOUND)
+		archive_read(walk->scheduler->archive, walk->queue, walk->units.all[walk->at].n, ARCHIVE_RECORD,
+			     walk_on_archived, walk);
+	else
+		walk_end(walk, err);
+}
+
+static void walk_show(struct walk *walk)
+{
+	if (walk->lent) {
+		jobs_show(walk->scheduler->jobs, walk->queue, walk->units.all[walk->at].n, walk_on_show, walk);
+		return;
+	}
+	json_decref(walk->show);
+	walk->show = NULL;
+	walk_chunk(walk);
+}
+
+static void walk_on_lent(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	if (err) {
+		walk_end(walk, err);
+		return;
+	}
+	json_decref(walk->lent);
+	walk->lent = fields_parse(text, len);
+	walk_show(walk);
+}
+
+static void walk_on_stats(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	if (err && err->kind != ERR_NOT_FOUND) {
+		walk_end(walk, err);
+		return;
+	}
+	json_decref(walk->lent);
+	walk->lent = NULL;
+	if (err) {
+		walk_show(walk);
+		return;
+	}
+	json_auto_t *stats = fields_parse(text, len);
+	walk->newest = fields_int(stats, "submitted", 0);
+	jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent, walk);
+}
+
+/* ---- uploads that were never finished ---- */
+
+static void walk_on_aborted(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	walk_end(arg, err);
+}
+
+static void walk_uploads(struct walk *walk)
+{
+	CLEANUP(buf) struct buf keys;
+	buf_init(&keys, 16 << 20);
+	for (size_t i = 0; i < walk->units.upload_count; i++) {
+		const struct stored_upload *upload = &walk->units.uploads[i];
+		int64_t age_ms = clock_wall_ms() - upload->begun_ms;
+		if (upload->begun_ms <= 0 || age_ms < WALK_UPLOAD_MS || age_ms < walk->older_ms)
+			continue;
+		walk_line(walk, json_pack("{s:s, s:s, s:I, s:s}", "action",
+					  walk->is_dry_run ? "would delete" : "deleted", "key", upload->key,
+					  "modified_ms", (json_int_t)upload->begun_ms, "why",
+					  "an upload that was never finished"));
+		walk->objects++;
+		buf_printf(&keys, "%s\n", upload->key);
+	}
+	if (!keys.len || walk->is_dry_run)
+		walk_end(walk, NULL);
+	else
+		stored_ask(walk->scheduler->stored, STORED_ABORT, buf_text(&keys), walk_on_aborted, walk);
+}
+
+/* ---- the walk ---- */
+
+static void walk_next(struct walk *walk)
+{
+	if (walk->end == walk->units.count) {
+		walk_uploads(walk);
+		return;
+	}
+	walk->at = walk->end;
+	walk->end = stored_units_next(&walk->units, walk->at);
+	const char *queue = walk->units.all[walk->at].queue;
+	if (strcmp(queue, walk->queue) == 0) {
+		walk_show(walk);
+		return;
+	}
+	str_copy(walk->queue, sizeof walk->queue, queue);
+	jobs_stats(walk->scheduler->jobs, walk->queue, walk_on_stats, walk);
+}
+
+static void walk_on_listed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	(void)len;
+	if (err) {
+		walk_end(walk, err);
+		return;
+	}
+	stored_units_read(&walk->units, text);
+	if (walk->is_gc)
+		walk_next(walk);
+	else
+		walk_verify_next(walk);
+}
+
+static void walk_beat(evutil_socket_t fd, short what, void *arg)
+{
+	const struct walk *walk = arg;
+	(void)fd;
+	(void)what;
+	http_stream_line(walk->call->reply, "", 0);
+}
+
+/* The list is made before Redis is asked: what is committed meanwhile is known then. */
+static void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
+{
+	static const struct http_stream_events events = { 0 };
+	struct walk *walk = mem_alloc(sizeof *walk);
+	walk->call = call;
+	walk->scheduler = call->scheduler;
+	walk->is_gc = is_gc;
+	walk->is_dry_run = fields_is_true(call->body, "dry_run");
+	walk->older_ms = older_ms;
+	walk->store = mem_strdup(call->scheduler->settings->store);
+	for (size_t len = strlen(walk->store); len && walk->store[len - 1] == '/'; len--)
+		walk->store[len - 1] = '\0';
+	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/", call->scheduler->installation);
+	const struct timeval beat = { .tv_sec = WALK_BEAT_S };
+	http_stream_start(call->reply, &events);
+	walk->beat = event_new(call->scheduler->base, -1, EV_PERSIST, walk_beat, walk);
+	event_add(walk->beat, &beat);
+	stored_ask(call->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
+}
+
+static struct api_call *walk_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
+				  const char *const *keys, size_t key_count, int64_t *older_ms)
+{
+	struct error err;
+	struct api_call *call = api_call_new(s, request, reply);
+	if (!call)
+		return NULL;
+	if (!s->stored)
+		error_set(&err, ERR_NOT_FOUND, "start it with --store URL, the one of the workers",
+			  "this scheduler has no store");
+	else if (api_body(call, request, keys, key_count, &err) &&
+		 api_body_int(call, "older_ms", WALK_OLDER_MS, older_ms, &err))
+		return call;
+	api_refuse(call, &err);
+	return NULL;
+}
+
+void api_gc(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	static const char *const keys[] = { "dry_run", "older_ms" };
+	int64_t older_ms;
+	struct api_call *call = walk_call(arg, request, reply, keys, ARRAY_LEN(keys), &older_ms);
+	if (call)
+		walk_start(call, true, older_ms);
+}
+
+void api_verify(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	int64_t older_ms;
+	struct api_call *call = walk_call(arg, request, reply, NULL, 0, &older_ms);
+	if (call)
+		walk_start(call, false, older_ms);
+}

@@ -1,0 +1,44 @@
+/*
+ * What a store holds below <installation>/checkpoints/, as stored_ask lists it, put in
+ * order: the objects of each checkpoint together, those of a job behind each other; and
+ * uploads that were never finished.
+ */
+#ifndef STOKER_SCHEDULER_STORED_UNITS_H
+#define STOKER_SCHEDULER_STORED_UNITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stored_unit {
+	char *prefix; /* of its keys: "<installation>/checkpoints/gpu-42-<uid>/<token>/<seq>/" */
+	char job[96]; /* "gpu-42" */
+	char queue[64];
+	int64_t n;
+	char uid[33];
+	int64_t token, seq;
+	bool has_data, has_manifest;
+	int64_t size;        /* of both */
+	int64_t modified_ms; /* of the younger one */
+};
+
+struct stored_upload {
+	char *key;
+	int64_t begun_ms;
+};
+
+struct stored_units {
+	struct stored_unit *all; /* by queue, number, uid, token, seq */
+	size_t count, capacity;
+	struct stored_upload *uploads;
+	size_t upload_count, upload_capacity;
+};
+
+/* What is not named like ours is somebody else's, and left out. */
+void stored_units_read(struct stored_units *units, const char *text);
+void stored_units_done(struct stored_units *units);
+
+/* The first unit of another job (or uid) than that at `at`. */
+size_t stored_units_next(const struct stored_units *units, size_t at);
+
+#endif
