@@ -28,7 +28,7 @@ static bool http_range_of(const char *text, int64_t size, struct http_range *ran
 		to = strtoll(end + 1, &end, 10);
 	else
 		end++;
-	if (*end || to < from)
+	if (*end || (end[-1] != '-' && to < from))
 		return true;
 	if (from >= size)
 		return false;

@@ -171,8 +171,8 @@ static void watch_look_entry(struct watch *w, int root, const char *path, int at
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 		return;
 	CLEANUP(free_p) char *below = *path ? mem_printf("%s/%s", path, name) : mem_strdup(name);
-	bool is_told = w->is_young && only_new && watch_is_as_found(w, root, below, &st);
-	if ((change == WATCH_FOUND || w->is_young) && S_ISREG(st.st_mode))
+	bool is_told = only_new && watch_is_as_found(w, root, below, &st);
+	if (w->is_young) /* folders as well: what is told again is no news, and takes back what was announced */
 		watch_remember(w, root, below, &st);
 	if (!is_told && (!only_new || watch_is_new(w, &st)))
 		w->options.changed(w->options.arg, root, below, S_ISDIR(st.st_mode), change);

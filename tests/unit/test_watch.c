@@ -293,6 +293,7 @@ static void test_while_it_is_young(void **state)
 	watch_drain(f->watch);
 	expect_silence_of(f, "new");
 	expect_silence_of(f, "put");
+	expect_silence_of(f, "deep/"); /* else an announcement of it would be taken back */
 	folder_text(f->folder, "new", "y");
 	watch_drain(f->watch);
 	assert_true(was_told(f, "+new"));
