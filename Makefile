@@ -17,7 +17,7 @@ DESTDIR ?=
 CC      ?= cc
 VERSION := $(shell cat VERSION)
 
-PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive expat
+PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive zlib expat
 CFLAGS_PACKAGES := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
@@ -66,7 +66,7 @@ $(B)/queue.a: $(B)/queue/library.o
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
 LIBS_OBJECTS := $(shell pkg-config --libs openssl expat 2>/dev/null)
-LIBS_STORE := $(shell pkg-config --libs libarchive 2>/dev/null) $(LIBS_OBJECTS)
+LIBS_STORE := $(shell pkg-config --libs libarchive zlib 2>/dev/null) $(LIBS_OBJECTS)
 # libcurl is loaded at run time by the first request that needs it (lib/curl_api.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a

@@ -57,6 +57,9 @@ struct tarball_writer *tarball_writer_new(tarball_write_fn *fn, void *arg);
 void tarball_writer_free(struct tarball_writer *w);
 /* Each file is hashed, too: somebody said what its hash must be. */
 void tarball_writer_hash_files(struct tarball_writer *w);
+/* Whoever wants to see the bytes of each file as they pass: in order, `at` is their place in the file. */
+typedef void tarball_tap_fn(void *arg, const char *path, int64_t at, const void *data, size_t len);
+void tarball_writer_tap(struct tarball_writer *w, tarball_tap_fn *fn, void *arg);
 
 /* The file or folder `path` below the folder root becomes the member `name`. A folder is only itself:
  * tarball_add_tree adds everything in it, too, sorted by name. root must stay open until the end. */

@@ -28,6 +28,8 @@ struct tarball_writer {
 	struct error *err; /* of the call that is running: the sink's answer goes there */
 	bool is_discarded; /* nothing more is to reach the sink */
 	bool hashes_files;
+	tarball_tap_fn *tap; /* or NULL */
+	void *tap_arg;
 	int64_t written;
 	struct tarball contents;
 	struct tarball_source *sources; /* one a member */
@@ -82,6 +84,12 @@ void tarball_writer_free(struct tarball_writer *w)
 void tarball_writer_hash_files(struct tarball_writer *w)
 {
 	w->hashes_files = true;
+}
+
+void tarball_writer_tap(struct tarball_writer *w, tarball_tap_fn *fn, void *arg)
+{
+	w->tap = fn;
+	w->tap_arg = arg;
 }
 
 bool tarball_is_open_for_writing(int fd)
@@ -143,6 +151,8 @@ static bool tarball_data(struct tarball_writer *w, int fd, const char *path, str
 			return tarball_changed(w->err, path);
 		if (digest)
 			digest_add(digest, w->chunk, (size_t)got);
+		if (w->tap)
+			w->tap(w->tap_arg, path, member->size - left, w->chunk, (size_t)got);
 		if (archive_write_data(w->archive, w->chunk, (size_t)got) != got)
 			return tarball_archive_error(w, path);
 		left -= got;

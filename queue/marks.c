@@ -40,3 +40,14 @@ void marks_note(struct marks *marks, const char *name, double value)
 	if (mark)
 		mark->value = isfinite(value) ? value : NAN;
 }
+
+void marks_offer(struct marks *marks, const char *name, double value)
+{
+	const struct mark *mark = marks_find(marks, name);
+	if (!isfinite(value))
+		return;
+	if (!mark)
+		marks_add(marks, name, value);
+	else if (!isfinite(mark->value))
+		marks_note(marks, name, value);
+}

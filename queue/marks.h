@@ -30,4 +30,7 @@ void marks_add(struct marks *marks, const char *name, double value);
  * nothing to us. */
 void marks_note(struct marks *marks, const char *name, double value);
 
+/* The value of one that is not known yet, or not among them; NAN is nothing. */
+void marks_offer(struct marks *marks, const char *name, double value);
+
 #endif

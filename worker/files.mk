@@ -7,6 +7,7 @@ worker_SOURCES := \
 	worker/capacity.c \
 	worker/checkpoint_restore.c \
 	worker/checkpoints.c \
+	worker/checksums.c \
 	worker/claims.c \
 	worker/control.c \
 	worker/descendants.c \
@@ -14,20 +15,31 @@ worker_SOURCES := \
 	worker/feed.c \
 	worker/feed_send.c \
 	worker/formats.c \
-	worker/formats_folder.c \
+	worker/formats_dcp.c \
+	worker/formats_huggingface.c \
+	worker/formats_megatron.c \
+	worker/formats_numpy.c \
+	worker/formats_orbax.c \
 	worker/formats_safetensors.c \
-	worker/formats_torch.c \
+	worker/formats_torch_legacy.c \
+	worker/formats_zip.c \
 	worker/given.c \
 	worker/identity.c \
 	worker/info.c \
+	worker/listing.c \
 	worker/lost.c \
 	worker/metric_lines.c \
 	worker/names.c \
 	worker/outcome.c \
 	worker/output.c \
+	worker/pickle.c \
+	worker/pickle_boxes.c \
+	worker/pickle_keys.c \
+	worker/pickle_ops.c \
 	worker/place.c \
 	worker/progress.c \
 	worker/prune.c \
+	worker/proof.c \
 	worker/removals.c \
 	worker/restore.c \
 	worker/result.c \
@@ -50,7 +62,8 @@ worker_SOURCES := \
 	worker/tail.c \
 	worker/units.c \
 	worker/watch.c \
-	worker/worker.c
+	worker/worker.c \
+	worker/zip.c
 # The trainer of the backend tinygrad: copied beside the program, installed under share/.
 worker_TRAINER := \
 	worker/trainer/checkpoint.py \

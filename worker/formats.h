@@ -1,13 +1,16 @@
 /*
  * What the bytes of a checkpoint prove: is it whole, which step is it, does it hold the
- * optimizer's state. Reads headers and directories, never the tensors, and blocks: for
- * the ship helper.
+ * optimizer's state. Reads headers and directories, never the tensors, runs nothing that it
+ * finds in them, and blocks: for the ship helper.
+ *
+ * One file a format (formats_*.c), each with one row of the tables in formats.c.
  */
 #ifndef STOKER_WORKER_FORMATS_H
 #define STOKER_WORKER_FORMATS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "worker/checksums.h"
 
 enum format_proof {                /* from worst to best */
 		    FORMAT_TORN,   /* certainly not whole */
@@ -19,23 +22,21 @@ enum format_proof {                /* from worst to best */
 
 struct format_verdict {
 	enum format_proof proof;
-	char framework[24]; /* safetensors, torch, huggingface, dcp, files */
+	char framework[24]; /* safetensors, torch, huggingface, …; files: none of them */
 	int optimizer;      /* 1 yes, 0 no, -1 cannot be told */
 	int64_t step;       /* as the content says; -1: it does not */
 	int64_t epoch;
-	char words[160]; /* what was proved; of a torn one: why */
+	double loss;        /* as the content says; NAN: it does not */
+	const char *beside; /* name of a file beside the folder that belongs to it; NULL: none */
+	char words[160];    /* what was proved; of a torn one: why */
 };
 
-/* The file or folder `path` below root (lib/beneath.h). */
-struct format_verdict format_check(int root, const char *path);
+/* The file or folder `path` below root (lib/beneath.h). sums (or NULL) is told which CRCs its bytes must have. */
+struct format_verdict format_check(int root, const char *path, struct checksums *sums);
 
 /* Several files as one checkpoint: the weakest proof, and everything that any of them says. */
 void format_join(struct format_verdict *all, const struct format_verdict *one);
 
-/* ---- the parts, for format_check and the tests ---- */
 struct format_verdict format_verdict_of(enum format_proof proof, const char *framework, const char *words);
-struct format_verdict format_safetensors(int fd, int64_t size);
-struct format_verdict format_torch(int fd, int64_t size);
-struct format_verdict format_folder(int root, const char *path);
 
 #endif

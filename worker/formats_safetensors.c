@@ -4,7 +4,7 @@
  * fills it), so even a right header and size prove nothing about the last tensor: holes show what
  * was never written, and the rest is for the caller to know (quiet, closed, a later step).
  */
-#include "worker/formats.h"
+#include "worker/formats_internal.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -171,30 +171,16 @@ static void safetensors_parse(struct safetensors_header *h, const char *text, si
 	h->spans = NULL;
 }
 
-static bool safetensors_read(int fd, void *into, size_t len, off_t at)
-{
-	for (char *to = into; len > 0;) {
-		ssize_t got = pread(fd, to, len, at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return false;
-		to += got;
-		at += got;
-		len -= (size_t)got;
-	}
-	return true;
-}
-
 static struct format_verdict safetensors_torn(const char *why)
 {
 	return format_verdict_of(FORMAT_TORN, "safetensors", why);
 }
 
-struct format_verdict format_safetensors(int fd, int64_t size)
+static struct format_verdict safetensors_check(const struct format_file *file)
 {
+	const int64_t size = file->size;
 	unsigned char prefix[8];
-	if (size < 8 || !safetensors_read(fd, prefix, sizeof prefix, 0))
+	if (size < 8 || !format_read(file->fd, prefix, sizeof prefix, 0))
 		return safetensors_torn("shorter than its header");
 	uint64_t len = 0;
 	for (int i = 7; i >= 0; i--)
@@ -204,15 +190,14 @@ struct format_verdict format_safetensors(int fd, int64_t size)
 	if ((int64_t)len > size - 8)
 		return safetensors_torn("shorter than its header");
 	CLEANUP(free_p) char *text = mem_alloc(len + 1);
-	if (!safetensors_read(fd, text, len, 8))
+	if (!format_read(file->fd, text, len, 8))
 		return safetensors_torn("its header cannot be read");
 	struct safetensors_header h = { .step = -1, .epoch = -1 };
 	int64_t data = 8 + (int64_t)len;
 	safetensors_parse(&h, text, len, size - data);
 	if (h.why[0])
 		return safetensors_torn(h.why);
-	off_t hole = size > data ? lseek(fd, data, SEEK_HOLE) : size;
-	bool has_hole = hole >= 0 && hole < size;
+	bool has_hole = format_has_hole(file, data);
 	struct format_verdict verdict = format_verdict_of(
 		has_hole ? FORMAT_OPAQUE : FORMAT_SOUND, "safetensors",
 		has_hole ? "hash only: safetensors header and tensor spans fit, but the file has holes"
@@ -222,3 +207,10 @@ struct format_verdict format_safetensors(int fd, int64_t size)
 	verdict.epoch = h.epoch;
 	return verdict;
 }
+
+static bool safetensors_is(const struct format_file *file)
+{
+	return format_has_suffix(file->path, ".safetensors");
+}
+
+const struct format_file_row format_row_safetensors = { "safetensors", safetensors_is, safetensors_check };

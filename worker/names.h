@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Beside Megatron's iter_<n>/: it goes with the one that it names, and is no checkpoint by itself. */
+#define NAME_MEGATRON_LATEST "latest_checkpointed_iteration.txt"
+
 struct name_info {
 	int64_t step;  /* "step-200", "checkpoint_200", "epoch=3-step=200", "iter_0000200"; -1: none */
 	int64_t epoch; /* "epoch=3"; -1: none */

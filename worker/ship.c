@@ -9,12 +9,9 @@
 #include "lib/beneath.h"
 #include "lib/clock.h"
 #include "lib/store.h"
-#include "lib/tarball.h"
-#include "worker/formats.h"
 #include "queue/saved.h"
 #include "worker/names.h"
-
-#define QUIET_OPAQUE_MS 5000 /* for formats that prove nothing */
+#include "worker/proof.h"
 
 static char *ship_key(const struct ship_place *place, int64_t seq, const char *name)
 {
@@ -22,75 +19,19 @@ static char *ship_key(const struct ship_place *place, int64_t seq, const char *n
 			  place->token, seq, name);
 }
 
-/* What the bytes prove, together with what is known besides, must be enough to resume from it one day. */
-static bool ship_believe(const struct ship_request *request, const struct format_verdict *verdict, struct error *err)
-{
-	if (verdict->proof == FORMAT_TORN)
-		return error_set(err, ERR_DAMAGED, NULL, "it is not complete: %s", verdict->words);
-	if (request->trust == SHIP_SUSPECT && verdict->proof != FORMAT_WHOLE)
-		return error_set(err, ERR_DAMAGED, "save to another name and rename, or announce it on the control fd",
-				 "the program was killed while it may have been writing it, and its format cannot "
-				 "prove that it is complete");
-	if (request->trust == SHIP_QUIET && verdict->proof == FORMAT_OPAQUE && request->quiet_ms < QUIET_OPAQUE_MS)
-		return error_set(err, ERR_CONFLICT, NULL, "its format proves nothing: it must be quiet for %d s",
-				 QUIET_OPAQUE_MS / 1000);
-	return true;
-}
-
-static bool ship_check(const struct ship_request *request, int root, struct format_verdict *verdict, struct error *err)
-{
-	const struct unit *unit = request->unit;
-	if (unit->has_too_many)
-		return error_set(err, ERR_INPUT, "put the files of each checkpoint into a folder of their own",
-				 "more than %d files form one checkpoint", UNIT_FILES_MAX);
-	*verdict = format_verdict_of(FORMAT_WHOLE, "files", "");
-	for (size_t i = 0; i < unit->file_count; i++) {
-		struct stat st;
-		if (!beneath_stat(root, unit->files[i], &st))
-			return error_set(err, ERR_NOT_FOUND, NULL, "%s is not there any more", unit->files[i]);
-		struct format_verdict one = format_check(root, unit->files[i]);
-		format_join(verdict, &one);
-	}
-	return ship_believe(request, verdict, err);
-}
-
 static bool ship_sink(void *arg, const void *data, size_t len, struct error *err)
 {
 	return store_write(arg, data, len, err);
 }
 
-static const char *ship_member_root(const struct unit *unit)
-{
-	return unit->root == UNIT_IN_CHECKPOINTS ? MANIFEST_CHECKPOINT : MANIFEST_WORK;
-}
-
-static bool ship_pack(const struct ship_request *request, int root, struct store_put *put, struct tarball *contents,
-		      struct error *err)
-{
-	const struct unit *unit = request->unit;
-	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(ship_sink, put);
-	if (unit->sha256)
-		tarball_writer_hash_files(w);
-	for (size_t i = 0; i < unit->file_count; i++) {
-		CLEANUP(free_p) char *name = mem_printf("%s/%s", ship_member_root(unit), unit->files[i]);
-		bool ok = unit->is_folder ? tarball_add_tree(w, root, unit->files[i], name, err)
-					  : tarball_add(w, root, unit->files[i], name, err);
-		if (!ok)
-			return false;
-	}
-	if (!tarball_finish(w, contents, err))
-		return false;
-	if (tarball_file_count(contents) == 0)
-		return error_set(err, ERR_DAMAGED, NULL, "it is empty");
-	if (unit->sha256 && !unit->is_folder && strcmp(unit->sha256, contents->members[0].sha256.text) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "its SHA-256 is not the one that the program announced");
-	return true;
-}
-
 /* The deepest folder that holds all files, or the only file. */
-static char *ship_resume(const struct unit *unit)
+static char *ship_resume(const struct unit *unit, const struct format_verdict *verdict)
 {
 	CLEANUP(free_p) char *common = mem_strdup(unit->files[0]);
+	if (verdict->beside) { /* the folder that holds both */
+		char *slash = strrchr(common, '/');
+		*(slash ? slash : common) = '\0';
+	}
 	if (unit->file_count > 1)
 		for (size_t i = 0; i < unit->file_count; i++) {
 			size_t len = strlen(common);
@@ -100,7 +41,7 @@ static char *ship_resume(const struct unit *unit)
 				common[len] = '\0';
 			}
 		}
-	return mem_printf("%s%s%s", ship_member_root(unit), *common ? "/" : "", common);
+	return mem_printf("%s%s%s", proof_member_root(unit), *common ? "/" : "", common);
 }
 
 static void ship_describe(const struct ship_request *request, const struct format_verdict *verdict, struct manifest *m)
@@ -117,28 +58,28 @@ static void ship_describe(const struct ship_request *request, const struct forma
 		m->step = steps[i];
 	m->epoch = verdict->epoch >= 0 ? verdict->epoch : name.epoch;
 	m->marks = unit->marks;
+	marks_offer(&m->marks, "loss", verdict->loss); /* what it says, where the program printed none */
 	m->optimizer = unit->said_optimizer >= 0 ? unit->said_optimizer : verdict->optimizer;
 	m->time_ms = clock_wall_ms();
 	m->framework = mem_strdup(verdict->framework);
-	m->verified = mem_printf("%s%s", request->trust == SHIP_ANNOUNCED ? "announced by the program; " : "",
-				 verdict->words);
-	m->resume = ship_resume(unit);
+	m->resume = ship_resume(unit, verdict);
 	m->key = ship_key(request->place, request->seq, "data.tar");
 }
 
 /* Both objects, the manifest last: what has no manifest is nothing. */
-static bool ship_store(const struct ship_request *request, struct store *store, int root, struct manifest *m,
-		       struct buf *text, struct error *err)
+static bool ship_store(const struct ship_request *request, struct store *store, int root, struct proof *proof,
+		       struct manifest *m, struct buf *text, struct error *err)
 {
 	struct store_put *put;
 	if (!store_begin(store, m->key, &put, err))
 		return false;
-	if (!ship_pack(request, root, put, &m->contents, err)) {
+	if (!proof_pack(proof, request, root, ship_sink, put, &m->contents, err)) {
 		store_abort(put);
 		return false;
 	}
 	if (!store_finish(put, &m->blocks, err))
 		return false;
+	m->verified = proof_words(proof, request);
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
 	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);
 	CLEANUP(free_p) char *json = manifest_to_json(m);
@@ -214,15 +155,15 @@ bool ship_run(const struct ship_request *request, struct buf *text, struct error
 	CLEANUP(close_fd) int root = beneath_root(request->root);
 	if (root < 0)
 		return error_errno(err, ERR_NOT_FOUND, NULL, "cannot open %s", request->root);
-	struct format_verdict verdict;
-	if (!ship_check(request, root, &verdict, err) || !store_open(request->place->store, &store, err))
+	CLEANUP(proof) struct proof proof;
+	if (!proof_take(&proof, request, root, err) || !store_open(request->place->store, &store, err))
 		return false;
 	if (request->sweep)
 		ship_sweep(request->place, store);
 	CLEANUP(manifest) struct manifest m;
 	manifest_init(&m);
-	ship_describe(request, &verdict, &m);
-	return ship_store(request, store, root, &m, text, err);
+	ship_describe(request, &proof.verdict, &m);
+	return ship_store(request, store, root, &proof, &m, text, err);
 }
 
 /* ---- removing ---- */

@@ -7,7 +7,8 @@ unit_SUPPORT := \
 	tests/unit/certificates.c \
 	tests/unit/folder.c \
 	tests/unit/jobs_fixture.c \
-	tests/unit/redis_server.c
+	tests/unit/redis_server.c \
+	tests/unit/zips.c
 
 unit_TESTS := \
 	test_address \
@@ -27,6 +28,7 @@ unit_TESTS := \
 	test_doctor \
 	test_explain \
 	test_feed \
+	test_format_folders \
 	test_formats \
 	test_functions \
 	test_given \
@@ -40,8 +42,10 @@ unit_TESTS := \
 	test_jobs_schedules \
 	test_names \
 	test_output \
+	test_pickle \
 	test_points \
 	test_progress \
+	test_proof \
 	test_redis \
 	test_redis_faults \
 	test_redis_lookup \

@@ -1,8 +1,6 @@
 /* What the bytes prove: every cut, every hole, every flipped byte of a header. */
 #include "worker/formats.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +15,7 @@
 #include "lib/beneath.h"
 #include "lib/buf.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/zips.h"
 
 struct fixture {
 	char *folder;
@@ -44,7 +43,7 @@ static int teardown(void **state)
 static struct format_verdict check(struct fixture *f, const char *name, const void *bytes, size_t len)
 {
 	folder_write(f->folder, name, bytes, len);
-	return format_check(f->root, name);
+	return format_check(f->root, name, NULL);
 }
 
 static void test_safetensors(void **state)
@@ -90,11 +89,11 @@ static void test_safetensors_with_holes(void **state)
 	unsigned char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(map, MAP_FAILED);
 	close(fd);
-	assert_int_equal(format_check(f->root, "x.safetensors").proof, FORMAT_TORN); /* no header yet */
+	assert_int_equal(format_check(f->root, "x.safetensors", NULL).proof, FORMAT_TORN); /* no header yet */
 	for (size_t at = 0; at < len; at += 16 * page) {
 		size_t size = len - at < 16 * page ? len - at : 16 * page;
 		memcpy(map + at, bytes + at, size);
-		enum format_proof proof = format_check(f->root, "x.safetensors").proof;
+		enum format_proof proof = format_check(f->root, "x.safetensors", NULL).proof;
 		assert_int_equal(proof, at + size < len ? FORMAT_OPAQUE : FORMAT_SOUND);
 	}
 	munmap(map, len);
@@ -156,53 +155,34 @@ static void test_safetensors_headers(void **state)
 	assert_int_equal(check(f, "x.safetensors", huge, sizeof huge).proof, FORMAT_TORN);
 }
 
-/* A ZIP as torch.save writes it: stored entries, the directory last. */
-static void torch_make_with(struct fixture *f, const char *name, const char *pickle, const char *options)
-{
-	CLEANUP(free_p) char *path = folder_path(f->folder, name);
-	struct archive *zip = archive_write_new();
-	archive_write_set_format_zip(zip);
-	assert_int_equal(archive_write_set_options(zip, options), ARCHIVE_OK);
-	archive_write_set_bytes_in_last_block(zip, 1);
-	assert_int_equal(archive_write_open_filename(zip, path), ARCHIVE_OK);
-	const struct {
-		const char *name;
-		const char *data;
-		size_t len;
-	} entries[] = { { "model/data.pkl", pickle, strlen(pickle) }, { "model/data/0", "0123456789abcdef", 16 } };
-	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
-		struct archive_entry *entry = archive_entry_new();
-		archive_entry_set_pathname(entry, entries[i].name);
-		archive_entry_set_filetype(entry, AE_IFREG);
-		archive_entry_set_size(entry, (la_int64_t)entries[i].len);
-		assert_int_equal(archive_write_header(zip, entry), ARCHIVE_OK);
-		archive_write_data(zip, entries[i].data, entries[i].len);
-		archive_entry_free(entry);
-	}
-	assert_int_equal(archive_write_close(zip), ARCHIVE_OK);
-	archive_write_free(zip);
-}
-
-static void torch_make(struct fixture *f, const char *name, const char *pickle)
-{
-	torch_make_with(f, name, pickle, "compression=store");
-}
-
 static void test_torch(void **state)
 {
 	struct fixture *f = *state;
-	torch_make_with(f, "large.pt", "optimizer", "compression=store,zip64");
-	assert_int_equal(format_check(f->root, "large.pt").proof, FORMAT_WHOLE);
-	assert_int_equal(format_check(f->root, "large.pt").optimizer, 1);
-	torch_make(f, "weights.pt", "state_dict layer.weight");
-	struct format_verdict v = format_check(f->root, "weights.pt");
+	torch_make_with(f->folder, "large.pt", PICKLE_ALL, sizeof PICKLE_ALL - 1, "compression=store,zip64");
+	assert_int_equal(format_check(f->root, "large.pt", NULL).proof, FORMAT_WHOLE);
+	assert_int_equal(format_check(f->root, "large.pt", NULL).optimizer, 1);
+	torch_make(f->folder, "weights.pt", PICKLE_WEIGHTS);
+	struct format_verdict v = format_check(f->root, "weights.pt", NULL);
 	assert_string_equal(v.framework, "torch");
 	assert_int_equal(v.proof, FORMAT_WHOLE);
 	assert_int_equal(v.optimizer, 0);
-	torch_make(f, "all.ckpt", "model optimizer_state_dict exp_avg");
-	v = format_check(f->root, "all.ckpt");
+	assert_int_equal(v.step, 5);
+	torch_make_with(f->folder, "packed.pt", PICKLE_ALL, sizeof PICKLE_ALL - 1, "compression=deflate");
+	v = format_check(f->root, "packed.pt", NULL);
 	assert_int_equal(v.proof, FORMAT_WHOLE);
-	assert_int_equal(v.optimizer, 1);
+	assert_int_equal(v.optimizer, -1);
+	assert_int_equal(v.step, -1);
+	torch_make(f->folder, "half.pt", "\200\002}q\000(X\005");
+	v = format_check(f->root, "half.pt", NULL); /* a pickle that is not understood speaks for nothing */
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_int_equal(v.optimizer, -1);
+}
+
+static void test_torch_torn_anywhere(void **state)
+{
+	struct fixture *f = *state;
+	torch_make(f->folder, "all.ckpt", PICKLE_ALL);
+	assert_int_equal(format_check(f->root, "all.ckpt", NULL).proof, FORMAT_WHOLE);
 	size_t len;
 	CLEANUP(free_p) char *bytes = folder_read(f->folder, "all.ckpt", &len);
 	for (size_t cut = 4; cut < len; cut++)
@@ -217,6 +197,75 @@ static void test_torch(void **state)
 	}
 }
 
+/* torch.save(…, _use_new_zipfile_serialization=False): five pickles, then the tensors. */
+static void test_old_torch(void **state)
+{
+	struct fixture *f = *state;
+	static const char magic[] = "\200\002\212\012l\374\234F\371 j\250P\031.\200\002M\351\003.\200\002}.";
+	static const char tail[] = "\200\002]X\001\000\000\0000a.\001\000\000\000\000\000\000\000abcd";
+	size_t head = sizeof magic - 1, body = sizeof PICKLE_ALL - 1, end = sizeof tail - 1, keys = 11;
+	CLEANUP(free_p) char *bytes = mem_alloc(head + body + end);
+	memcpy(bytes, magic, head);
+	memcpy(bytes + head, PICKLE_ALL, body);
+	memcpy(bytes + head + body, tail, end);
+	struct format_verdict v = check(f, "old.pt", bytes, head + body + end);
+	assert_int_equal(v.proof, FORMAT_OPAQUE);
+	assert_string_equal(v.framework, "torch");
+	assert_int_equal(v.step, 5);
+	assert_int_equal(v.optimizer, 1);
+	for (size_t cut = 14; cut < head + body + keys; cut++)
+		if (check(f, "old.pt", bytes, cut).proof != FORMAT_TORN)
+			fail_msg("accepted with %zu bytes", cut);
+	/* From there on nothing says how much there must be. */
+	assert_int_equal(check(f, "old.pt", bytes, head + body + keys).proof, FORMAT_OPAQUE);
+}
+
+static void numpy_with(struct fixture *f, const char *header, size_t data, enum format_proof expected)
+{
+	size_t size = strlen(header), len = 10 + size + data;
+	CLEANUP(free_p) char *bytes = mem_alloc(len);
+	memset(bytes, 1, len);
+	memcpy(bytes, "\223NUMPY\1\0", 8);
+	bytes[8] = (char)size;
+	bytes[9] = 0;
+	memcpy(bytes + 10, header, size);
+	if (check(f, "a.npy", bytes, len).proof != expected)
+		fail_msg("%s with %zu bytes: %s", header, data, check(f, "a.npy", bytes, len).words);
+}
+
+static void test_numpy(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *header;
+		size_t data;
+		enum format_proof proof;
+	} rows[] = {
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n", 48, FORMAT_SOUND },
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n", 47, FORMAT_TORN },
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n", 49, FORMAT_TORN },
+		{ "{'descr': '<f8', 'fortran_order': False, 'shape': (), }\n", 8, FORMAT_SOUND },
+		{ "{'descr': '|b1', 'fortran_order': True, 'shape': (5,), }\n", 5, FORMAT_SOUND },
+		{ "{'descr': '<U3', 'fortran_order': True, 'shape': (2,), }\n", 24, FORMAT_SOUND },
+		{ "{'descr': '|O', 'fortran_order': False, 'shape': (5,), }\n", 5, FORMAT_OPAQUE },
+		{ "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (5,), }\n", 5, FORMAT_OPAQUE },
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 9999999999), }\n", 4, FORMAT_TORN },
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (", 4, FORMAT_TORN },
+		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (x), }\n", 4, FORMAT_TORN },
+		{ "{'descr': ", 4, FORMAT_TORN },
+		{ "", 4, FORMAT_TORN },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		numpy_with(f, rows[i].header, rows[i].data, rows[i].proof);
+	assert_int_equal(check(f, "b.npy", "\223NUMPY", 6).proof, FORMAT_TORN);
+	assert_int_equal(check(f, "b.npy", "\223NUMPY\1\0\377\377", 10).proof, FORMAT_TORN);
+	const struct zip_part parts[] = { { "a.npy", "0123", 4 }, { "b.npy", "0123", 4 } };
+	zip_make(f->folder, "c.npz", parts, 2, "compression=store");
+	struct format_verdict v = format_check(f->root, "c.npz", NULL);
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_string_equal(v.framework, "numpy");
+}
+
 static void test_opaque_files(void **state)
 {
 	struct fixture *f = *state;
@@ -224,67 +273,7 @@ static void test_opaque_files(void **state)
 	assert_int_equal(v.proof, FORMAT_OPAQUE);
 	assert_non_null(strstr(v.words, "hash only"));
 	assert_int_equal(v.optimizer, -1);
-	assert_int_equal(format_check(f->root, "missing").proof, FORMAT_TORN);
-}
-
-static void test_huggingface_folders(void **state)
-{
-	struct fixture *f = *state;
-	size_t len;
-	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 10, NULL, &len);
-	folder_write(f->folder, "checkpoint-5/model.safetensors", bytes, len);
-	folder_text(f->folder, "checkpoint-5/config.json", "{}");
-	assert_int_equal(format_check(f->root, "checkpoint-5").proof, FORMAT_OPAQUE);
-	torch_make(f, "optimizer.pt", "exp_avg");
-	size_t size;
-	CLEANUP(free_p) char *optimizer = folder_read(f->folder, "optimizer.pt", &size);
-	folder_write(f->folder, "checkpoint-5/optimizer.pt", optimizer, size);
-	assert_int_equal(format_check(f->root, "checkpoint-5").proof, FORMAT_TORN);
-	folder_text(f->folder, "checkpoint-5/trainer_state.json", "{\"global_step\": 5, \"epo");
-	assert_int_equal(format_check(f->root, "checkpoint-5").proof, FORMAT_TORN);
-	folder_text(f->folder, "checkpoint-5/trainer_state.json", "{\"global_step\": 5, \"epoch\": 1.5}");
-	struct format_verdict v = format_check(f->root, "checkpoint-5");
-	assert_int_equal(v.proof, FORMAT_WHOLE);
-	assert_int_equal(v.step, 5);
-	assert_int_equal(v.epoch, 1);
-	assert_int_equal(v.optimizer, 1);
-	assert_string_equal(v.framework, "huggingface");
-	folder_write(f->folder, "checkpoint-5/model.safetensors", bytes, len - 1);
-	assert_int_equal(format_check(f->root, "checkpoint-5").proof, FORMAT_TORN);
-	folder_write(f->folder, "checkpoint-5/model.safetensors", bytes, len);
-	folder_text(f->folder, "checkpoint-5/model.safetensors.index.json",
-		    "{\"weight_map\":{\"a\":\"model.safetensors\",\"b\":\"model-2.safetensors\"}}");
-	v = format_check(f->root, "checkpoint-5");
-	assert_int_equal(v.proof, FORMAT_TORN);
-	assert_non_null(strstr(v.words, "model-2.safetensors"));
-}
-
-static void test_dcp_and_marked_folders(void **state)
-{
-	struct fixture *f = *state;
-	folder_text(f->folder, "dcp/__0_0.distcp", "shard");
-	folder_text(f->folder, "dcp/.metadata.tmp", "meta");
-	assert_int_equal(format_check(f->root, "dcp").proof, FORMAT_TORN);
-	folder_text(f->folder, "dcp/.metadata", "meta");
-	struct format_verdict v = format_check(f->root, "dcp");
-	assert_int_equal(v.proof, FORMAT_WHOLE);
-	assert_string_equal(v.framework, "dcp");
-	folder_text(f->folder, "dcp/__1_0.distcp", "");
-	assert_int_equal(format_check(f->root, "dcp").proof, FORMAT_TORN);
-	folder_text(f->folder, "own/weights.npy", "data");
-	assert_int_equal(format_check(f->root, "own").proof, FORMAT_OPAQUE);
-	folder_text(f->folder, "own/_SUCCESS", "");
-	assert_int_equal(format_check(f->root, "own").proof, FORMAT_WHOLE);
-	size_t len;
-	CLEANUP(free_p) unsigned char *bytes = safetensors_make("optim.w", 10, "{\"step\":\"9\"}", &len);
-	folder_write(f->folder, "two/model/a.safetensors", bytes, len);
-	folder_write(f->folder, "two/optim/b.safetensors", bytes, len);
-	v = format_check(f->root, "two");
-	assert_int_equal(v.proof, FORMAT_SOUND);
-	assert_int_equal(v.step, 9);
-	assert_int_equal(v.optimizer, 1);
-	folder_write(f->folder, "two/optim/b.safetensors", bytes, len - 3);
-	assert_int_equal(format_check(f->root, "two").proof, FORMAT_TORN);
+	assert_int_equal(format_check(f->root, "missing", NULL).proof, FORMAT_TORN);
 }
 
 int main(void)
@@ -296,8 +285,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_safetensors_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_opaque_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_huggingface_folders, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dcp_and_marked_folders, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_torch_torn_anywhere, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_torch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numpy, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

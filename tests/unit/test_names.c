@@ -70,6 +70,8 @@ static void test_names_of_unfinished_files(void **state)
 					       "x.safetensors.incomplete",
 					       "tmpab12_cd8",
 					       "5.orbax-checkpoint-tmp-17",
+					       "5.orbax-checkpoint-tmp",
+					       "latest_checkpointed_iteration.txt",
 					       "train.log",
 					       "x.lock",
 					       "events.out.tfevents.1",

@@ -283,6 +283,26 @@ static void test_a_folder_is_replaced_as_a_whole(void **state)
 	assert_string_equal(bytes, "weights");
 }
 
+/* Megatron loads what the file beside its folder names: it goes and comes back with the folder. */
+static void test_the_file_beside_comes_along(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = { .message = "" };
+	CLEANUP(free_p) char *resume = NULL;
+	folder_text(f->source, "iter_0000007/mp_rank_00/weights", "new");
+	folder_text(f->source, "latest_checkpointed_iteration.txt", "7");
+	ship(f, "iter_0000007", true);
+	folder_text(f->checkpoints, "latest_checkpointed_iteration.txt", "9");
+	if (!restore(f, &resume, &err))
+		fail_msg("%s", err.message);
+	CLEANUP(free_p) char *expected = mem_printf("7 %s", f->checkpoints);
+	assert_string_equal(resume, expected);
+	CLEANUP(free_p) char *latest = folder_read(f->checkpoints, "latest_checkpointed_iteration.txt", NULL);
+	assert_string_equal(latest, "7");
+	CLEANUP(free_p) char *weights = folder_read(f->checkpoints, "iter_0000007/mp_rank_00/weights", NULL);
+	assert_string_equal(weights, "new");
+}
+
 /* The place is on another file system: copied there, and then renamed. */
 static void test_across_file_systems(void **state)
 {
@@ -339,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_folder_is_replaced_as_a_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_file_beside_comes_along, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_across_file_systems, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_in_the_way, setup, teardown),
 	};

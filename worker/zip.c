@@ -1,23 +1,17 @@
-/*
- * torch.save (and every other ZIP): the central directory is written last, so a directory that is
- * there, ends where the file ends and fits the entries proves that the save came to its end.
- */
-#include "worker/formats.h"
+#include "worker/zip.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 
-#define EOCD_BYTES        22
-#define EOCD64_BYTES      56
-#define LOCATOR_BYTES     20
-#define ENTRY_BYTES       46
-#define LOCAL_BYTES       30
-#define DIRECTORY_MAX     (64 * 1024 * 1024)
-#define PICKLE_SCAN_BYTES (4 * 1024 * 1024)
+#define EOCD_BYTES    22
+#define EOCD64_BYTES  56
+#define LOCATOR_BYTES 20
+#define ENTRY_BYTES   46
+#define LOCAL_BYTES   30
+#define DIRECTORY_MAX (64 * 1024 * 1024)
 
 struct zip_directory {
 	int64_t at;    /* where it begins */
@@ -69,11 +63,6 @@ static bool zip_locate(int fd, int64_t size, struct zip_directory *dir)
 	return dir->at + dir->size == eocd;
 }
 
-struct zip_found {
-	int64_t pickle_at; /* local header of the data.pkl that torch writes; -1: none */
-	int64_t pickle_size;
-};
-
 /* Sizes and offset of an entry, from its 64-bit extra field where the short ones are full. */
 static bool zip_entry_place(const unsigned char *entry, size_t name_len, size_t extra_len, int64_t *at, int64_t *size)
 {
@@ -101,65 +90,47 @@ static bool zip_entry_place(const unsigned char *entry, size_t name_len, size_t 
 	return *at >= 0 && *size >= 0;
 }
 
-static bool zip_walk(int fd, const struct zip_directory *dir, const unsigned char *bytes, struct zip_found *found)
+/* The bytes of an entry lie behind its own header, whose extra field may have another length than the directory's. */
+static bool zip_entry_data(int fd, const struct zip_directory *dir, int64_t header, struct zip_entry *entry)
+{
+	unsigned char local[LOCAL_BYTES];
+	if (header > dir->at - LOCAL_BYTES || !zip_read(fd, local, sizeof local, header) ||
+	    memcmp(local, "PK\3\4", 4) != 0)
+		return false;
+	entry->at = header + LOCAL_BYTES + (int64_t)(zip_number(local + 26, 2) + zip_number(local + 28, 2));
+	return entry->at <= dir->at && entry->size <= dir->at - entry->at;
+}
+
+static bool zip_entries(int fd, const struct zip_directory *dir, const unsigned char *bytes, zip_entry_fn *fn,
+			void *arg)
 {
 	const unsigned char *at = bytes, *end = bytes + dir->size;
-	int64_t seen = 0;
+	int64_t seen = 0, header;
 	for (; end - at >= ENTRY_BYTES && memcmp(at, "PK\1\2", 4) == 0; seen++) {
 		size_t name_len = zip_number(at + 28, 2), extra_len = zip_number(at + 30, 2);
 		size_t len = ENTRY_BYTES + name_len + extra_len + zip_number(at + 32, 2);
-		int64_t offset, size;
-		if (len > (size_t)(end - at) || !zip_entry_place(at, name_len, extra_len, &offset, &size))
+		struct zip_entry entry = { .crc = (uint32_t)zip_number(at + 16, 4),
+					   .is_stored = zip_number(at + 10, 2) == 0 };
+		if (len > (size_t)(end - at) || !zip_entry_place(at, name_len, extra_len, &header, &entry.size) ||
+		    !zip_entry_data(fd, dir, header, &entry))
 			return false;
-		unsigned char local[4];
-		if (offset > dir->at - LOCAL_BYTES || size > dir->at - LOCAL_BYTES - offset ||
-		    !zip_read(fd, local, sizeof local, offset) || memcmp(local, "PK\3\4", 4) != 0)
-			return false;
-		CLEANUP(free_p) char *name = mem_strndup(at + ENTRY_BYTES, name_len);
-		const char *last = strrchr(name, '/');
-		if (strcmp(last ? last + 1 : name, "data.pkl") == 0) {
-			found->pickle_at = offset;
-			found->pickle_size = size;
-		}
+		CLEANUP(free_p) char *name = mem_strndup((const char *)at + ENTRY_BYTES, name_len);
+		entry.name = name;
+		fn(arg, &entry);
 		at += len;
 	}
 	return at == end && seen == dir->count;
 }
 
-/* The pickle is stored as it is: the names of its keys can be seen without running it. */
-static int zip_has_optimizer(int fd, const struct zip_found *found)
-{
-	unsigned char local[LOCAL_BYTES];
-	if (!zip_read(fd, local, sizeof local, found->pickle_at) || zip_number(local + 8, 2) != 0)
-		return -1;
-	int64_t at = found->pickle_at + LOCAL_BYTES + (int64_t)(zip_number(local + 26, 2) + zip_number(local + 28, 2));
-	int64_t len = found->pickle_size < PICKLE_SCAN_BYTES ? found->pickle_size : PICKLE_SCAN_BYTES;
-	CLEANUP(free_p) char *text = mem_alloc((size_t)len + 1);
-	ssize_t got = pread(fd, text, (size_t)len, at);
-	if (got <= 0)
-		return -1;
-	static const char *const signs[] = { "optimizer", "exp_avg", "momentum_buffer" };
-	for (size_t i = 0; i < ARRAY_LEN(signs); i++)
-		if (memmem(text, (size_t)got, signs[i], strlen(signs[i])))
-			return 1;
-	return 0;
-}
-
-struct format_verdict format_torch(int fd, int64_t size)
+enum zip_state zip_walk(int fd, int64_t size, zip_entry_fn *fn, void *arg)
 {
 	struct zip_directory dir;
 	if (!zip_locate(fd, size, &dir))
-		return format_verdict_of(FORMAT_TORN, "torch", "the ZIP directory at its end is not there");
+		return ZIP_NO_END;
 	if (dir.size > DIRECTORY_MAX)
-		return format_verdict_of(FORMAT_OPAQUE, "torch", "hash only: the ZIP directory is too large to check");
+		return ZIP_TOO_LARGE;
 	CLEANUP(free_p) unsigned char *bytes = mem_alloc((size_t)dir.size + 1);
-	struct zip_found found = { .pickle_at = -1 };
-	if (!zip_read(fd, bytes, (size_t)dir.size, dir.at) || !zip_walk(fd, &dir, bytes, &found))
-		return format_verdict_of(FORMAT_TORN, "torch", "the ZIP directory does not fit the file");
-	if (found.pickle_at < 0)
-		return format_verdict_of(FORMAT_WHOLE, "zip", "ZIP directory and entries; file hashes");
-	struct format_verdict verdict =
-		format_verdict_of(FORMAT_WHOLE, "torch", "torch ZIP directory and entries; file hashes");
-	verdict.optimizer = zip_has_optimizer(fd, &found);
-	return verdict;
+	if (!zip_read(fd, bytes, (size_t)dir.size, dir.at) || !zip_entries(fd, &dir, bytes, fn, arg))
+		return ZIP_UNFIT;
+	return ZIP_RIGHT;
 }
