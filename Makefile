@@ -125,7 +125,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/unit-support.a $(B)/scheduler.a $(B)
 $(B)/tests/unit/%.o: CPPFLAGS += -DSOURCE_DIR='"$(CURDIR)"'
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
 TEST_TOOLS := $(test_TOOLS:%=$(B)/tests/tools/%)
-$(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/lib.a
+$(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 .PHONY: unit-tests list-unit-tests objects
 unit-tests: $(UNIT_TESTS) $(TEST_TOOLS)

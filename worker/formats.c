@@ -74,6 +74,12 @@ bool format_has_hole(const struct format_file *file, int64_t from)
 	return hole >= 0 && hole < file->size;
 }
 
+bool format_is_last(const struct format_folder *folder, const char *name)
+{
+	int64_t written = listing_written(&folder->list, name);
+	return written >= 0 && written >= listing_newest(&folder->list, name);
+}
+
 static struct format_verdict format_check_file(int fd, const char *path, int64_t size, struct checksums *sums)
 {
 	struct format_file file = { .fd = fd, .path = path, .size = size, .sums = sums };
@@ -103,7 +109,7 @@ static struct format_verdict format_check_folder(int root, const char *path, str
 	struct format_verdict verdict = row ? row->check(&folder) : format_sum(&folder);
 	bool has_marker = false;
 	for (size_t i = 0; i < ARRAY_LEN(format_markers); i++)
-		has_marker |= listing_find(&list, format_markers[i]) != NULL;
+		has_marker |= format_is_last(&folder, format_markers[i]);
 	if (has_marker && verdict.proof != FORMAT_TORN && verdict.proof != FORMAT_WHOLE) {
 		verdict.proof = FORMAT_WHOLE;
 		str_copy(verdict.words, sizeof verdict.words, "marker file of its writer; file hashes");

@@ -39,6 +39,8 @@ static struct format_verdict dcp_check(const struct format_folder *folder)
 	/* Several files in one, which the formats of single files would not know. */
 	if (!format_parts_are_right(folder, SHARDS, &torn))
 		return torn;
+	if (!format_is_last(folder, ".metadata"))
+		return format_verdict_of(FORMAT_SOUND, "dcp", "DCP shards; a file is newer than its .metadata");
 	if (state == PICKLE_STRANGE)
 		return format_verdict_of(FORMAT_SOUND, "dcp", "DCP shards; its .metadata cannot be read");
 	return format_verdict_of(FORMAT_WHOLE, "dcp", "DCP .metadata and shards; file hashes");

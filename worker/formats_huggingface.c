@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/buf.h"
 #include "lib/cleanup.h"
 
 /* Shards that an index names must all be there. */
@@ -76,12 +77,15 @@ static struct format_verdict huggingface_check(const struct format_folder *folde
 		return format_torn("huggingface", "are not there", "the weights");
 	verdict.optimizer = listing_find(list, "optimizer*") || listing_find(list, "global_step*"); /* DeepSpeed's */
 	/* Trainer writes them with optimizer.pt: one that is missing is still to come. */
+	const char *doubt = NULL;
 	if (listing_find(list, "optimizer.pt") &&
-	    (!listing_find(list, "scheduler.pt") || !listing_find(list, "rng_state*.pth"))) {
-		verdict = format_verdict_of(FORMAT_SOUND, "huggingface",
-					    "trainer_state.json and weights; scheduler or rng_state is not there");
-		huggingface_read_state(list, &verdict);
-		verdict.optimizer = 1;
+	    (!listing_find(list, "scheduler.pt") || !listing_find(list, "rng_state*.pth")))
+		doubt = "trainer_state.json and weights; scheduler or rng_state is not there";
+	else if (!format_is_last(folder, "trainer_state.json"))
+		doubt = "trainer_state.json and weights; a file in it is newer than trainer_state.json";
+	if (doubt) {
+		verdict.proof = FORMAT_SOUND;
+		str_copy(verdict.words, sizeof verdict.words, doubt);
 	}
 	return verdict;
 }

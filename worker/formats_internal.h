@@ -52,6 +52,9 @@ struct format_verdict format_torn(const char *framework, const char *why, const 
 /* What is directly in it, and below, each by its own format: the weakest proof of all. It never is more than sound:
  * no file says that it is the last. */
 struct format_verdict format_sum(const struct format_folder *folder);
+/* Whether nothing in it was written after that file. A folder that is saved over again still holds the file that the
+ * save before wrote last. */
+bool format_is_last(const struct format_folder *folder, const char *name);
 /* Whatever in it has a format of its own must be right; the rest does not speak against it, nor do names that match
  * `except` (NULL: none). */
 bool format_parts_are_right(const struct format_folder *folder, const char *except, struct format_verdict *torn);

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/beneath.h"
@@ -17,12 +18,26 @@
 #include "lib/cleanup.h"
 #include "worker/names.h"
 
+static char *megatron_latest(const struct listing *list)
+{
+	size_t above = (size_t)(listing_name(list) - list->path);
+	return mem_printf("%.*s%s", (int)above, list->path, NAME_MEGATRON_LATEST);
+}
+
+/* Saved over again, the folder is named by what the save before wrote. */
+static bool megatron_is_renewed(const struct listing *list)
+{
+	CLEANUP(free_p) char *path = megatron_latest(list);
+	struct stat st;
+	return !beneath_stat(list->root, path, &st) ||
+	       (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec < listing_newest(list, NULL);
+}
+
 /* "100", perhaps with the end of a line; -1: no such file, or no number ("release": no training). */
 static int64_t megatron_named(const struct listing *list)
 {
 	char text[32] = "", *end;
-	size_t above = (size_t)(listing_name(list) - list->path);
-	CLEANUP(free_p) char *path = mem_printf("%.*s%s", (int)above, list->path, NAME_MEGATRON_LATEST);
+	CLEANUP(free_p) char *path = megatron_latest(list);
 	CLEANUP(close_fd) int fd = beneath_open(list->root, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
 		return -1;
@@ -49,7 +64,7 @@ static struct format_verdict megatron_check(const struct format_folder *folder)
 		return format_torn("megatron", "does not name it yet", NAME_MEGATRON_LATEST);
 	str_copy(verdict.framework, sizeof verdict.framework, "megatron");
 	str_copy(verdict.words, sizeof verdict.words, "named by latest_checkpointed_iteration.txt; file hashes");
-	verdict.proof = FORMAT_WHOLE;
+	verdict.proof = megatron_is_renewed(&folder->list) ? FORMAT_SOUND : FORMAT_WHOLE;
 	verdict.step = own;
 	/* When a newer one is named, this one was whole before; but the file is not its own any more. */
 	verdict.beside = named == own ? NAME_MEGATRON_LATEST : NULL;

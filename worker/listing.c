@@ -10,7 +10,8 @@
 #include "lib/beneath.h"
 #include "lib/buf.h"
 
-#define JSON_MAX (64 * 1024 * 1024)
+#define JSON_MAX  (64 * 1024 * 1024)
+#define DEPTH_MAX 16
 
 void listing_done(struct listing *list)
 {
@@ -73,6 +74,42 @@ bool listing_is_folder(const struct listing *list, const char *name)
 	CLEANUP(free_p) char *path = listing_path(list, name);
 	struct stat st;
 	return beneath_stat(list->root, path, &st) && S_ISDIR(st.st_mode);
+}
+
+static int64_t listing_time(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+int64_t listing_written(const struct listing *list, const char *name)
+{
+	CLEANUP(free_p) char *path = listing_path(list, name);
+	struct stat st;
+	return beneath_stat(list->root, path, &st) && S_ISREG(st.st_mode) ? listing_time(&st) : -1;
+}
+
+static int64_t listing_newest_at(const struct listing *list, const char *except, int depth)
+{
+	int64_t newest = -1;
+	for (size_t i = 0; i < list->count; i++) {
+		CLEANUP(free_p) char *path = listing_path(list, list->names[i]);
+		struct stat st;
+		int64_t time = -1;
+		if (!beneath_stat(list->root, path, &st) || (except && strcmp(list->names[i], except) == 0))
+			continue;
+		if (S_ISREG(st.st_mode))
+			time = listing_time(&st);
+		CLEANUP(listing) struct listing below = { .count = 0 };
+		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX && listing_read(&below, list->root, path))
+			time = listing_newest_at(&below, NULL, depth + 1);
+		newest = time > newest ? time : newest;
+	}
+	return newest;
+}
+
+int64_t listing_newest(const struct listing *list, const char *except)
+{
+	return listing_newest_at(list, except, 0);
 }
 
 json_t *listing_json(const struct listing *list, const char *name)

@@ -30,6 +30,9 @@ char *listing_path(const struct listing *list, const char *name);
 /* -1: no file of this name. */
 int64_t listing_size(const struct listing *list, const char *name);
 bool listing_is_folder(const struct listing *list, const char *name);
+/* When the file (-1: there is none) was last written, or the newest file in it and below, but for `except`; in ns. */
+int64_t listing_written(const struct listing *list, const char *name);
+int64_t listing_newest(const struct listing *list, const char *except);
 /* NULL: no JSON of at most 64 MiB. The caller gives the reference back. */
 json_t *listing_json(const struct listing *list, const char *name);
 

@@ -23,6 +23,11 @@ static bool proof_believe(const struct ship_request *request, const struct forma
 		return error_set(err, ERR_DAMAGED, "save to another name and rename, or announce it on the control fd",
 				 "the program was killed while it may have been writing it, and its format cannot "
 				 "prove that it is complete");
+	if (request->trust == SHIP_SUSPECT && request->unit->file_count > 1)
+		return error_set(err, ERR_DAMAGED, "put the files of each checkpoint into a folder of their own",
+				 "the program was killed while it may have been writing it, and each of its %zu files "
+				 "may be of another save",
+				 request->unit->file_count);
 	if (request->trust == SHIP_QUIET && verdict->proof == FORMAT_OPAQUE && request->quiet_ms < QUIET_OPAQUE_MS)
 		return error_set(err, ERR_CONFLICT, NULL, "its format proves nothing: it must be quiet for %d s",
 				 QUIET_OPAQUE_MS / 1000);

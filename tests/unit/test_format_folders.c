@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,6 +39,49 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The same once more: it is newer than all others then, whatever the clock's tick. */
+static void rewrite(struct fixture *f, const char *name)
+{
+	size_t len;
+	struct stat probe, now;
+	CLEANUP(free_p) char *bytes = folder_read(f->folder, name, &len);
+	CLEANUP(free_p) char *path = folder_path(f->folder, name);
+	CLEANUP(free_p) char *other = folder_path(f->folder, "probe");
+	folder_text(f->folder, "probe", "the newest so far");
+	assert_int_equal(stat(other, &probe), 0);
+	do {
+		folder_write(f->folder, name, bytes, len);
+		assert_int_equal(stat(path, &now), 0);
+	} while (now.st_mtim.tv_sec == probe.st_mtim.tv_sec && now.st_mtim.tv_nsec == probe.st_mtim.tv_nsec);
+}
+
+/* A folder that is saved over again has the last file of the save before. */
+static void test_saved_over_again(void **state)
+{
+	struct fixture *f = *state;
+	torch_make(f->folder, "own/a.pt", PICKLE_ALL);
+	folder_text(f->folder, "own/_SUCCESS", "");
+	torch_make(f->folder, "iter_0000003/mp_rank_00/a.pt", PICKLE_ALL);
+	folder_text(f->folder, "latest_checkpointed_iteration.txt", "3");
+	folder_text(f->folder, "dcp/__0_0.distcp", "shard");
+	folder_write(f->folder, "dcp/.metadata", PICKLE_ALL, sizeof PICKLE_ALL - 1);
+	static const struct {
+		const char *folder, *data, *last;
+	} rows[] = {
+		{ "own", "own/a.pt", "own/_SUCCESS" },
+		{ "iter_0000003", "iter_0000003/mp_rank_00/a.pt", "latest_checkpointed_iteration.txt" },
+		{ "dcp", "dcp/__0_0.distcp", "dcp/.metadata" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(format_check(f->root, rows[i].folder, NULL).proof, FORMAT_WHOLE);
+		rewrite(f, rows[i].data);
+		if (format_check(f->root, rows[i].folder, NULL).proof >= FORMAT_WHOLE)
+			fail_msg("%s is whole while it is saved again", rows[i].folder);
+		rewrite(f, rows[i].last);
+		assert_int_equal(format_check(f->root, rows[i].folder, NULL).proof, FORMAT_WHOLE);
+	}
+}
+
 static void test_huggingface_folders(void **state)
 {
 	struct fixture *f = *state;
@@ -58,6 +102,7 @@ static void test_huggingface_folders(void **state)
 	/* Old versions write the state of chance last. */
 	assert_int_equal(format_check(f->root, "checkpoint-5", NULL).proof, FORMAT_SOUND);
 	torch_make(f->folder, "checkpoint-5/rng_state.pth", PICKLE_WEIGHTS);
+	rewrite(f, "checkpoint-5/trainer_state.json");
 	struct format_verdict v = format_check(f->root, "checkpoint-5", NULL);
 	assert_int_equal(v.proof, FORMAT_WHOLE);
 	assert_int_equal(v.step, 5);
@@ -192,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_huggingface_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dcp_and_marked_folders, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_saved_over_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_orbax, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_megatron, setup, teardown),

@@ -1,7 +1,6 @@
 /* What is seen while the bytes go by: CRCs of ZIP entries, and what changes on the way. */
 #include "worker/proof.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -153,8 +152,29 @@ static void test_each_file_of_a_folder(void **state)
 	char *tensor = memmem(bytes, len, "0123456789abcdef", 16);
 	tensor[3] = 'x';
 	folder_write(f->folder, "c/deep/b.pt", bytes, len);
+	folder_text(f->folder, "c/_SUCCESS", "");
 	assert_false(prove(f, "c", true));
 	assert_non_null(strstr(f->err.message, "c/deep/b.pt"));
+}
+
+/* Two files that are one checkpoint: which of them was saved when, nobody knows. */
+static void test_files_of_two_saves(void **state)
+{
+	struct fixture *f = *state;
+	torch_make(f->folder, "model.pt", PICKLE_WEIGHTS);
+	torch_make(f->folder, "optim.pt", PICKLE_ALL);
+	char *files[] = { mem_strdup("model.pt"), mem_strdup("optim.pt") };
+	struct unit unit = { .name = files[0], .files = files, .file_count = 2 };
+	struct ship_request request = { .unit = &unit, .root = f->folder, .trust = SHIP_SUSPECT };
+	struct proof proof;
+	assert_false(proof_take(&proof, &request, f->root, &f->err));
+	assert_int_equal(f->err.kind, ERR_DAMAGED);
+	proof_done(&proof);
+	request.trust = SHIP_SETTLED;
+	assert_true(proof_take(&proof, &request, f->root, &f->err));
+	proof_done(&proof);
+	free(files[0]);
+	free(files[1]);
 }
 
 static void name_another(struct fixture *f)
@@ -186,6 +206,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_crcs_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_compressed_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_file_of_a_folder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_files_of_two_saves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_file_beside, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
