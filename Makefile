@@ -4,6 +4,7 @@
 #   make demo        install what is needed, build, and watch a run outlive kills
 #   make check       install what tests need, build, lint, run every test
 #   make check-asan  the same tests with AddressSanitizer and UBSan
+#   make fuzz        the readers of what others wrote, FUZZ_SECONDS (60) each, with what breaks them
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make bench-checkpoints  only those of checkpoints, beside what others move them with
@@ -37,6 +38,14 @@ HARDEN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame
 HARDEN_LD := -fsanitize=address,undefined
 OPTIMIZE := -O1 -g
 endif
+# Objects for the fuzzers (tests/fuzz/): clang's, with its sanitizers and its counting of what was reached.
+ifneq ($(FUZZ),)
+CC       := clang
+HARDEN   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HARDEN_LD := -fsanitize=address,undefined
+OPTIMIZE := -O1 -g
+WARN     := -w # the other builds warn
+endif
 
 CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -include lib/banned.h
 CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARN) $(HARDEN) $(CFLAGS_PACKAGES)
@@ -51,6 +60,7 @@ all: $(PROGRAMS:%=$(B)/%) trainer
 include $(LAYERS:%=%/files.mk)
 include lua/files.mk
 include tests/unit/files.mk
+include tests/fuzz/files.mk
 include scripts/bench/files.mk
 
 # Each layer is one archive; a program is its main.o and the archives it may use.
@@ -133,6 +143,15 @@ list-unit-tests:
 	@echo $(UNIT_TESTS)
 objects: $(LAYERS:%=$(B)/%.a)
 
+# The fuzzers: built by scripts/fuzz.sh with FUZZ=1, into a folder of their own.
+FUZZERS := $(fuzz_TARGETS:%=$(B)/tests/fuzz/fuzz_%)
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(fuzz_SUPPORT:%.c=$(B)/%.o) $(B)/worker.a $(B)/queue.a $(B)/lib.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
+.PHONY: fuzzers list-fuzzers
+fuzzers: $(FUZZERS)
+list-fuzzers:
+	@echo $(fuzz_TARGETS)
+
 # clang-tidy, one stamp a source: only what changed is looked at again. The bound on nodes keeps the
 # analyzer to a second a file; more of them found nothing more and took five.
 TIDY_FLAGS := -std=gnu11 $(CPPFLAGS) $(CFLAGS_PACKAGES) -Xclang -analyzer-config -Xclang max-nodes=40000
@@ -144,7 +163,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan bench bench-queue bench-checkpoints lint fmt docs install clean
+.PHONY: demo check check-asan fuzz bench bench-queue bench-checkpoints lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -171,6 +190,9 @@ check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
 	ASAN=1 scripts/check.sh $(B)-asan
+fuzz:
+	scripts/bootstrap.sh
+	scripts/fuzz.sh $(B)-fuzz
 lint: all
 	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)
@@ -186,7 +208,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stoker/
 
 clean:
-	rm -rf $(B) $(B)-asan
+	rm -rf $(B) $(B)-asan $(B)-fuzz
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -10,6 +10,7 @@ packages=(
 	libcmocka-dev                                               # unit tests
 	python3-pytest python3-pytest-timeout python3-pytest-xdist python3-redis python3-yaml # tests of real processes
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
+	clang libclang-rt-dev                                       # fuzzers
 	git openssl procps redis-tools
 	zsh fish # stoker prints completions for them
 )

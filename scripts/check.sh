@@ -113,6 +113,15 @@ if wanted unit; then
 	done
 fi
 
+# With its own sanitizers: not once more in a build that has others.
+if [ -z "${ASAN-}" ] && wanted fuzz; then
+	say 'fuzz'
+	FUZZ_SECONDS=${FUZZ_SECONDS:-5} scripts/fuzz.sh "$build-fuzz" >"$reports/fuzz" 2>&1
+	status=$?
+	cat "$reports/fuzz"
+	count_tap "$reports/fuzz" "$status"
+fi
+
 for name in $(suites); do
 	[ "$name" = trainer ] && continue
 	suite "$name"

@@ -32,7 +32,7 @@ static bool zip_read(int fd, void *into, size_t len, int64_t at)
 	return at >= 0 && pread(fd, into, len, at) == (ssize_t)len;
 }
 
-/* The 64-bit record, when the classic one says "too large for me". */
+/* The 64-bit record, when the classic one says "too large for me". dir changes only when it is right. */
 static bool zip_locate64(int fd, int64_t eocd, struct zip_directory *dir)
 {
 	unsigned char locator[LOCATOR_BYTES], record[EOCD64_BYTES];
@@ -42,10 +42,13 @@ static bool zip_locate64(int fd, int64_t eocd, struct zip_directory *dir)
 	if (at > (uint64_t)eocd || !zip_read(fd, record, sizeof record, (int64_t)at) ||
 	    memcmp(record, "PK\6\6", 4) != 0)
 		return false;
-	dir->count = (int64_t)zip_number(record + 32, 8);
-	dir->size = (int64_t)zip_number(record + 40, 8);
-	dir->at = (int64_t)zip_number(record + 48, 8);
-	return dir->at >= 0 && dir->size >= 0 && dir->at <= (int64_t)at && dir->size == (int64_t)at - dir->at;
+	struct zip_directory full = { .count = (int64_t)zip_number(record + 32, 8),
+				      .size = (int64_t)zip_number(record + 40, 8),
+				      .at = (int64_t)zip_number(record + 48, 8) };
+	if (full.at < 0 || full.size < 0 || full.at > (int64_t)at || full.size != (int64_t)at - full.at)
+		return false;
+	*dir = full;
+	return true;
 }
 
 /* The end record must be the last thing in the file (torch writes no comment). */

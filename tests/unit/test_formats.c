@@ -266,6 +266,50 @@ static void test_numpy(void **state)
 	assert_string_equal(v.framework, "numpy");
 }
 
+static void put_number(unsigned char *at, int bytes, uint64_t value)
+{
+	for (int i = 0; i < bytes; i++)
+		at[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* One entry "a" at 0; its directory at 31, with a comment of 76 bytes in which a 64-bit record (at 78) and its
+ * locator stand; the classic end at 154 says "too large for me". */
+static void zip64_make(unsigned char bytes[176], uint64_t at, uint64_t size)
+{
+	memset(bytes, 0, 176);
+	memcpy(bytes, "PK\3\4", 4);
+	put_number(bytes + 26, 2, 1);
+	memcpy(bytes + 30, "a", 1);
+	memcpy(bytes + 31, "PK\1\2", 4);
+	put_number(bytes + 31 + 28, 2, 1);
+	put_number(bytes + 31 + 32, 2, 76);
+	memcpy(bytes + 77, "a", 1);
+	memcpy(bytes + 78, "PK\6\6", 4);
+	put_number(bytes + 78 + 32, 8, 1);
+	put_number(bytes + 78 + 40, 8, size);
+	put_number(bytes + 78 + 48, 8, at);
+	memcpy(bytes + 134, "PK\6\7", 4);
+	put_number(bytes + 134 + 8, 8, 78);
+	memcpy(bytes + 154, "PK\5\6", 4);
+	memset(bytes + 154 + 8, 0xff, 12);
+}
+
+/* A 64-bit record that does not end where the directory does counts for nothing: not even its numbers are used. */
+static void test_torch_with_a_record_that_does_not_fit(void **state)
+{
+	struct fixture *f = *state;
+	unsigned char bytes[176];
+	zip64_make(bytes, 31, 154 - 31);
+	assert_int_equal(check(f, "x.pt", bytes, sizeof bytes).proof, FORMAT_TORN);
+	zip64_make(bytes, INT64_MAX, INT64_MAX); /* whose sum no number holds */
+	assert_int_equal(check(f, "x.pt", bytes, sizeof bytes).proof, FORMAT_TORN);
+	zip64_make(bytes, 31, 154 - 31); /* the same directory is fine when the classic end says it */
+	put_number(bytes + 154 + 10, 2, 1);
+	put_number(bytes + 154 + 12, 4, 154 - 31);
+	put_number(bytes + 154 + 16, 4, 31);
+	assert_int_equal(check(f, "x.pt", bytes, sizeof bytes).proof, FORMAT_WHOLE);
+}
+
 static void test_opaque_files(void **state)
 {
 	struct fixture *f = *state;
@@ -284,6 +328,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_safetensors_with_holes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_safetensors_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_torch_with_a_record_that_does_not_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_opaque_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torch_torn_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_torch, setup, teardown),

@@ -1,0 +1,16 @@
+# Readers of what others wrote, fuzzed: tests/fuzz/fuzz_NAME.c, its seeds in tests/fuzz/corpus/NAME/.
+fuzz_SUPPORT := tests/fuzz/fuzz.c
+
+fuzz_TARGETS := \
+	control \
+	cron \
+	http_response \
+	json \
+	manifest \
+	metric_lines \
+	redis_url \
+	s3_xml \
+	safetensors \
+	tar \
+	torch \
+	yaml
