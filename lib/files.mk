@@ -28,6 +28,7 @@ lib_SOURCES := \
 	lib/http_response.c \
 	lib/http_server.c \
 	lib/json.c \
+	lib/landlock.c \
 	lib/log.c \
 	lib/nearest.c \
 	lib/proc.c \

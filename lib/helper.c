@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/child.h"
@@ -90,31 +91,38 @@ static char *helper_take_line(char **text)
 	return line;
 }
 
-static void helper_settle(struct helper *h)
+/* The text of a whole answer, which it is in; NULL: what went wrong is in err. */
+static char *helper_decode(struct buf *answer, const char *name, const struct child_exit *how, struct error *err)
 {
-	if (h->watch || h->readable)
-		return; /* dead and read: only both together are the end */
-	bool is_whole = h->answer.len > 0 && h->answer.data[h->answer.len - 1] == ANSWER_END;
+	bool is_whole = answer->len > 0 && answer->data[answer->len - 1] == ANSWER_END;
 	if (is_whole)
-		h->answer.data[h->answer.len - 1] = '\0';
-	CLEANUP(free_p) char *answer = buf_take(&h->answer);
-	char *text = answer;
+		answer->data[answer->len - 1] = '\0';
+	char *text = answer->data;
 	char *kind = is_whole ? helper_take_line(&text) : NULL;
 	char *message = kind ? helper_take_line(&text) : NULL;
 	char *hint = message ? helper_take_line(&text) : NULL;
+	if (!hint) {
+		char words[64];
+		child_exit_text(how, words, sizeof words);
+		error_set(err, ERR_SYSTEM, NULL, "the helper process %s died: %s", name, words);
+	} else if (strcmp(kind, "ok") == 0) {
+		return text;
+	} else {
+		error_set(err, error_kind_from_name(kind), hint, "%s", message);
+	}
+	return NULL;
+}
+
+static void helper_settle(struct helper *h)
+{
+	if (h->watch || h->readable)
+		return;                             /* dead and read: only both together are the end */
+	CLEANUP(buf) struct buf answer = h->answer; /* h may be freed by done */
+	buf_init(&h->answer, 0);
 	struct helper_options options = h->options;
 	struct error err = { .kind = ERR_NONE };
-	if (!hint) {
-		char how[64];
-		child_exit_text(&h->how, how, sizeof how);
-		error_set(&err, ERR_SYSTEM, NULL, "the helper process %s died: %s", h->name, how);
-		options.done(options.done_arg, NULL, &err);
-	} else if (strcmp(kind, "ok") == 0) {
-		options.done(options.done_arg, text, NULL);
-	} else {
-		error_set(&err, error_kind_from_name(kind), hint, "%s", message);
-		options.done(options.done_arg, NULL, &err);
-	}
+	char *text = helper_decode(&answer, h->name, &h->how, &err);
+	options.done(options.done_arg, text, text ? NULL : &err);
 }
 
 static void helper_close(struct helper *h)
@@ -149,32 +157,44 @@ static void helper_on_exit(void *arg, const struct child_exit *how)
 	helper_settle(h);
 }
 
-struct helper *helper_start(struct event_base *base, const struct helper_options *options, struct error *err)
+/* Forks it; *fd is where its answer comes. */
+static bool helper_fork(const struct helper_options *options, pid_t *pid, int *fd, struct error *err)
 {
 	int pipe_fds[2];
-	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
-		error_errno(err, ERR_SYSTEM, NULL, "cannot make a pipe for %s", options->name);
-		return NULL;
-	}
-	fcntl(pipe_fds[1], F_SETFL, 0); /* the helper may block on it */
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot make a pipe for %s", options->name);
 	struct helper_child child = { .options = options, .fd = pipe_fds[1] };
+	const int keep[] = { pipe_fds[1], options->keep_fd };
 	struct child_fork_options fork_options = {
-		.keep = &pipe_fds[1],
-		.keep_count = 1,
+		.keep = keep,
+		.keep_count = options->keep_fd > 0 ? 2 : 1,
 		.death_signal = SIGKILL,
 		.name = options->name,
 		.run = helper_main,
 		.arg = &child,
 	};
+	bool ok = child_fork(&fork_options, pid, err);
+	close(pipe_fds[1]);
+	*fd = pipe_fds[0];
+	if (!ok)
+		close(pipe_fds[0]);
+	return ok;
+}
+
+struct helper *helper_start(struct event_base *base, const struct helper_options *options, struct error *err)
+{
+	pid_t pid;
+	int fd;
+	if (!helper_fork(options, &pid, &fd, err))
+		return NULL;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
 	struct helper *h = mem_alloc(sizeof *h);
 	h->options = *options;
-	h->fd = pipe_fds[0];
+	h->pid = pid;
+	h->fd = fd;
 	buf_init(&h->answer, helper_max_text(options) + ANSWER_LINES);
 	str_copy(h->name, sizeof h->name, options->name);
-	bool ok = child_fork(&fork_options, &h->pid, err);
-	close(pipe_fds[1]);
-	if (ok)
-		h->watch = child_watch_new(base, h->pid, helper_on_exit, h, err);
+	h->watch = child_watch_new(base, h->pid, helper_on_exit, h, err);
 	h->readable = h->watch ? event_new(base, h->fd, EV_READ | EV_PERSIST, helper_on_readable, h) : NULL;
 	if (!h->readable || event_add(h->readable, NULL) < 0) {
 		helper_free(h);
@@ -193,4 +213,31 @@ void helper_free(struct helper *h)
 	helper_close(h);
 	buf_done(&h->answer);
 	free(h);
+}
+
+bool helper_call(const struct helper_options *options, struct buf *text, struct error *err)
+{
+	pid_t pid;
+	CLEANUP(close_fd) int fd = -1;
+	if (!helper_fork(options, &pid, &fd, err))
+		return false;
+	CLEANUP(buf) struct buf answer;
+	buf_init(&answer, helper_max_text(options) + ANSWER_LINES);
+	char piece[65536];
+	ssize_t got;
+	while ((got = read(fd, piece, sizeof piece)) != 0 && (got > 0 || errno == EINTR))
+		if (got > 0 && !buf_add(&answer, piece, (size_t)got))
+			kill(pid, SIGKILL); /* what it says has no end */
+	int status = 0;
+	pid_t ended;
+	while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	struct child_exit how = { .is_known = ended == pid, .code = -1 };
+	if (WIFEXITED(status))
+		how.code = WEXITSTATUS(status);
+	else if (WIFSIGNALED(status))
+		how.signal = WTERMSIG(status);
+	const char *said = helper_decode(&answer, options->name, &how, err);
+	return said && (buf_str(text, said) ||
+			error_set(err, ERR_INTERNAL, NULL, "the answer of %s is too long", options->name));
 }

@@ -23,6 +23,7 @@ struct helper_options {
 	const char *name; /* as ps shows it, up to 15 characters */
 	bool is_low;      /* runs at the lowest priority, for processor and disk */
 	size_t max_text;  /* of its answer, in bytes; 0: 32 KiB */
+	int keep_fd;      /* a descriptor that it keeps; 0: none */
 	helper_run_fn *run;
 	void *run_arg; /* copied with the process: what the helper changes in it is lost */
 	helper_done_fn *done;
@@ -31,6 +32,8 @@ struct helper_options {
 
 struct helper *helper_start(struct event_base *base, const struct helper_options *options,
 			    struct error *err) MUST_CHECK;
+/* For a helper that has one of its own: waits for its end. done is not called; text gets what it answered. */
+bool helper_call(const struct helper_options *options, struct buf *text, struct error *err) MUST_CHECK;
 /* Kills it, without calling done, and does not wait: its exit status stays with the system until the caller
  * ends. NULL is fine. */
 void helper_free(struct helper *helper);

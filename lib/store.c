@@ -191,6 +191,11 @@ bool store_sweep(struct store *store, const char *prefix, store_leftover_fn *fn,
 	return store_check_prefix(store, prefix, err) && store->scheme->sweep(store, prefix, fn, arg, err);
 }
 
+bool store_reads(const struct store *store, store_path_fn *fn, void *arg)
+{
+	return store->scheme->reads(store, fn, arg);
+}
+
 struct store_walk {
 	store_leftover_fn *fn;
 	void *arg;

@@ -41,6 +41,8 @@ typedef bool store_list_fn(void *arg, const char *key, const struct store_stat *
  * or last written to; 0: not said. True removes it. */
 typedef bool store_leftover_fn(void *arg, const char *key, int64_t modified_ms);
 
+typedef void store_path_fn(void *arg, const char *path);
+
 /* What a scheme provides; each object it makes begins with the struct of that name below. */
 struct store_scheme {
 	const char *name;                                  /* "file" */
@@ -62,6 +64,7 @@ struct store_scheme {
 	bool (*remove)(struct store *store, const char *key, struct error *err);
 	bool (*list)(struct store *store, const char *prefix, store_list_fn *fn, void *arg, struct error *err);
 	bool (*sweep)(struct store *store, const char *prefix, store_leftover_fn *fn, void *arg, struct error *err);
+	bool (*reads)(const struct store *store, store_path_fn *fn, void *arg);
 };
 
 struct store {
@@ -88,6 +91,9 @@ void store_close(struct store *store);
 bool store_check_url(const char *url, struct error *err);
 
 bool store_is_key(const char *key);
+
+/* Each file and folder of this machine that reading from it may open from now on. True: it connects to another one. */
+bool store_reads(const struct store *store, store_path_fn *fn, void *arg);
 
 /* A put ends by exactly one of finish (also when it fails) and abort. An object that is there is replaced. What is
  * written is hashed on the way, once: blocks, unless it is NULL, gets the hashes (blocks_done). */

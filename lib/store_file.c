@@ -387,6 +387,12 @@ bool store_file_open(const char *url, const char *key, int *fd, int64_t *size, s
 	return error_set(err, ERR_NOT_FOUND, NULL, "store %s: %s is not a file", url, key);
 }
 
+static bool file_reads(const struct store *store, store_path_fn *fn, void *arg)
+{
+	fn(arg, store->url + strlen(FILE_URL_PREFIX));
+	return false;
+}
+
 const struct store_scheme store_file = {
 	.name = "file",
 	.form = "file:///folder",
@@ -403,4 +409,5 @@ const struct store_scheme store_file = {
 	.remove = file_remove,
 	.list = file_list,
 	.sweep = file_sweep,
+	.reads = file_reads,
 };

@@ -2,6 +2,8 @@
  * s3://bucket/prefix: an object is one PUT, or a multipart upload (store_s3_put.c). A
  * download is ranges, several on their way while the first is read.
  */
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/store_s3.h"
@@ -161,6 +163,39 @@ static bool s3_store_remove(struct store *store, const char *key, struct error *
 	return false;
 }
 
+/* Names are resolved, certificates are looked up, and libraries for both are loaded, with the first request. */
+static bool s3_store_reads(const struct store *store, store_path_fn *fn, void *arg)
+{
+	static const char *const paths[] = { "/etc/resolv.conf",
+					     "/etc/hosts",
+					     "/etc/host.conf",
+					     "/etc/nsswitch.conf",
+					     "/etc/gai.conf",
+					     "/etc/services",
+					     "/etc/ld.so.cache",
+					     "/etc/ssl/openssl.cnf",
+					     "/etc/ssl/certs",
+					     "/etc/pki/tls/certs",
+					     "/etc/pki/ca-trust",
+					     "/usr/share/ca-certificates",
+					     "/usr/local/share/ca-certificates",
+					     "/usr/lib",
+					     "/usr/lib64",
+					     "/lib",
+					     "/lib64",
+					     "/run/resolvconf",
+					     "/run/NetworkManager",
+					     "/run/systemd/resolve" };
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		fn(arg, paths[i]);
+	const char *const named[] = { s3_settings_of(store_s3_of(store))->ca_file, getenv("SSL_CERT_FILE"),
+				      getenv("SSL_CERT_DIR") };
+	for (size_t i = 0; i < ARRAY_LEN(named); i++)
+		if (named[i])
+			fn(arg, named[i]);
+	return true;
+}
+
 const struct store_scheme store_s3 = {
 	.name = "s3",
 	.form = "s3://bucket/prefix",
@@ -179,4 +214,5 @@ const struct store_scheme store_s3 = {
 	.remove = s3_store_remove,
 	.list = store_s3_list,
 	.sweep = store_s3_sweep,
+	.reads = s3_store_reads,
 };

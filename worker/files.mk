@@ -61,6 +61,7 @@ worker_SOURCES := \
 	worker/spool.c \
 	worker/tail.c \
 	worker/units.c \
+	worker/unpack.c \
 	worker/watch.c \
 	worker/worker.c \
 	worker/zip.c

@@ -1,6 +1,9 @@
 /*
  * What the restore helper does, in its own process: fetches the manifest that a summary
  * names, verifies everything, unpacks into a fresh folder and puts the files in place.
+ *
+ * All that comes from the store is read, verified and parsed by a second process (worker/unpack.h), which is confined.
+ * The helper gets a list of names from it, checks them, and moves what is there.
  */
 #ifndef STOKER_WORKER_RESTORE_H
 #define STOKER_WORKER_RESTORE_H

@@ -35,6 +35,7 @@ unit_TESTS := \
 	test_graph \
 	test_http_guard \
 	test_http_response \
+	test_landlock \
 	test_metric_lines \
 	test_jobs \
 	test_jobs_edges \

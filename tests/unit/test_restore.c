@@ -15,9 +15,12 @@
 
 #include <cmocka.h>
 
+#include "lib/helper.h"
+#include "lib/landlock.h"
 #include "lib/store.h"
 #include "tests/unit/folder.h"
 #include "worker/ship.h"
+#include "worker/unpack.h"
 
 #define PREFIX "store/abc/checkpoints/gpu-1-u1/100/1"
 #define ROUNDS 1000
@@ -347,6 +350,57 @@ static void test_links_in_the_way(void **state)
 	assert_string_equal(bytes, "weights");
 }
 
+struct look { /* around in the unpacker, after its work */
+	struct fixture *f;
+	struct unpack_request request;
+};
+
+static bool look_can(const char *folder, const char *name, int flags)
+{
+	CLEANUP(free_p) char *path = folder_path(folder, name);
+	CLEANUP(close_fd) int fd = open(path, flags | O_CLOEXEC, 0600);
+	return fd >= 0;
+}
+
+static bool look_around(void *arg, struct buf *text, struct error *err)
+{
+	struct look *look = arg;
+	CLEANUP(buf) struct buf plan;
+	buf_init(&plan, 65536);
+	if (!unpack_run(&look->request, &plan, err))
+		return false;
+	return buf_printf(text, "%d%d%d%d%d%d", look_can(look->request.folder, "new", O_WRONLY | O_CREAT),
+			  look_can("/etc", "passwd", O_RDONLY),
+			  look_can(look->f->checkpoints, "new", O_WRONLY | O_CREAT),
+			  look_can(look->f->run, "new", O_WRONLY | O_CREAT), look_can(look->f->source, "x", O_RDONLY),
+			  look_can(look->f->folder, PREFIX "/data.tar", O_WRONLY));
+}
+
+/* The process that read the store can write in its own folder, and nowhere else; and read nothing but the store. */
+static void test_the_unpacker_is_confined(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = { .message = "" };
+	CLEANUP(summary) struct summary summary;
+	CLEANUP(free_p) char *own = folder_path(f->run, "own");
+	if (!landlock_version()) {
+		print_message("UNPROVED: this kernel has no Landlock\n");
+		skip();
+	}
+	folder_text(f->source, "x", "x");
+	folder_mkdir(f->run, "own");
+	assert_true(summary_from_json(f->summary, &summary, &err));
+	CLEANUP(close_fd) int root = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct look look = { f, { .store = f->url, .summary = &summary, .folder = own, .root = root } };
+	const struct helper_options options = { .name = "look", .keep_fd = root, .run = look_around, .run_arg = &look };
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 100);
+	if (!helper_call(&options, &text, &err))
+		fail_msg("%s", err.message);
+	assert_string_equal(buf_text(&text), "100000");
+	assert_true(folder_has(own, "checkpoint/step-7.safetensors"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_file_beside_comes_along, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_across_file_systems, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_in_the_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_unpacker_is_confined, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
