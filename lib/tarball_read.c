@@ -19,14 +19,29 @@ struct tarball_reader {
 	int root;
 	struct error *err;
 	char *chunk;
+	int64_t got;  /* bytes of the tar */
+	int64_t used; /* of them, up to the last one that is not 0 */
 };
+
+static bool tarball_next(struct tarball_reader *r, size_t *len)
+{
+	if (!r->fn(r->arg, r->chunk, CHUNK_BYTES, len, r->err))
+		return false;
+	size_t used = *len;
+	while (used > 0 && !r->chunk[used - 1])
+		used--;
+	if (used > 0)
+		r->used = r->got + (int64_t)used;
+	r->got += (int64_t)*len;
+	return true;
+}
 
 static la_ssize_t tarball_source(struct archive *archive, void *arg, const void **data)
 {
 	struct tarball_reader *r = arg;
 	size_t len = 0;
 	*data = r->chunk;
-	if (r->fn(r->arg, r->chunk, CHUNK_BYTES, &len, r->err))
+	if (tarball_next(r, &len))
 		return (la_ssize_t)len;
 	archive_set_error(archive, EIO, "not read");
 	return -1;
@@ -190,6 +205,16 @@ static bool tarball_close_folders(struct tarball_reader *r, const struct tarball
 	return fsync(r->root) == 0 || tarball_local_error(r, ".");
 }
 
+/* Zeros fill the last record of a tar; whatever else is there, somebody hoped for another reader. */
+static bool tarball_check_end(struct tarball_reader *r)
+{
+	int64_t end = archive_filter_bytes(r->archive, 0);
+	for (size_t len = 1; len > 0;)
+		if (!tarball_next(r, &len))
+			return false;
+	return r->used <= end || error_set(r->err, ERR_DAMAGED, NULL, "the tar has something behind its end");
+}
+
 static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *expected)
 {
 	size_t count = 0;
@@ -214,7 +239,7 @@ static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *e
 	if (count != expected->count)
 		return error_set(r->err, ERR_DAMAGED, NULL, "the tar ends after %zu of %zu members", count,
 				 expected->count);
-	return tarball_close_folders(r, expected);
+	return tarball_check_end(r) && tarball_close_folders(r, expected);
 }
 
 bool tarball_unpack(tarball_read_fn *fn, void *arg, const struct tarball *expected, int root, struct error *err)

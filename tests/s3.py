@@ -62,6 +62,14 @@ class S3Server:
         self.process.kill()
 
 
+def https_server(folder):
+    """One with a certificate of its own, folder/cert."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", folder / "key", "-out", folder / "cert", "-subj", "/CN=s3", "-days", "2", "-addext",
+                    "subjectAltName=IP:127.0.0.1,DNS:localhost"], check=True, capture_output=True)
+    return S3Server(folder / "s3", "--cert", folder / "cert", "--key", folder / "key", scheme="https")
+
+
 class Faults:
     """Passes requests on to the server; `fault(method, path, n)` says what becomes of the n-th: None, or one of
     (status, code or whole answer), "cut" (of the request, half of it sent), "lose" (the answer, after it happened),

@@ -1,4 +1,5 @@
 """Whole runs whose checkpoints, and whose archive, are in S3."""
+import ctypes
 import hashlib
 import json
 
@@ -6,7 +7,7 @@ import pytest
 
 from cluster import Cluster
 from harness import wait_until
-from s3 import KEYS, PART
+from s3 import KEYS, PART, https_server
 
 TRAIN = """
 import os, signal, struct, sys, json, time
@@ -76,6 +77,30 @@ def test_a_run_goes_on_from_its_checkpoint_in_s3(cluster, s3_server, tmp_path):
         data = s3_server.object(summary["uri"].removeprefix("s3://runs/").replace("manifest.json", "data.tar"))
         assert blocks_hash(data.read_bytes()) == summary["sha256"]
     assert max(kept) == 6 and len(kept) <= 3
+
+
+def test_a_confined_unpacker_resolves_names_and_checks_certificates(tmp_path, monkeypatch):
+    """Everything that it needs for https is within what it may read (lib/store_s3.c)."""
+    server = https_server(tmp_path)
+    env = {**server.env, "STOKER_S3_CA_FILE": str(tmp_path / "cert"),
+           "STOKER_S3_ENDPOINT": f"https://localhost:{server.port}"}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    try:
+        options = ["--store", "s3://runs/https"]
+        with Cluster(tmp_path / "c", scheduler_options=options,
+                     worker_options=["--cpus", "2", *options, "--log-level", "debug"]) as cluster:
+            job = train_until_stored(cluster, tmp_path)
+            (tmp_path / "go").touch()
+            assert cluster.wait_final(job)["state"] == "succeeded"
+            assert "resumed at 3" in said(cluster, job)
+            log = cluster.workers[0].text()
+            if ctypes.CDLL(None).syscall(444, None, 0, 1) < 1:
+                assert "what unpacks a checkpoint is not confined" in log
+                pytest.skip("unproved: this kernel has no Landlock")
+            assert "what unpacks a checkpoint is confined" in log
+    finally:
+        server.stop()
 
 
 def test_a_spoiled_object_is_found_before_it_is_used(cluster, s3_server, tmp_path):

@@ -1,6 +1,5 @@
 """Who we are at an S3 store, where it is, and what is said when that is wrong."""
 import json
-import subprocess
 import time
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from s3 import KEYS, PART, S3Server, Store, noise
+from s3 import KEYS, PART, S3Server, Store, https_server, noise
 
 
 @pytest.mark.parametrize("change, said", [
@@ -120,10 +119,7 @@ def test_a_bucket_of_its_own_host(tmp_path):
 
 
 def test_https_with_an_authority_of_its_own(tmp_path):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-keyout", tmp_path / "key", "-out", tmp_path / "cert", "-subj", "/CN=s3", "-days", "2", "-addext",
-                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    server = S3Server(tmp_path / "s3", "--cert", tmp_path / "cert", "--key", tmp_path / "key", scheme="https")
+    server = https_server(tmp_path)
     try:
         store = Store(server.env, "s3://runs/p")
         said = store.fails("put", "k", data=b"x")

@@ -65,6 +65,7 @@ unit_TESTS := \
 	test_store \
 	test_sweep \
 	test_tarball \
+	test_tarball_tricks \
 	test_units \
 	test_watch \
 	test_webhook_sign \
