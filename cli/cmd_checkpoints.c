@@ -254,9 +254,10 @@ static bool checkpoints_run(struct cli *cli, const void *options, const struct a
 			return rows[i].run(cli, options, words, err);
 	if (words->count == 1)
 		return checkpoints_list(cli, words->items[0], err);
-	return error_set(err, ERR_INPUT, "stoker help checkpoints",
-			 "expected `checkpoints ID`, or `checkpoints` with show, verify or get and an ID, rm, an ID and "
-			 "checkpoints, or cleanup and IDs");
+	return error_set(
+		err, ERR_INPUT, "stoker help checkpoints",
+		"expected `checkpoints ID`, or `checkpoints` with show, verify or get and an ID, rm, an ID and "
+		"checkpoints, or cleanup and IDs");
 }
 
 static const struct arg_row checkpoints_rows[] = {

@@ -40,8 +40,8 @@ static void gc_print_sum(const struct gc_reading *r, const json_t *sum)
 	char size[32];
 	int64_t problems = fields_int(sum, "problems", 0);
 	text_size(fields_int(sum, "bytes", 0), size, sizeof size);
-	printf("%" PRId64 " %s, %s", fields_int(sum, "objects", 0),
-	       r->is_verify ? "checkpoints read" : "leftovers", size);
+	printf("%" PRId64 " %s, %s", fields_int(sum, "objects", 0), r->is_verify ? "checkpoints read" : "leftovers",
+	       size);
 	if (problems)
 		printf("; %" PRId64 " %s", problems, r->is_verify ? "damaged" : "kept, to be looked at");
 	printf("\n");
@@ -54,8 +54,8 @@ static bool gc_object(void *arg, const json_t *object)
 	struct gc_reading *r = arg;
 	const json_t *sum = json_object_get(object, "sum"), *error = json_object_get(object, "error");
 	if (error) {
-		error_set(&r->failed, error_kind_from_name(fields_text(error, "kind")), fields_text(error, "hint"), "%s",
-			  fields_text(error, "detail"));
+		error_set(&r->failed, error_kind_from_name(fields_text(error, "kind")), fields_text(error, "hint"),
+			  "%s", fields_text(error, "detail"));
 		return false;
 	}
 	r->has_sum = r->has_sum || sum;
@@ -101,8 +101,7 @@ static bool gc_run(struct cli *cli, const void *options, const struct arg_list *
 	if (o->older_than && !config_parse_duration(o->older_than, &older_ms))
 		return error_set(err, ERR_INPUT, "for example --older-than 12h", "--older-than: \"%s\" is no time",
 				 o->older_than);
-	json_auto_t *body =
-		json_pack("{s:b, s:I}", "dry_run", o->dry_run, "older_ms", (json_int_t)older_ms);
+	json_auto_t *body = json_pack("{s:b, s:I}", "dry_run", o->dry_run, "older_ms", (json_int_t)older_ms);
 	return gc_ask(cli, "/api/v1/gc", body, false, err);
 }
 
@@ -124,7 +123,8 @@ const struct command cmd_gc = {
 	.name = "gc",
 	.usage = "[--dry-run] [--older-than TIME]",
 	.summary = "deletes what nobody needs any more from the store",
-	.text = "Checkpoints of jobs that were removed, what no record names, what was put aside and whose term is over, "
+	.text = "Checkpoints of jobs that were removed, what no record names, what was put aside and whose term is "
+		"over, "
 		"and\n"
 		"uploads that were never finished. What belongs to an unfinished job, or is lent to one, is never "
 		"touched, nor what\n"

@@ -35,12 +35,11 @@ static bool retry_run(struct cli *cli, const void *options, const struct arg_lis
 	else
 		puts(again);
 	if (!cli->common.json && strcmp(again, id) != 0)
-		fprintf(stderr,
-			"  hint: a new job, which starts from %s%s; stoker logs %s -f\n",
+		fprintf(stderr, "  hint: a new job, which starts from %s%s; stoker logs %s -f\n",
 			o->resume_from && strcmp(o->resume_from, "none") != 0 ? "checkpoint " : "",
-			!o->resume_from ? "the last good checkpoint if there is one"
+			!o->resume_from                       ? "the last good checkpoint if there is one"
 			: strcmp(o->resume_from, "none") == 0 ? "the beginning"
-								: o->resume_from,
+							      : o->resume_from,
 			again);
 	return true;
 }

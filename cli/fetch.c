@@ -57,8 +57,8 @@ static bool fetch_data(void *arg, int status, const char *data, size_t len)
 	while (len > 0) {
 		ssize_t written = pwrite(f->fd, data, len, f->at);
 		if (written < 0)
-			return error_errno(&f->failed, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL,
-					   "cannot write %s", f->fetch->path);
+			return error_errno(&f->failed, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL, "cannot write %s",
+					   f->fetch->path);
 		f->at += written;
 		data += written;
 		len -= (size_t)written;
@@ -80,10 +80,9 @@ static struct http_client *fetch_client(struct cli *cli, const char *url, const 
 		return NULL;
 	}
 	CLEANUP(free_p) char *base = mem_strndup(url, (size_t)(rest - url));
-	const struct http_client_options options = { .url = base,
-						     .user_agent = "stoker/" STOKER_VERSION,
-						     .ca_file = cli->config.ca,
-						     .peer = "the store" };
+	const struct http_client_options options = {
+		.url = base, .user_agent = "stoker/" STOKER_VERSION, .ca_file = cli->config.ca, .peer = "the store"
+	};
 	*path = rest;
 	return http_client_new(&options, err);
 }
@@ -182,10 +181,9 @@ static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, co
 	CLEANUP(free_p) char *named = mem_printf("%s-checkpoint-%s", fetch->job, id);
 	const char *to = fetch->to ? fetch->to : fetch->as_tar ? "." : named;
 	CLEANUP(free_p) char *tar = mem_printf("%s/%s.tar", to, named);
-	const struct fetch file = { .url = fields_text(link, "url"),
-				    .path = tar,
-				    .size = fields_int(checkpoint, "size", 0),
-				    .title = named };
+	const struct fetch file = {
+		.url = fields_text(link, "url"), .path = tar, .size = fields_int(checkpoint, "size", 0), .title = named
+	};
 	struct unpack unpack = { .tar = tar, .folder = to, .checkpoint = checkpoint };
 	char size[32];
 	if (!fetch_make_folder(to, err) || !fetch_file(cli, &file, err))

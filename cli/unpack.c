@@ -47,9 +47,9 @@ static bool unpack_verify_blocks(const struct unpack *unpack, const struct manif
 		if (!unpack_read(fd, unpack->tar, block, len, at, err))
 			return false;
 		if (strcmp(digest_of(block, len).text, m->blocks.hashes[i].text) != 0)
-			return error_set(err, ERR_DAMAGED, "what was fetched is removed: the same command fetches it anew",
-					 "the SHA-256 of block %zu of %s is not the one that was committed", i + 1,
-					 unpack->tar);
+			return error_set(
+				err, ERR_DAMAGED, "what was fetched is removed: the same command fetches it anew",
+				"the SHA-256 of block %zu of %s is not the one that was committed", i + 1, unpack->tar);
 	}
 	return true;
 }

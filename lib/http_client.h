@@ -51,7 +51,8 @@ struct http_call {
 	const void *body; /* NULL: none */
 	size_t body_len;
 	const char *header;    /* one more, "Name: value"; NULL: none */
-	int64_t deadline_ms;   /* of the whole request, 0: 30000; with on_line or on_data: of the silence between two bytes */
+	int64_t deadline_ms;   /* of the whole request, 0: 30000; with on_line or on_data: of the silence between two
+				  bytes */
 	http_line_fn *on_line; /* NULL: the body is kept whole */
 	http_data_fn *on_data; /* instead: it is handed over as it comes; deadline_ms as with on_line */
 	void *arg;

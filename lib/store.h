@@ -142,7 +142,8 @@ bool store_get_text(struct store *store, const char *key, size_t max, char **tex
 bool store_range_cut(const struct store *store, const char *key, int64_t size, struct store_range *range,
 		     struct error *err) MUST_CHECK;
 
-/* An object of a file:///folder as a descriptor, for who sends it on; ERR_INPUT for other stores. The caller closes it. */
+/* An object of a file:///folder as a descriptor, for who sends it on; ERR_INPUT for other stores. The caller closes it.
+ */
 bool store_file_open(const char *url, const char *key, int *fd, int64_t *size, struct error *err) MUST_CHECK;
 
 extern const struct store_scheme store_file, store_s3;

@@ -47,7 +47,8 @@ do
     local function choices(good)
         local ids = {}
         for i = math.max(#good - 4, 1), #good do
-            ids[#ids + 1] = good[i].id .. (good[i].record.step and ' (step ' .. as_text(good[i].record.step) .. ')' or '')
+            local step = good[i].record.step
+            ids[#ids + 1] = good[i].id .. (step and ' (step ' .. as_text(step) .. ')' or '')
         end
         return #ids > 0 and 'it has ' .. table.concat(ids, ', ') or 'it has no good checkpoint'
     end
@@ -69,8 +70,8 @@ do
         local id, which = split(text)
         if not id then
             if text ~= 'latest' and text ~= 'best' then
-                fail('INVALID', 'resume: a new job has no checkpoint %s | <job>@%s is that of another job', quoted(text),
-                     text)
+                fail('INVALID', 'resume: a new job has no checkpoint %s | <job>@%s is that of another job',
+                     quoted(text), text)
             end
             return nil
         end
@@ -79,7 +80,7 @@ do
             fail('INVALID', 'resume: expected latest, best, a step or a checkpoint id behind the @, got %s',
                  quoted(which))
         elseif queue ~= q.name then
-            fail('INVALID', 'resume: job %s is of another queue than %s: a job can only go on from one of its own queue',
+            fail('INVALID', 'resume: job %s is of another queue than %s | a job can only go on from one of its queue',
                  id, q.name)
         end
         n = want_job_number(n)

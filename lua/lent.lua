@@ -1,5 +1,5 @@
--- stoker_lent: the URIs of what unfinished jobs were lent and still have, as a JSON list. Whoever looks for objects that
--- nobody needs asks here, too: the job that lent them may be gone.
+-- stoker_lent: the URIs of what unfinished jobs were lent and still have, as a JSON list. Whoever looks for objects
+-- that nobody needs asks here, too: the job that lent them may be gone.
 do
     local function lent(keys, args)
         no_more_arguments(args, 0)

@@ -211,8 +211,10 @@ do
                     return nil
                 end
             end
-            local best = {metric = value.metric, mode = spec_given(value.mode, 'min'), count = spec_given(value.count, 1)}
-            return spec_is_text(row.text, best.metric) and row.choices[best.mode] and is_count(best.count) and best or nil
+            local best = {metric = value.metric, mode = spec_given(value.mode, 'min'),
+                          count = spec_given(value.count, 1)}
+            return spec_is_text(row.text, best.metric) and row.choices[best.mode] and is_count(best.count) and best or
+                nil
         end
     end
     local function spec_decoder_of_number(row)

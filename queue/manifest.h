@@ -27,10 +27,10 @@ struct manifest {
 	char *token;
 	int64_t attempt;
 	int64_t seq;
-	int64_t step;  /* -1: unknown */
-	int64_t epoch; /* -1: unknown */
+	int64_t step;       /* -1: unknown */
+	int64_t epoch;      /* -1: unknown */
 	struct marks marks; /* their values when it was saved */
-	int optimizer; /* 1, 0, -1: unknown */
+	int optimizer;      /* 1, 0, -1: unknown */
 	int64_t time_ms;
 	char *framework;
 	char *verified; /* in words, what was proved */

@@ -47,7 +47,7 @@ struct spec_every { /* one of the two, or none of them */
 	int64_t ms;
 };
 
-struct spec_best { /* which of several is the best one */
+struct spec_best {    /* which of several is the best one */
 	char *metric; /* NULL: not given */
 	enum spec_mode mode;
 	int64_t count;
@@ -124,7 +124,7 @@ struct spec {
 		enum spec_no_checkpoint no_checkpoint;
 	} recovery;
 	struct {
-		struct spec_list paths; /* patterns relative to the working folder */
+		struct spec_list paths;  /* patterns relative to the working folder */
 		struct spec_every every; /* asked of the tinygrad trainer */
 		int64_t keep_last;       /* default 3, at least 1; this and the rest are decided in lua/keep.lua */
 		struct spec_best keep_best;

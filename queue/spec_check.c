@@ -267,8 +267,8 @@ static bool spec_is_best(const struct spec_row *row, const json_t *value)
 	if (!json_is_object(value))
 		return false;
 	json_object_foreach((json_t *)value, name, item) if (!spec_is_choice("metric|mode|count", name)) return false;
-	bool is_mode = !mode || json_is_null(mode) ||
-		       (spec_text_of(mode) && spec_is_choice(row->choices, spec_text_of(mode)));
+	bool is_mode =
+		!mode || json_is_null(mode) || (spec_text_of(mode) && spec_is_choice(row->choices, spec_text_of(mode)));
 	bool is_count = !count || json_is_null(count) ||
 			(json_is_number(count) && number == floor(number) && number >= row->min && number <= row->max);
 	return is_mode && is_count && spec_takes_text(row->text, json_object_get(value, "metric"));

@@ -333,10 +333,10 @@ static void walk_uploads(struct walk *walk)
 		int64_t age_ms = clock_wall_ms() - upload->begun_ms;
 		if (upload->begun_ms <= 0 || age_ms < WALK_UPLOAD_MS || age_ms < walk->older_ms)
 			continue;
-		walk_line(walk, json_pack("{s:s, s:s, s:I, s:s}", "action",
-					  walk->is_dry_run ? "would delete" : "deleted", "key", upload->key,
-					  "modified_ms", (json_int_t)upload->begun_ms, "why",
-					  "an upload that was never finished"));
+		walk_line(walk,
+			  json_pack("{s:s, s:s, s:I, s:s}", "action", walk->is_dry_run ? "would delete" : "deleted",
+				    "key", upload->key, "modified_ms", (json_int_t)upload->begun_ms, "why",
+				    "an upload that was never finished"));
 		walk->objects++;
 		buf_printf(&keys, "%s\n", upload->key);
 	}

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include "scheduler/stored_units.h"
 
-struct gc_job { /* what is known of the job that a unit is named after */
+struct gc_job {             /* what is known of the job that a unit is named after */
 	const json_t *show; /* the document of stoker_show; NULL: it is neither in Redis nor in the archive */
 	const json_t *lent; /* URIs that unfinished jobs were lent; NULL: Redis does not have its queue */
 	int64_t newest;     /* number of the newest job that Redis has had */

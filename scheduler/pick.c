@@ -88,8 +88,7 @@ json_t *pick_checkpoint(const json_t *show, const char *word, struct error *err)
 	{
 		json_auto_t *summary = fields_json(all, id);
 		int64_t attempt, seq;
-		if (!summary || !saved_split_id(id, &attempt, &seq) ||
-		    !pick_prefers(&pick, id, summary, attempt, seq))
+		if (!summary || !saved_split_id(id, &attempt, &seq) || !pick_prefers(&pick, id, summary, attempt, seq))
 			continue;
 		json_decref(pick.summary);
 		pick.summary = json_incref(summary);

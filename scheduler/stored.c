@@ -198,7 +198,9 @@ void stored_free(struct stored *stored)
 {
 	if (!stored)
 		return;
-	while (!LIST_EMPTY(&stored->askings))
-		stored_asking_free(LIST_FIRST(&stored->askings));
+	for (struct stored_asking *one = LIST_FIRST(&stored->askings), *next; one; one = next) {
+		next = LIST_NEXT(one, entry);
+		stored_asking_free(one);
+	}
 	free(stored);
 }

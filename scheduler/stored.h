@@ -24,9 +24,9 @@ enum stored_verb {
 	STORED_LINK,     /* subject: the URI of a manifest. text: "url <URL>" of its data, or "key <key>" when this
 			    kind of store has no links */
 	STORED_REMOVE,   /* subject: keys, one a line. text: "" */
-	STORED_LIST,     /* subject: a prefix. text: "<size> <modified ms> <key>", a line an object; "- <begun ms> <key>", a
-			    line an upload that was never finished */
-	STORED_ABORT,    /* subject: keys of uploads that were never finished, one a line. text: "" */
+	STORED_LIST, /* subject: a prefix. text: "<size> <modified ms> <key>", a line an object; "- <begun ms> <key>", a
+			line an upload that was never finished */
+	STORED_ABORT, /* subject: keys of uploads that were never finished, one a line. text: "" */
 };
 
 enum { STORED_LINK_S = 900 };

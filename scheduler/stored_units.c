@@ -76,8 +76,7 @@ static void stored_units_upload(struct stored_units *units, const char *key, int
 		units->upload_capacity = units->upload_capacity * 2 + 16;
 		units->uploads = mem_realloc(units->uploads, units->upload_capacity * sizeof *units->uploads);
 	}
-	units->uploads[units->upload_count++] =
-		(struct stored_upload){ .key = mem_strdup(key), .begun_ms = begun_ms };
+	units->uploads[units->upload_count++] = (struct stored_upload){ .key = mem_strdup(key), .begun_ms = begun_ms };
 }
 
 static int stored_unit_order(const void *a, const void *b)

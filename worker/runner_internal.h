@@ -101,8 +101,8 @@ struct runner {
 	/* what it says */
 	struct spool log, points;
 	struct feed *log_feed, *point_feed;
-	int64_t step; /* the newest; -1: unknown */
-	struct marks marks; /* their newest values */
+	int64_t step;            /* the newest; -1: unknown */
+	struct marks marks;      /* their newest values */
 	int64_t nonfinite;       /* reports of the watched value in a row */
 	int64_t nonfinite_onset; /* step of the first of them */
 	int64_t fleeting_at[2];  /* when the last overwritten line of stdout, stderr was kept */

@@ -1,5 +1,5 @@
-"""Stored checkpoints as their users have them: shown, verified, fetched, let go, begun from; and the whole store: verified,
-and cleaned of what nobody needs. Each over file:/// and over S3."""
+"""Stored checkpoints as their users have them: shown, verified, fetched, let go, begun from; and the whole store:
+verified, and cleaned of what nobody needs. Over file:/// and over S3."""
 import hashlib
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 import fsck
 from cluster import ApiError, Cluster
 from harness import wait_until
-from s3 import Store, noise
+from s3 import Store
 
 SAVER = """
 import os, sys, time

@@ -126,7 +126,8 @@ static void test_route(void **state)
 		{ "/jobs/{id}/{part}", "/jobs/gpu-42/log", "gpu-42 log" },
 		{ "/jobs/{id}/{part}/x", "/jobs/gpu-42/2-1/x", "gpu-42 2-1" },
 		{ "/jobs/{id}/{part}/x", "/jobs/gpu-42/2-1", NULL },
-		{ "/jobs/{id}", "/jobs/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN, NULL }, /* does not fit */
+		{ "/jobs/{id}", "/jobs/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN,
+		  NULL }, /* does not fit */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct http_segments segments;

@@ -288,11 +288,7 @@ static const struct trick tricks[] = {
 	  "f a\t1",
 	  "",
 	  NULL },
-	{ "a size that is no number",
-	  { { .name = "a", .data = "x", .size = "zzzzzzzzzzz" } },
-	  "f a\t1",
-	  "",
-	  NULL },
+	{ "a size that is no number", { { .name = "a", .data = "x", .size = "zzzzzzzzzzz" } }, "f a\t1", "", NULL },
 	{ "a sum that is wrong", { { .name = "a", .data = "x", .is_bad_sum = true } }, "f a\t1", "", NULL },
 
 	{ "another name by an extended header",
