@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/fetch.h"
 #include "cli/listing.h"
+#include "cli/pages.h"
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
@@ -12,6 +13,7 @@ struct checkpoints_options {
 	const char *to;
 	bool tar;
 	int64_t keep_last;
+	int64_t limit; /* 0: 100 */
 };
 
 enum { CHECKPOINTS_VERIFY_MS = 3600 * 1000 };
@@ -43,11 +45,14 @@ static void checkpoints_row(struct table *table, const json_t *checkpoint)
 	table_paint(table, fields_text(checkpoint, "uri"), PAINT_DIM);
 }
 
-static bool checkpoints_list(struct cli *cli, const char *id, struct error *err)
+static bool checkpoints_list(struct cli *cli, const char *id, int64_t limit, struct error *err)
 {
 	static const char *const titles[] = { "ID",        "STEP", "LOSS",  "SIZE", "FILES",
 					      "OPTIMIZER", "AGE",  "STATE", "WHERE" };
-	CLEANUP(free_p) char *path = client_job_path(id, "/checkpoints", err);
+	char tail[48];
+	str_format(tail, sizeof tail, "/checkpoints?limit=%lld", (long long)(limit ? limit : 100));
+	CLEANUP(free_p) char *path = client_job_path(id, tail, err);
+	json_auto_t *answer = NULL;
 	if (!path)
 		return false;
 	CLEANUP(buf) struct buf empty;
@@ -64,7 +69,13 @@ static bool checkpoints_list(struct cli *cli, const char *id, struct error *err)
 		.row = checkpoints_row,
 		.empty = buf_text(&empty),
 	};
-	return listing_print(cli, &listing, NULL, err);
+	if (!listing_print(cli, &listing, &answer, err))
+		return false;
+	int64_t left =
+		fields_int(answer, "count", 0) - (int64_t)json_array_size(json_object_get(answer, "checkpoints"));
+	if (left > 0)
+		fprintf(stderr, "%lld older ones are not shown\n  hint: --limit N shows up to 1000\n", (long long)left);
+	return true;
 }
 
 /* ---- one ---- */
@@ -163,15 +174,14 @@ static bool checkpoints_verify(struct cli *cli, const struct checkpoints_options
 {
 	(void)o;
 	const char *id = words->items[1];
-	CLEANUP(free_p) char *path = client_job_path(id, "/checkpoints", err);
 	json_auto_t *list = NULL;
 	json_t *checkpoint;
 	size_t i;
 	if (words->count > 2)
 		return checkpoints_verify_one(cli, id, words->items[2], err);
-	if (!path || !client_get(cli, path, &list, err))
+	if (!pages_checkpoints(cli, id, &list, err))
 		return false;
-	json_array_foreach(json_object_get(list, "checkpoints"), i, checkpoint)
+	json_array_foreach(list, i, checkpoint)
 	{
 		if (fields_is(checkpoint, "state", "committed") &&
 		    !checkpoints_verify_one(cli, id, fields_text(checkpoint, "id"), err))
@@ -253,7 +263,8 @@ static bool checkpoints_run(struct cli *cli, const void *options, const struct a
 		    words->count <= rows[i].max)
 			return rows[i].run(cli, options, words, err);
 	if (words->count == 1)
-		return checkpoints_list(cli, words->items[0], err);
+		return checkpoints_list(cli, words->items[0], ((const struct checkpoints_options *)options)->limit,
+					err);
 	return error_set(
 		err, ERR_INPUT, "stoker help checkpoints",
 		"expected `checkpoints ID`, or `checkpoints` with show, verify or get and an ID, rm, an ID and "
@@ -264,6 +275,8 @@ static const struct arg_row checkpoints_rows[] = {
 	{ "to", 't', ARG_TEXT, offsetof(struct checkpoints_options, to), "FOLDER",
 	  "get: put the files there (default ID-checkpoint-…)", 0 },
 	{ "tar", 0, ARG_FLAG, offsetof(struct checkpoints_options, tar), NULL, "get: leave it as one tar", 0 },
+	{ "limit", 'n', ARG_INT, offsetof(struct checkpoints_options, limit), "N",
+	  "the list: so many, up to 1000 (default 100)", 1 },
 	{ "keep-last", 'k', ARG_INT, offsetof(struct checkpoints_options, keep_last), "N",
 	  "cleanup: so many good ones stay", 1 },
 };

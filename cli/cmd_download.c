@@ -112,15 +112,14 @@ static bool download_checkpoint(struct download *d, const char *id, struct error
 /* latest, best, none, all, a step or an id. */
 static bool download_checkpoints(struct download *d, const char *which, struct error *err)
 {
-	CLEANUP(free_p) char *path = client_job_path(d->id, "/checkpoints", err);
 	json_auto_t *list = NULL;
 	json_t *checkpoint;
 	size_t i, good = 0;
 	if (strcmp(which, "none") == 0)
 		return true;
-	if (!path || !client_get(d->cli, path, &list, err))
+	if (!pages_checkpoints(d->cli, d->id, &list, err))
 		return false;
-	json_array_foreach(json_object_get(list, "checkpoints"), i, checkpoint)
+	json_array_foreach(list, i, checkpoint)
 	{
 		if (!fields_is(checkpoint, "state", "committed"))
 			continue;

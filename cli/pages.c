@@ -31,3 +31,24 @@ bool pages_each(struct cli *cli, const char *id, const char *tail, pages_fn *fn,
 		after = mem_strdup(next);
 	}
 }
+
+bool pages_checkpoints(struct cli *cli, const char *id, json_t **all, struct error *err)
+{
+	CLEANUP(free_p) char *path = client_job_path(id, "/checkpoints", err);
+	CLEANUP(free_p) char *cursor = mem_strdup("");
+	json_auto_t *list = json_array();
+	if (!path)
+		return false;
+	do {
+		CLEANUP(free_p)
+		char *page = mem_printf("%s?limit=%d%s%s", path, PAGE, *cursor ? "&cursor=" : "", cursor);
+		json_auto_t *answer = NULL;
+		if (!client_get(cli, page, &answer, err))
+			return false;
+		json_array_extend(list, json_object_get(answer, "checkpoints"));
+		free(cursor);
+		cursor = mem_strdup(fields_text(answer, "cursor"));
+	} while (*cursor);
+	*all = STEAL(list);
+	return true;
+}

@@ -12,4 +12,7 @@ typedef void pages_fn(void *arg, const json_t *entry);
 bool pages_each(struct cli *cli, const char *id, const char *tail, pages_fn *fn, void *arg,
 		struct error *err) MUST_CHECK;
 
+/* All checkpoints of a job, newest first, as one list (a new reference). */
+bool pages_checkpoints(struct cli *cli, const char *id, json_t **all, struct error *err) MUST_CHECK;
+
 #endif

@@ -59,6 +59,7 @@ lua_SOURCES := \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \
+	lua/saved.lua \
 	lua/show.lua \
 	lua/list.lua \
 	lua/batches.lua \

@@ -463,6 +463,9 @@ void jobs_reject(struct jobs *jobs, const struct attempt_ref *ref, const char *i
 		 jobs_ids_fn *next, void *arg);
 void jobs_drop(struct jobs *jobs, const struct attempt_ref *ref, const char *const *ids, size_t count, jobs_text_fn *fn,
 	       void *arg);
+/* A page, newest first: JSON {"count","cursor","checkpoints":[{"id","summary"}]}; cursor "": the first one. */
+void jobs_checkpoints(struct jobs *jobs, const char *queue, int64_t n, int64_t limit, const char *cursor,
+		      jobs_text_fn *fn, void *arg);
 /* URIs that unfinished jobs were lent and still have: a JSON list. */
 void jobs_lent(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
 /* words: ids, or "last" and how many; text: JSON with what is needed to delete the objects, and then to drop. */

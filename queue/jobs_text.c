@@ -72,6 +72,16 @@ void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *r
 	jobs_send(call);
 }
 
+void jobs_checkpoints(struct jobs *jobs, const char *queue, int64_t n, int64_t limit, const char *cursor,
+		      jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_checkpoints", queue, fn, arg);
+	jobs_arg_number(call, n);
+	jobs_arg_number(call, limit);
+	jobs_arg(call, cursor);
+	jobs_send(call);
+}
+
 void jobs_lent(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg)
 {
 	jobs_send(jobs_text_call(jobs, "stoker_lent", queue, fn, arg));

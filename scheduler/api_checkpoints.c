@@ -24,7 +24,15 @@ static int api_checkpoint_order(const void *a, const void *b)
 	return (order > 0) - (order < 0);
 }
 
-/* What another job lent is older than all of its own, whatever attempt of that job it is from. */
+/* What another job lent is of attempt 0 here, whatever attempt of that job it is from. */
+static void api_name_summary(json_t *summary, const char *id)
+{
+	char *end;
+	json_object_set_new(summary, "id", json_string(id));
+	json_object_set_new(summary, "attempt", json_integer(strtoll(id, &end, 10)));
+	json_object_set_new(summary, "seq", json_integer(*end ? strtoll(end + 1, NULL, 10) : 0));
+}
+
 static json_t *api_checkpoint_list(const json_t *checkpoints)
 {
 	json_t *list = json_array();
@@ -37,10 +45,7 @@ static json_t *api_checkpoint_list(const json_t *checkpoints)
 		json_t *summary = fields_json(checkpoints, id);
 		if (!summary)
 			continue;
-		char *end;
-		json_object_set_new(summary, "id", json_string(id));
-		json_object_set_new(summary, "attempt", json_integer(strtoll(id, &end, 10)));
-		json_object_set_new(summary, "seq", json_integer(*end ? strtoll(end + 1, NULL, 10) : 0));
+		api_name_summary(summary, id);
 		sorted[used++] = summary;
 	}
 	qsort(sorted, used, sizeof *sorted, api_checkpoint_order);
@@ -48,12 +53,6 @@ static json_t *api_checkpoint_list(const json_t *checkpoints)
 		json_array_append_new(list, sorted[i]);
 	free(sorted);
 	return list;
-}
-
-static void api_list_checkpoints(struct api_call *call)
-{
-	api_answer(call, 200,
-		   json_pack("{s:o}", "checkpoints", api_checkpoint_list(json_object_get(call->show, "checkpoints"))));
 }
 
 /* ---- of a job, wherever it is ---- */
@@ -83,11 +82,50 @@ static void api_with_show(struct api_call *call, void (*then)(struct api_call *c
 	jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_shown, call);
 }
 
+/* Those of an archived job all at once. */
+static void api_list_archived(struct api_call *call, const char *text, size_t len)
+{
+	json_auto_t *show = api_record_show(call, text, len);
+	if (!show)
+		return;
+	json_t *list = api_checkpoint_list(json_object_get(show, "checkpoints"));
+	api_answer(call, 200,
+		   json_pack("{s:o, s:I, s:s}", "checkpoints", list, "count", (json_int_t)json_array_size(list),
+			     "cursor", ""));
+}
+
+/* {"id","summary"} → the summary with the id in it. */
+static void api_on_page(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	if (api_archived(call, err, ARCHIVE_RECORD, api_list_archived))
+		return;
+	json_auto_t *page = api_parse(call, text, len, err);
+	if (!page)
+		return;
+	json_t *list = json_array(), *one;
+	size_t i;
+	json_array_foreach(json_object_get(page, "checkpoints"), i, one)
+	{
+		json_t *summary = json_object_get(one, "summary");
+		api_name_summary(summary, fields_text(one, "id"));
+		json_array_append(list, summary);
+	}
+	json_object_set_new(page, "checkpoints", list);
+	api_answer(call, 200, json_incref(page));
+}
+
 void api_checkpoints(void *arg, const struct http_request *request, struct http_reply *reply)
 {
+	struct error err;
 	struct api_call *call = api_job_call_new(arg, request, reply);
-	if (call)
-		api_with_show(call, api_list_checkpoints);
+	if (!call)
+		return;
+	if (api_limit(call, request, 100, 1000, &err) && api_after(call, request, "cursor", &err))
+		jobs_checkpoints(call->scheduler->jobs, call->queue, call->n, call->limit, call->after, api_on_page,
+				 call);
+	else
+		api_refuse(call, &err);
 }
 
 /* ---- one of them ---- */

@@ -303,3 +303,19 @@ def test_what_is_lent_is_known(q):
     assert json.loads(q.lent()) == []
     q.remove(2)
     assert not q.redis.exists(q.key("borrowers"))
+
+
+# ---------------------------------------------------------------- listed
+
+def test_pages(q):
+    claim = many(q, range(1, 8), {"keep_last": 99})
+    claim = again(q, claim)
+    q.commit(claim, 1, 3)
+    first = json.loads(q.redis.fcall_ro("stoker_checkpoints", 1, q.key("meta"), 1, 3))
+    assert [c["id"] for c in first["checkpoints"]] == ["2-1", "1-7", "1-6"]
+    assert (first["count"], first["cursor"], first["checkpoints"][1]["summary"]["step"]) == (8, "1-6", 7)
+    rest = json.loads(q.redis.fcall_ro("stoker_checkpoints", 1, q.key("meta"), 1, 100, first["cursor"]))
+    assert [c["id"] for c in rest["checkpoints"]] == ["1-5", "1-4", "1-3", "1-2", "1-1"] and rest["cursor"] == ""
+    for args in ((1, 0), (1, 1001), (1, 5, "x"), (9,)):
+        with pytest.raises(ResponseError, match="^(INVALID|NOTFOUND)"):
+            q.redis.fcall_ro("stoker_checkpoints", 1, q.key("meta"), *args)
