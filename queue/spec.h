@@ -24,6 +24,7 @@ enum spec_on_unmet { UNMET_CANCEL, UNMET_HOLD };
 enum spec_growth { GROWTH_CONSTANT, GROWTH_LINEAR, GROWTH_EXPONENTIAL };
 enum spec_no_checkpoint { NO_CHECKPOINT_RESTART, NO_CHECKPOINT_FAIL };
 enum spec_overlap { OVERLAP_SKIP, OVERLAP_QUEUE, OVERLAP_REPLACE };
+enum spec_ask { ASK_LINE, ASK_SIGUSR1, ASK_SIGUSR2, ASK_SIGHUP };
 enum spec_mode { MODE_MIN, MODE_MAX };
 enum spec_missed { MISSED_SKIP, MISSED_ONCE, MISSED_ALL };
 
@@ -125,8 +126,9 @@ struct spec {
 	} recovery;
 	struct {
 		struct spec_list paths;  /* patterns relative to the working folder */
-		struct spec_every every; /* asked of the tinygrad trainer */
-		int64_t keep_last;       /* default 3, at least 1; this and the rest are decided in lua/keep.lua */
+		struct spec_every every; /* asked of the program */
+		enum spec_ask ask;
+		int64_t keep_last; /* default 3, at least 1; this and the rest are decided in lua/keep.lua */
 		struct spec_best keep_best;
 		struct spec_every keep_every;
 		int64_t keep_for_ms;

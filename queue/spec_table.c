@@ -253,7 +253,9 @@ static const struct spec_row spec_checkpoints[] = {
 	  .help = "files or patterns, relative to the working folder, that are checkpoints beside those in "
 		  "`STOKER_CHECKPOINT_DIR`" },
 	{ "every", SPEC_EVERY, FIELD(checkpoint.every), .min = 1000, .max = 365 * DAY,
-	  .help = "how often the tinygrad trainer saves; other programs decide themselves" },
+	  .help = "how often the tinygrad trainer saves, and other programs are asked to" },
+	{ "ask", SPEC_CHOICE, FIELD(checkpoint.ask), "line", .choices = "line|SIGUSR1|SIGUSR2|SIGHUP", .needs = "every",
+	  .help = "how: by a line on `STOKER_ASK_FD`, or by a signal to the program" },
 	{ "keep_last", SPEC_INTEGER, FIELD(checkpoint.keep_last), "3", .min = 1, .max = 1000,
 	  .help = "the newest; older ones are deleted, unless one of the rules below keeps them" },
 	{ "keep_best", SPEC_BEST, FIELD(checkpoint.keep_best), .min = 1, .max = 1000, .text = &spec_metric,

@@ -47,6 +47,7 @@ worker_SOURCES := \
 	worker/run_folder.c \
 	worker/run_record.c \
 	worker/runner.c \
+	worker/runner_ask.c \
 	worker/runner_lease.c \
 	worker/runner_output.c \
 	worker/runner_program.c \

@@ -70,9 +70,9 @@ void runner_wake(struct runner *r)
 static void runner_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
-	static int64_t (*const parts[])(struct runner *, int64_t) = { runner_lease_tick, runner_restore_tick,
+	static int64_t (*const parts[])(struct runner *, int64_t) = { runner_lease_tick,   runner_restore_tick,
 								      runner_program_tick, runner_ship_tick,
-								      runner_report_tick };
+								      runner_report_tick,  runner_ask_tick };
 	int64_t now = clock_boot_ms(), next = INT64_MAX;
 	(void)fd;
 	(void)what;
@@ -195,6 +195,7 @@ static bool runner_begin(struct runner *r, struct error *err)
 	r->lease_ends = r->record->claimed_boot_ms + r->record->lease_ms;
 	r->checkpoint_dir = run_path(r->folder, "checkpoints");
 	r->output_dir = run_path(r->folder, "output");
+	r->ask_fd = -1;
 	r->has_spec = spec_from_json(r->record->spec_json, strlen(r->record->spec_json), &r->spec, &why);
 	r->work_dir = r->spec.workdir ? mem_strdup(r->spec.workdir) : run_path(r->folder, "work");
 	if (!runner_connect(r, err))

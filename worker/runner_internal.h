@@ -109,6 +109,11 @@ struct runner {
 	int64_t bad_control;     /* control lines that were ignored */
 	bool reports_metrics;    /* on the control fd: the same in its lines would count twice */
 
+	/* checkpoint.every */
+	int ask_fd;          /* where lines go that ask for one; -1: none do */
+	int64_t ask_at;      /* the next time; 0: by steps, or never */
+	int64_t asked_steps; /* so many times `every` steps were reached by then */
+
 	struct progress progress;
 	char *result; /* JSON that it said on the control fd, or wrote to its file; NULL: none */
 
@@ -144,6 +149,14 @@ int64_t runner_restore_tick(struct runner *r, int64_t now);
 int64_t runner_program_tick(struct runner *r, int64_t now);
 int64_t runner_ship_tick(struct runner *r, int64_t now);
 int64_t runner_report_tick(struct runner *r, int64_t now);
+int64_t runner_ask_tick(struct runner *r, int64_t now);
+
+/* runner_ask.c */
+bool runner_asks_by_line(const struct runner *r);
+bool runner_open_asking(struct runner *r, int *program_fd, struct error *err); /* -1: it is not asked so */
+void runner_close_asking(struct runner *r);
+void runner_begin_asking(struct runner *r); /* the program was started */
+void runner_ask_at_step(struct runner *r);  /* it reported one */
 
 /* runner_lease.c */
 bool runner_connect(struct runner *r, struct error *err);

@@ -85,6 +85,7 @@ static void output_progress(struct runner *r, int64_t step, int64_t total)
 {
 	int64_t known = r->progress.total;
 	r->step = step;
+	runner_ask_at_step(r);
 	progress_note(&r->progress, clock_boot_ms(), step, total);
 	if (r->progress.total == known)
 		return;

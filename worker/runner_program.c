@@ -16,6 +16,7 @@ extern char **environ;
 
 enum {
 	PROGRAM_CONTROL_FD = 3,
+	PROGRAM_ASK_FD = 4,
 	PROGRAM_PIPES_MS = 5000, /* a grandchild may hold the pipes of a program that has ended for so long */
 	PROGRAM_SWEEP_MS = 5,
 	PROGRAM_REAP_MS = 500,
@@ -50,6 +51,8 @@ static void program_environment(const struct runner *r, const struct launch *lau
 	}
 	environment_set(e, "STOKER_RESULT", result);
 	program_set_number(e, "STOKER_CONTROL_FD", PROGRAM_CONTROL_FD);
+	if (runner_asks_by_line(r))
+		program_set_number(e, "STOKER_ASK_FD", PROGRAM_ASK_FD);
 	if (r->resume_path) {
 		environment_set(e, "STOKER_RESUME", r->resume_path);
 		environment_set(e, "STOKER_RESTORE_OPTIMIZER", r->spec.recovery.restore_optimizer ? "1" : "0");
@@ -84,19 +87,21 @@ static void program_exited(void *arg, const struct child_exit *how);
 
 static bool program_spawn(struct runner *r, const struct launch *launch, struct error *err)
 {
-	struct child_fd control = { .from = -1, .to = PROGRAM_CONTROL_FD };
+	struct child_fd fds[] = { { .from = -1, .to = PROGRAM_CONTROL_FD }, { .from = -1, .to = PROGRAM_ASK_FD } };
+	CLEANUP(close_fd) int ask_fd = -1;
 	CLEANUP(environment) struct environment environment = { 0 };
 	program_environment(r, launch, &environment);
 	struct child_options o = { .argv = (const char *const *)launch->argv.items,
 				   .env = (const char *const *)environment.items,
 				   .cwd = r->work_dir,
 				   .in = -1,
-				   .fds = &control,
-				   .fd_count = 1,
+				   .fds = fds,
+				   .fd_count = runner_asks_by_line(r) ? 2 : 1,
 				   .group = CHILD_OWN_GROUP,
 				   .death_signal = SIGKILL };
-	if (!runner_open_output(r, &o.out, &o.err, &control.from, err))
+	if (!runner_open_asking(r, &ask_fd, err) || !runner_open_output(r, &o.out, &o.err, &fds[0].from, err))
 		return false;
+	fds[1].from = ask_fd;
 	bool ok = child_spawn(&o, &r->program, err);
 	output_started(r->output);
 	control_started(r->control);
@@ -104,6 +109,7 @@ static bool program_spawn(struct runner *r, const struct launch *launch, struct 
 		return false;
 	r->was_started = true;
 	r->started_at = r->heard_at = clock_boot_ms();
+	runner_begin_asking(r);
 	r->watch = child_watch_new(r->base, r->program, program_exited, r, err);
 	return r->watch || (kill(-r->program, SIGKILL), false);
 }
@@ -182,6 +188,7 @@ static void program_exited(void *arg, const struct child_exit *how)
 	r->watch = NULL;
 	r->how = *how;
 	r->is_reaped = true;
+	runner_close_asking(r);
 	r->ended_at = clock_boot_ms();
 	r->kill_at = 0;
 	child_exit_text(how, text, sizeof text);
