@@ -124,12 +124,6 @@ static void removal_start(struct checkpoints *c, const struct removal *removal)
 
 /* ---- shipping ---- */
 
-static void unit_describe(const struct unit *unit, char *into, size_t size)
-{
-	str_format(into, size, "%.200s%s", unit->file_count ? unit->files[0] : unit->name,
-		   unit->file_count > 1 ? " and the files with it" : "");
-}
-
 /* A program that was killed may have been writing until then: what closes its files is its death. Only what was
  * settled before counts. */
 static enum ship_trust checkpoints_trust(const struct checkpoints *c, const struct unit *unit, int64_t *quiet_ms)
@@ -240,6 +234,20 @@ static void ship_start(struct checkpoints *c, struct unit *unit)
 		ship_done(c, NULL, &err);
 }
 
+/* The files are still in the run's folders then, for whoever looks. */
+static void checkpoints_give_up(struct checkpoints *c)
+{
+	char what[256];
+	int64_t ignored;
+	struct error err;
+	const struct unit *unit = units_next(c->units, INT64_MAX, true, &ignored);
+	if (!unit)
+		return;
+	unit_describe(unit, what, sizeof what);
+	error_set(&err, ERR_UNAVAILABLE, NULL, "given up: the store did not take it in the time after the run's end");
+	checkpoints_problem(c, what, &err);
+}
+
 static void checkpoints_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct checkpoints *c = arg;
@@ -255,6 +263,8 @@ static void checkpoints_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	bool has_given_up = c->is_flushing && now_ms >= c->give_up_ms;
+	if (has_given_up && !c->is_idle_told)
+		checkpoints_give_up(c);
 	struct unit *unit = has_given_up ? NULL : units_next(c->units, now_ms, c->is_ended, &unit_ms);
 	if (unit) {
 		ship_start(c, unit);
@@ -305,26 +315,10 @@ static void checkpoints_settled(void *arg)
 
 /* ---- making and freeing ---- */
 
-static bool checkpoints_check_patterns(const struct spec_list *patterns, struct error *err)
-{
-	for (size_t i = 0; i < patterns->count; i++) {
-		const char *pattern = patterns->items[i];
-		size_t len = strlen(pattern);
-		CLEANUP(free_p) char *clean = mem_strndup(pattern, len > 1 && pattern[len - 1] == '/' ? len - 1 : len);
-		if (!beneath_is_path(strncmp(clean, "./", 2) == 0 ? clean + 2 : clean))
-			return error_set(
-				err, ERR_INPUT, "for example out/*.pt",
-				"checkpoint.paths[%zu]: expected a path relative to the working folder, without "
-				"\"..\", got \"%s\"",
-				i, pattern);
-	}
-	return true;
-}
-
 static bool checkpoints_open(struct checkpoints *c, struct error *err)
 {
 	const struct checkpoints_options *o = &c->options;
-	if (!store_check_url(c->place.store, err) || !checkpoints_check_patterns(&o->spec->checkpoint.paths, err))
+	if (!store_check_url(c->place.store, err) || !units_check_patterns(&o->spec->checkpoint.paths, err))
 		return false;
 	c->dirs[UNIT_IN_CHECKPOINTS] = realpath(o->checkpoint_dir, NULL);
 	c->dirs[UNIT_IN_WORK] = realpath(o->work_dir, NULL);
@@ -463,7 +457,7 @@ void checkpoints_flush(struct checkpoints *c)
 {
 	checkpoints_ended(c, false);
 	c->is_flushing = true;
-	c->give_up_ms = clock_boot_ms() + FLUSH_GIVE_UP_MS;
+	c->give_up_ms = clock_boot_ms() + (c->options.give_up_ms ? c->options.give_up_ms : FLUSH_GIVE_UP_MS);
 	checkpoints_wake(c, 0);
 }
 

@@ -30,6 +30,7 @@ struct checkpoints_options {
 	int64_t attempt;
 	const char *work_dir;       /* patterns are relative to it */
 	const char *checkpoint_dir; /* STOKER_CHECKPOINT_DIR */
+	int64_t give_up_ms;         /* how long after its end for a store that does not answer; 0: 5 minutes */
 	const char *run_dir;        /* scratch: the helper's files; restore/ for unpacking */
 
 	/* Data and manifest are in the store: commit it now (jobs_checkpoint with id and

@@ -81,7 +81,7 @@ static void ship_shipped(void *arg, const char *id, const char *summary_json)
 static void ship_problem(void *arg, const char *what, const struct error *err)
 {
 	struct runner *r = arg;
-	runner_say(r, "checkpoint %s: %s", what, err->message);
+	runner_say(r, "checkpoint %s: %s%s%s", what, err->message, err->hint[0] ? "; " : "", err->hint);
 }
 
 static void ship_idle(void *arg)

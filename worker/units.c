@@ -352,3 +352,25 @@ bool units_any_pending(const struct units *u)
 			return true;
 	return false;
 }
+
+void unit_describe(const struct unit *unit, char *into, size_t size)
+{
+	str_format(into, size, "%.200s%s", unit->file_count ? unit->files[0] : unit->name,
+		   unit->file_count > 1 ? " and the files with it" : "");
+}
+
+bool units_check_patterns(const struct spec_list *patterns, struct error *err)
+{
+	for (size_t i = 0; i < patterns->count; i++) {
+		const char *pattern = patterns->items[i];
+		size_t len = strlen(pattern);
+		CLEANUP(free_p) char *clean = mem_strndup(pattern, len > 1 && pattern[len - 1] == '/' ? len - 1 : len);
+		if (!beneath_is_path(strncmp(clean, "./", 2) == 0 ? clean + 2 : clean))
+			return error_set(
+				err, ERR_INPUT, "for example out/*.pt",
+				"checkpoint.paths[%zu]: expected a path relative to the working folder, without "
+				"\"..\", got \"%s\"",
+				i, pattern);
+	}
+	return true;
+}

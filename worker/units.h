@@ -71,6 +71,9 @@ struct unit {
 
 struct units;
 
+/* Relative to the working folder, none leads out of it: else ERR_INPUT. */
+bool units_check_patterns(const struct spec_list *patterns, struct error *err);
+
 struct units *units_new(const struct spec_list *patterns);
 void units_free(struct units *u);
 
@@ -101,5 +104,8 @@ void unit_settle(struct unit *unit, int64_t changes);
 /* Everything that last changed before `changes`, in any unit, is superseded. */
 void units_settle_older(struct units *u, int64_t changes);
 bool units_any_pending(const struct units *u);
+
+/* "out/model.pt and the files with it": for messages. */
+void unit_describe(const struct unit *unit, char *into, size_t size);
 
 #endif

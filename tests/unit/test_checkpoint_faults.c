@@ -352,6 +352,24 @@ static void test_store_that_is_not_there(void **state)
 	RUN_UNTIL(run, run->shipped == 1);
 }
 
+/* After the end of the run it is waited for, but not for ever; and what was given up is named. */
+static void test_store_that_does_not_come_back(void **state)
+{
+	struct run *run = *state;
+	free(run->store);
+	run->store = mem_printf("file://%s/not/mounted", run->folder);
+	run->options.store = run->store;
+	run->options.give_up_ms = 700;
+	run_begin(run);
+	folder_put(run->checkpoints, "step-1.pt", "pickle", 6);
+	RUN_UNTIL(run, run->problems == 1);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->problems, 2);
+	assert_int_equal(run->problem.kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(run->problem.message, "given up"));
+}
+
 static pid_t helper_pid(void)
 {
 	CLEANUP(free_p) char *path = mem_printf("/proc/self/task/%d/children", (int)getpid());
@@ -427,6 +445,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_newest_first_and_older_superseded, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_and_deleted_objects_go, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_full_store, run_setup, run_teardown),
+		cmocka_unit_test_setup_teardown(test_store_that_does_not_come_back, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_store_that_is_not_there, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_killed_helpers, run_setup, run_teardown),
 	};
