@@ -183,8 +183,8 @@ static bool helper_fork(const struct helper_options *options, pid_t *pid, int *f
 
 struct helper *helper_start(struct event_base *base, const struct helper_options *options, struct error *err)
 {
-	pid_t pid;
-	int fd;
+	pid_t pid = -1;
+	int fd = -1;
 	if (!helper_fork(options, &pid, &fd, err))
 		return NULL;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -217,7 +217,7 @@ void helper_free(struct helper *h)
 
 bool helper_call(const struct helper_options *options, struct buf *text, struct error *err)
 {
-	pid_t pid;
+	pid_t pid = -1;
 	CLEANUP(close_fd) int fd = -1;
 	if (!helper_fork(options, &pid, &fd, err))
 		return false;

@@ -7,8 +7,8 @@
  *
  * Reading trusts nothing. Only what the caller expects (the manifest) is accepted, in its order,
  * with its sizes, and hashes where it has them; only regular files and folders, without links, devices, holes, ACLs
- * or attributes; only clean relative paths within the limits of lib/beneath.h. Everything
- * else is ERR_DAMAGED. What is read must have been verified before: nothing else is to be parsed.
+ * or attributes; only clean relative paths within the limits of lib/beneath.h; nothing but zeros behind
+ * the end. Everything else is ERR_DAMAGED. What is read must have been verified before: nothing else is to be parsed.
  */
 #ifndef STOKER_LIB_TARBALL_H
 #define STOKER_LIB_TARBALL_H

@@ -48,7 +48,8 @@ class Run:
         self.told.mkdir()
         (folder / "train.py").write_text(TRAIN)
         self.job = cluster.submit({
-            "command": ["/usr/bin/python3", str(folder / "train.py"), str(self.told)], "checkpoint": {"keep_last": keep},
+            "command": ["/usr/bin/python3", str(folder / "train.py"), str(self.told)],
+            "checkpoint": {"keep_last": keep},
             "retry": {"max_attempts": 9, "backoff": "50ms", "max_backoff": "50ms"}})
         self.wait_said("began")
 
