@@ -24,7 +24,7 @@ class Queue:
     def say(self, text, *args):
         self.problems.append(f"{self.base}: {text % args}")
 
-    def read(self):
+    def read(self, tries=10):
         """What is needed of every key of the queue, as of one moment."""
         names = self.client.keys(self.base + "*")
         types = dict(zip(names, self.many([lambda p, name=name: p.type(name) for name in names])))
@@ -46,6 +46,9 @@ class Queue:
                 wanted["pending " + short] = lambda p, name=name: p.xpending_range(name, "workers", "-", "+", 1000000)
         self.types = {name[len(self.base):]: kind for name, kind in types.items()}
         self.data = dict(zip(wanted, self.many(wanted.values())))
+        if tries and any(isinstance(value, Exception) for value in self.data.values()):
+            self.read(tries - 1)  # a lane was emptied, and went, between the two looks
+            return
         self.staged = set()  # numbers that nobody sees yet
         for short, stage in self.data.items():
             if short.startswith("stage:") and "done" not in stage and stage:

@@ -33,9 +33,9 @@ while not os.path.exists(f"{told}/end"):
     step += 1
     if os.path.exists(f"{told}/save-{saved + 1}"):
         saved += 1
-        with open(f"{out}/tmp", "wb") as f:
+        with open(f"{out}/step.tmp", "wb") as f:
             f.write(b"%d\\n" % saved + os.urandom(1 << 20))
-        os.rename(f"{out}/tmp", f"{out}/step-{saved}.bin")
+        os.rename(f"{out}/step.tmp", f"{out}/step-{saved}.bin")
     took.write(f"{time.monotonic() - before}\\n")
 """
 
@@ -161,7 +161,7 @@ def test_the_store_is_full_until_somebody_makes_room(cluster, disk, tmp_path):
     log = run.wait_said("No space left on device")
     assert "step-2.bin" in log and "make room in the store" in log
     unharmed(before, run.wait_steps(100))
-    assert not run.events("checkpoint.rejected") and list(run.summaries()) == ["1-1"]
+    assert not run.events("checkpoint.rejected") and [c["step"] for c in run.summaries().values()] == [1]
     (disk.path / "filler").unlink()
     run.wait_stored(2, timeout=60)
     run.kill()
@@ -249,7 +249,7 @@ def test_a_store_that_stands_still_is_not_felt(tmp_path, monkeypatch):
             run.save(2)
             wait_until(lambda: faults.count("PUT") > puts, 30, "the upload stands still")
             unharmed(before, run.wait_steps(200))
-            assert list(run.summaries()) == ["1-1"]
+            assert [c["step"] for c in run.summaries().values()] == [1]
             faults.fault = lambda method, path, n: None
             faults.stalled.set()
             run.wait_stored(2)

@@ -28,9 +28,9 @@ if resume:
     print(f"resumed {{step}}" if right else f"WRONG {{step}}", flush=True)
 while not os.path.exists(sys.argv[1]):
     step += 1
-    with open(f"{{out}}/tmp", "wb") as f:
+    with open(f"{{out}}/step.tmp", "wb") as f:
         f.write(random.Random(step).randbytes({BYTES}))
-    os.rename(f"{{out}}/tmp", f"{{out}}/step-{{step}}.bin")
+    os.rename(f"{{out}}/step.tmp", f"{{out}}/step-{{step}}.bin")
     for old in os.listdir(out):
         if old.startswith("step-") and int(old[5:-4]) < step - 3:
             os.unlink(f"{{out}}/{{old}}")
