@@ -139,8 +139,8 @@ struct format_verdict format_check(int root, const char *path, struct checksums 
 
 void format_join(struct format_verdict *all, const struct format_verdict *one)
 {
-	if (one->proof < all->proof) {
-		all->proof = one->proof;
+	if (one->proof < all->proof || !all->words[0]) {
+		all->proof = one->proof < all->proof ? one->proof : all->proof;
 		memcpy(all->words, one->words, sizeof all->words);
 	}
 	if (strcmp(all->framework, "files") == 0)

@@ -200,10 +200,10 @@ static bool pickle_push_kind(struct pickle *p, enum pickle_kind kind)
 	return pickle_push(p, (struct pickle_value){ .kind = kind });
 }
 
-static bool pickle_push_box(struct pickle *p)
+static bool pickle_push_box(struct pickle *p, bool is_object)
 {
 	struct pickle_value value;
-	return pickle_box_new(&p->boxes, &value) ? pickle_push(p, value) : pickle_stop(p, PICKLE_STRANGE);
+	return pickle_box_new(&p->boxes, is_object, &value) ? pickle_push(p, value) : pickle_stop(p, PICKLE_STRANGE);
 }
 
 static bool pickle_pop(struct pickle *p, size_t count)
@@ -276,7 +276,7 @@ static bool pickle_fill_box(struct pickle *p, enum pickle_act act)
 	}
 	if (act == ACT_DICT || act == ACT_LIST) { /* made of what lies there: the values are above its place */
 		struct pickle_value made;
-		if (!pickle_box_new(&p->boxes, &made))
+		if (!pickle_box_new(&p->boxes, false, &made))
 			return pickle_stop(p, PICKLE_STRANGE);
 		p->stack.items[p->stack.count++] = made; /* where the mark was */
 	}
@@ -300,7 +300,7 @@ static bool pickle_reduce(struct pickle *p)
 	if (!callee)
 		return false;
 	bool is_dict = callee->kind == KIND_CLASS && callee->key == KEY_DICT_CLASS;
-	return pickle_pop(p, 2) && (is_dict ? pickle_push_box(p) : pickle_push_kind(p, KIND_OBJECT));
+	return pickle_pop(p, 2) && (is_dict ? pickle_push_box(p, false) : pickle_push_kind(p, KIND_OBJECT));
 }
 
 /* The state of an object goes into it. */
@@ -350,7 +350,7 @@ static bool pickle_act(struct pickle *p, const struct pickle_op *op, const struc
 	case ACT_QUOTED:
 		return pickle_push_named(p, op->kind, arg, true);
 	case ACT_BOX:
-		return pickle_pop(p, op->pops) && pickle_push_box(p);
+		return pickle_pop(p, op->pops) && pickle_push_box(p, op->pops > 0);
 	case ACT_SET:
 	case ACT_SETS:
 	case ACT_APPEND:

@@ -4,7 +4,7 @@
 
 #define BOXES_MAX (256 * 1024)
 
-bool pickle_box_new(struct pickle_boxes *boxes, struct pickle_value *value)
+bool pickle_box_new(struct pickle_boxes *boxes, bool is_object, struct pickle_value *value)
 {
 	if (boxes->count == BOXES_MAX)
 		return false;
@@ -12,8 +12,9 @@ bool pickle_box_new(struct pickle_boxes *boxes, struct pickle_value *value)
 		boxes->room = boxes->room ? boxes->room * 2 : 64;
 		boxes->items = mem_realloc(boxes->items, boxes->room * sizeof *boxes->items);
 	}
-	boxes->items[boxes->count] =
-		(struct pickle_box){ .step = -1, .epoch = -1, .inner_step = -1, .inner_epoch = -1 };
+	boxes->items[boxes->count] = (struct pickle_box){
+		.step = -1, .epoch = -1, .inner_step = -1, .inner_epoch = -1, .is_object = is_object
+	};
 	*value = (struct pickle_value){ .kind = KIND_BOX, .number = (int64_t)boxes->count++ };
 	return true;
 }
@@ -100,6 +101,8 @@ void pickle_box_tell(const struct pickle_boxes *boxes, struct pickle_value top, 
 		return;
 	facts->step = box->step >= 0 ? box->step : box->inner_step;
 	facts->epoch = box->epoch >= 0 ? box->epoch : box->inner_epoch;
-	facts->optimizer =
-		boxes->has_moments || box->has_optimizer || box->has_inner_optimizer || pickle_box_is_optimizer(box);
+	if (boxes->has_moments || box->has_optimizer || box->has_inner_optimizer || pickle_box_is_optimizer(box))
+		facts->optimizer = 1;
+	else if (!box->is_object)
+		facts->optimizer = 0;
 }

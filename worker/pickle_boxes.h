@@ -29,6 +29,7 @@ struct pickle_box {
 	enum pickle_key step_key;
 	int64_t inner_step, inner_epoch; /* of a dict directly in it */
 	bool is_full;                    /* not empty */
+	bool is_object;                  /* of some class: what it holds cannot be told */
 	bool has_state, has_groups;      /* of an optimizer, not empty */
 	bool has_optimizer, has_inner_optimizer;
 };
@@ -40,7 +41,7 @@ struct pickle_boxes {
 };
 
 /* A new empty one; false: there are too many. */
-bool pickle_box_new(struct pickle_boxes *boxes, struct pickle_value *value);
+bool pickle_box_new(struct pickle_boxes *boxes, bool is_object, struct pickle_value *value);
 /* Both do nothing when `into` is no box. */
 void pickle_box_put(struct pickle_boxes *boxes, struct pickle_value into, struct pickle_value key,
 		    struct pickle_value value);
