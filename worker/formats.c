@@ -153,8 +153,8 @@ void format_join(struct format_verdict *all, const struct format_verdict *one)
 		all->epoch = one->epoch;
 	if (isnan(all->loss))
 		all->loss = one->loss;
-	if (!all->beside)
-		all->beside = one->beside;
+	if (!all->beside[0])
+		memcpy(all->beside, one->beside, sizeof all->beside);
 }
 
 struct format_verdict format_sum(const struct format_folder *folder)

@@ -26,9 +26,9 @@ struct format_verdict {
 	int optimizer;      /* 1 yes, 0 no, -1 cannot be told */
 	int64_t step;       /* as the content says; -1: it does not */
 	int64_t epoch;
-	double loss;        /* as the content says; NAN: it does not */
-	const char *beside; /* name of a file beside the folder that belongs to it; NULL: none */
-	char words[160];    /* what was proved; of a torn one: why */
+	double loss;     /* as the content says; NAN: it does not */
+	char beside[48]; /* name of a file beside the folder that belongs to it; "": none */
+	char words[160]; /* what was proved; of a torn one: why */
 };
 
 /* The file or folder `path` below root (lib/beneath.h). sums (or NULL) is told which CRCs its bytes must have. */

@@ -67,7 +67,8 @@ static struct format_verdict megatron_check(const struct format_folder *folder)
 	verdict.proof = megatron_is_renewed(&folder->list) ? FORMAT_SOUND : FORMAT_WHOLE;
 	verdict.step = own;
 	/* When a newer one is named, this one was whole before; but the file is not its own any more. */
-	verdict.beside = named == own ? NAME_MEGATRON_LATEST : NULL;
+	if (named == own)
+		str_copy(verdict.beside, sizeof verdict.beside, NAME_MEGATRON_LATEST);
 	return verdict;
 }
 

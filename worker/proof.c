@@ -75,7 +75,7 @@ static bool proof_pack_beside(const struct proof *proof, const struct ship_reque
 	struct format_verdict now;
 	if (!tarball_add(w, root, path, name, err) || !proof_look(request, root, NULL, &now, err))
 		return false;
-	return now.beside || error_set(err, ERR_CONFLICT, NULL, "%s changed while it was read", path);
+	return now.beside[0] || error_set(err, ERR_CONFLICT, NULL, "%s changed while it was read", path);
 }
 
 static bool proof_pack_all(const struct proof *proof, const struct ship_request *request, int root,
@@ -89,7 +89,7 @@ static bool proof_pack_all(const struct proof *proof, const struct ship_request 
 		if (!ok)
 			return false;
 	}
-	return !proof->verdict.beside || proof_pack_beside(proof, request, root, w, err);
+	return !proof->verdict.beside[0] || proof_pack_beside(proof, request, root, w, err);
 }
 
 bool proof_pack(struct proof *proof, const struct ship_request *request, int root, tarball_write_fn *sink, void *arg,

@@ -28,7 +28,7 @@ static bool ship_sink(void *arg, const void *data, size_t len, struct error *err
 static char *ship_resume(const struct unit *unit, const struct format_verdict *verdict)
 {
 	CLEANUP(free_p) char *common = mem_strdup(unit->files[0]);
-	if (verdict->beside) { /* the folder that holds both */
+	if (verdict->beside[0]) { /* the folder that holds both */
 		char *slash = strrchr(common, '/');
 		*(slash ? slash : common) = '\0';
 	}

@@ -80,8 +80,8 @@ def weight(step):
 
 
 class Replay:
-    """Does the same once more in another folder, further and further. Its clock is its own: one tick a step, so that what
-    is written later is newer however fast this goes."""
+    """Does the same once more in another folder, further and further. Its clock is its own: one tick a step, so that
+    what is written later is newer however fast this goes."""
 
     def __init__(self, steps, folder):
         self.steps, self.folder = steps, Path(folder)

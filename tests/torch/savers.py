@@ -1,23 +1,26 @@
-"""Saves as frameworks make them, of a model whose numbers follow from its step: what is loaded can be told from what was
-saved. Run as a program it saves; imported it also knows how to load.
+"""Saves as frameworks make them, of a model whose numbers follow from its step: what is loaded can be told from what
+was saved. Run as a program it saves; imported it also knows how to load.
 
-  savers.py LAYOUT FOLDER STEP…   saves each step, and makes FOLDER/mark-<step> after each
-  savers.py LAYOUT --serve        for each line `FOLDER FIRST LAST` on stdin forks a process that saves these steps one after
-                                  the other and then waits; answers with its number, and again when it has saved all
+  savers.py LAYOUT FOLDER STEP…     saves each step, and makes FOLDER/mark-<step> after each
+  savers.py LAYOUT --serve SCRATCH  for each line `FOLDER FIRST LAST` on stdin forks a process that saves these steps
+                                    one after the other and then waits; answers with its number, `saved` and `dead`
 
-| layout | how it is made |
-|---|---|
-| torch, lightning, torch-old | torch.save of a training loop's dict, of what Lightning 2 puts into a .ckpt, and in torch's old format |
-| huggingface, huggingface-over | a folder as Trainer makes it: its order and names, each file by torch.save; the weights are written by hand, from the \
-format's page, at their place and in one go, as the safetensors of those days did (today's writes .tmp… and renames). \
--over saves into one folder again and again, as a resumed run does |
-| dcp, dcp-old | by hand, as torch.distributed.checkpoint's FileSystemWriter does it (Debian's 1.13 has it, but cannot import it \
-under Python 3.11): each tensor by torch.save into the shard of its rank, then .metadata by pickle, renamed; -old in place |
-| megatron | its order and names, each file by torch.save |
-| orbax | by hand, in the order that strace showed of orbax-checkpoint 0.12.8: the names, _CHECKPOINT_METADATA and the renames; \
-the arrays' bytes are any |
-| numpy | numpy.savez |
-| tinygrad | nn.state.safe_save, in place; run by the Python that has tinygrad |
+How each layout is made:
+
+torch, lightning, torch-old     torch.save of a training loop's dict, of what Lightning 2 puts into a .ckpt, and in
+                                torch's old format
+huggingface, huggingface-over   a folder as Trainer makes it: its order and names, each file by torch.save; the weights
+                                are written by hand, from the format's page, in place and in one go, as older versions
+                                of safetensors did (0.8.0 writes .tmp… and renames); -over saves into one folder again
+                                and again, as a run does that repeats a step
+dcp, dcp-old                    by hand, as torch.distributed.checkpoint's FileSystemWriter does it (Debian's torch 1.13
+                                has it, but cannot import it under Python 3.11): each tensor by torch.save into the
+                                shard of its rank, then .metadata by pickle, renamed; -old in place
+megatron                        Megatron-LM's order and names, each file by torch.save
+orbax                           by hand, in the order that strace showed of orbax-checkpoint 0.12.8: its names, its
+                                _CHECKPOINT_METADATA and its renames; the arrays' bytes are any
+numpy                           numpy.savez
+tinygrad                        nn.state.safe_save, in place; run by the Python that has tinygrad
 """
 import functools
 import io
@@ -114,7 +117,8 @@ def save_dcp(folder, step, in_place=False):
             os.fsync(shard.fileno())
     metadata = to / (".metadata" if in_place else ".metadata.tmp")
     with open(metadata, "wb") as file:
-        pickle.dump({"state_dict_metadata": {"model.w": [SIDE, SIDE]}, "planner_data": None, "storage_data": places}, file)
+        pickle.dump({"state_dict_metadata": {"model.w": [SIDE, SIDE]}, "planner_data": None,
+                     "storage_data": places}, file)
         os.fsync(file.fileno())
     if not in_place:
         metadata.rename(to / ".metadata")
@@ -135,9 +139,11 @@ def save_orbax(folder, step):
     to = folder / f"{step}.orbax-checkpoint-tmp"
     item = to / "state.orbax-checkpoint-tmp"
     (item / "ocdbt.process_0" / "d").mkdir(parents=True)
-    said = {"item_handlers": {"state": "StandardCheckpointHandler"}, "init_timestamp_nsecs": 1, "commit_timestamp_nsecs": None}
+    said = {"item_handlers": {"state": "StandardCheckpointHandler"}, "init_timestamp_nsecs": 1,
+            "commit_timestamp_nsecs": None}
     (to / "_CHECKPOINT_METADATA").write_text(json.dumps(said))
-    (item / "_METADATA").write_text(json.dumps({"tree_metadata": {"('opt_state', '0', 'mu')": {}, "('params', 'w')": {}}}))
+    (item / "_METADATA").write_text(json.dumps(
+        {"tree_metadata": {"('opt_state', '0', 'mu')": {}, "('params', 'w')": {}}}))
     (item / "ocdbt.process_0" / "d" / "7f1f").write_bytes(struct.pack(f"<{SIDE * SIDE}f", *numbers(step)))
     for place in (item / "ocdbt.process_0", item):
         (place / "manifest.ocdbt.__lock").write_bytes(b"manifest" * 10)
@@ -162,7 +168,8 @@ def save_tinygrad(folder, step):
 
 LAYOUTS = {
     "torch": save_torch, "torch-old": save_torch_old, "lightning": save_lightning, "numpy": save_numpy,
-    "huggingface": save_huggingface, "huggingface-over": lambda folder, step: save_huggingface(folder, step, "checkpoint-5"),
+    "huggingface": save_huggingface,
+    "huggingface-over": lambda folder, step: save_huggingface(folder, step, "checkpoint-5"),
     "dcp": save_dcp, "dcp-old": lambda folder, step: save_dcp(folder, step, in_place=True),
     "megatron": save_megatron, "orbax": save_orbax, "tinygrad": save_tinygrad,
 }

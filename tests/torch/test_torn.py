@@ -1,7 +1,7 @@
 """A writer may be killed at any byte of a save: what is accepted then is what some save had finished, byte for byte.
 
-Two saves, the second over the first or beside it, are recorded as what they did to their files, and done again up to each of
-1,000 places: half of them anywhere, half close to the ends of files and to the steps between them."""
+Two saves, the second over the first or beside it, are recorded as what they did to their files, and done again up to
+each of 1,000 places: half of them anywhere, half close to the ends of files and to the steps between them."""
 import os
 
 import pytest
@@ -90,8 +90,8 @@ def test_cut_anywhere(tmp_path, ask, recorded, dice, layout):
 
 
 def test_pages_that_never_came(tmp_path, ask, python_of, dice):
-    """tinygrad sets the size, maps the file and fills it: whatever was filled in until a kill, none of it is accepted. Nor,
-    while the program lives, what has a hole."""
+    """tinygrad sets the size, maps the file and fills it: whatever was filled in until a kill, none of it is accepted.
+    Nor, while the program lives, what has a hole, unless it was quiet for long."""
     steps = record([python_of("tinygrad"), SAVERS, "tinygrad", tmp_path, "20"], tmp_path, tmp_path / "trace")
     assert any(step[0] == "size" for step in steps) and not any(step[0] == "write" for step in steps)
     whole = (tmp_path / "model.safetensors").read_bytes()

@@ -222,7 +222,7 @@ static void test_megatron(void **state)
 	folder_text(f->folder, "out/latest_checkpointed_iteration.txt", "200");
 	v = format_check(f->root, "out/iter_0000100", NULL);
 	assert_int_equal(v.proof, FORMAT_WHOLE);
-	assert_null(v.beside);
+	assert_string_equal(v.beside, "");
 	folder_text(f->folder, "out/latest_checkpointed_iteration.txt", "release");
 	assert_int_equal(proof_of(f, "out/iter_0000100"), FORMAT_TORN);
 	folder_text(f->folder, "out/latest_checkpointed_iteration.txt", "100");
