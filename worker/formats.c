@@ -85,10 +85,14 @@ static struct format_verdict format_check_file(int fd, const char *path, int64_t
 	struct format_file file = { .fd = fd, .path = path, .size = size, .sums = sums };
 	if (pread(fd, file.start, sizeof file.start, 0) < 0)
 		return format_verdict_of(FORMAT_TORN, "files", "it cannot be read");
-	for (size_t i = 0; i < ARRAY_LEN(format_files); i++)
+	const struct format_file_row *row = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(format_files) && !row; i++)
 		if (format_files[i]->is(&file))
-			return format_files[i]->check(&file);
-	return format_verdict_of(FORMAT_OPAQUE, "files", size == 0 ? "hash only (empty)" : "hash only");
+			row = format_files[i];
+	struct format_verdict verdict =
+		row ? row->check(&file)
+		    : format_verdict_of(FORMAT_OPAQUE, "files", size == 0 ? "hash only (empty)" : "hash only");
+	return verdict;
 }
 
 static struct format_verdict format_check_at(int root, const char *path, struct checksums *sums, int depth);
