@@ -2,7 +2,7 @@
 -- is also kept in the job's own history. They are collected during a call and written at its end: when the same
 -- happens to several jobs one after the other, it is one entry.
 
-local EVENTS_KEPT = 10000
+local EVENTS_KEPT = '10000'
 local HISTORY_KEPT = 200
 
 -- One JSON object of texts in the order given. A text may be long (a log's), and every Lua string that it becomes a
@@ -91,39 +91,41 @@ local function event_note(q, j, name, ...)
     end
 end
 
--- Names of events, ids and numbers need no escaping: most of an event is put together in one go.
-local function event_tell(key, event)
-    local rest, more = event.rest, {}
-    for i = 1, #rest, 2 do
-        more[i], more[i + 1] = ',"' .. rest[i] .. '":', cjson.encode(rest[i + 1])
-    end
-    local said, id = '","event":"' .. event.name
-    if event.count == 1 then
-        id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'job', event.job, 'attempt',
-                  event.attempt, unpack(rest))
-        said = said .. '","job":"' .. event.job .. '","attempt":"' .. event.attempt .. '"'
-    else
-        local jobs = table.concat(event.jobs, ' ')
-        id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'jobs', jobs, unpack(rest))
-        said = said .. '","jobs":"' .. jobs .. '"'
-    end
-    call('PUBLISH', key, '{"id":"' .. id .. said .. table.concat(more) .. '}')
-end
-
-function event_flush(q)
-    local events = q.events
-    if not events[1] then
-        return
-    end
-    local key = key_of(q, 'events')
-    for i = 1, #events do
-        if events[i].list then
-            stream_add(q, 'events', '*', EVENTS_KEPT, events[i].list)
-        elseif events[i].count > 0 then
-            event_tell(key, events[i])
+do
+    -- Names of events, ids and numbers need no escaping: most of an event is put together in one go.
+    local function tell(key, event)
+        local rest, more, said = event.rest, '', nil
+        for i = 1, #rest, 2 do
+            more = more .. ',"' .. rest[i] .. '":' .. cjson.encode(rest[i + 1])
         end
+        local id
+        if event.count == 1 then
+            id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'job', event.job, 'attempt',
+                      event.attempt, unpack(rest))
+            said = '","job":"' .. event.job .. '","attempt":"' .. event.attempt .. '"'
+        else
+            local jobs = table.concat(event.jobs, ' ')
+            id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'jobs', jobs, unpack(rest))
+            said = '","jobs":"' .. jobs .. '"'
+        end
+        call('PUBLISH', key, '{"id":"' .. id .. '","event":"' .. event.name .. said .. more .. '}')
     end
-    q.events = {}
+
+    function event_flush(q)
+        local events = q.events
+        if not events[1] then
+            return
+        end
+        local key = key_of(q, 'events')
+        for i = 1, #events do
+            if events[i].list then
+                stream_add(q, 'events', '*', EVENTS_KEPT, events[i].list)
+            elseif events[i].count > 0 then
+                tell(key, events[i])
+            end
+        end
+        q.events = {}
+    end
 end
 
 -- A hint that makes a worker or a runner look now; nothing depends on it.

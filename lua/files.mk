@@ -1,5 +1,6 @@
 # In this order they make one library, after lua/prelude.lua and the tables printed from C.
 lua_SOURCES := \
+	lua/flush.lua \
 	lua/event.lua \
 	lua/job.lua \
 	lua/class.lua \

@@ -1,16 +1,16 @@
 -- The record of a job, `job:<n>`: read once, changed in memory, written back with one HSET and one HDEL.
 
+local records = {} -- what is known of a job as JSON; the rest of it is in lua/archive.lua
+
 -- Everything that Redis keeps of a job besides its places in the indexes; into the list.
-local JOB_KEYS = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
-                  'parents:', 'children:', 'told:', 'sizes:'}
+records.keys = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
+                'parents:', 'children:', 'told:', 'sizes:'}
 local function job_keys(q, n, list)
-    for i = 1, #JOB_KEYS do
-        list[#list + 1] = key_of(q, JOB_KEYS[i], n)
+    for i = 1, #records.keys do
+        list[#list + 1] = key_of(q, records.keys[i], n)
     end
     return list
 end
-
-local records = {} -- what is known of a job as JSON; the rest of it is in lua/archive.lua
 
 -- A table of texts, in the order of their names.
 function records.json(fields)

@@ -7,7 +7,7 @@
 -- unique: `unique:<key>` is the number of the job that has the key, and "expired" behind it when it keeps it for its
 -- time.
 
-local QUEUE_RATE = '*' -- not a key that a spec can have
+limits.QUEUE_RATE = '*' -- not a key that a spec can have
 
 function limits.names(key)
     return 'slots:' .. key, 'limited:' .. key
@@ -27,7 +27,7 @@ function limits.check_new(q, values)
         expect_type(q, 'string', 'rate:' .. values['rate.key'])
     end
     if q.meta.rate_max > 0 then
-        expect_type(q, 'string', 'rate:' .. QUEUE_RATE)
+        expect_type(q, 'string', 'rate:' .. limits.QUEUE_RATE)
     end
 end
 
@@ -148,7 +148,7 @@ function limits.rate(q, values)
         due_ms = limits.reserve(q, values['rate.key'], values['rate.max'], values['rate.per'])
     end
     if q.meta.rate_max > 0 then
-        due_ms = math.max(due_ms, limits.reserve(q, QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
+        due_ms = math.max(due_ms, limits.reserve(q, limits.QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
     end
     return due_ms
 end

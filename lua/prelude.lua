@@ -11,13 +11,13 @@
 --
 -- This file: failing, checked arguments, opening a queue, and what is written once at the end of a call.
 
--- While the library is loaded, redis.call, math, string, table and cjson are not there yet: only functions use them.
--- The first call of a command puts the command itself here: this is what functions do most.
-local call
-call = function(...)
-    call = redis.call
-    return call(...)
+-- While the library is loaded there is nothing but redis.register_function, and later what is global stands behind an
+-- empty table's metatable, which costs as much as a short function at every use. So the first call of a function puts
+-- what most functions use into locals.
+local function globals()
+    return redis.call, redis, cjson, string, table, math, type, pairs, select, unpack, tonumber, pcall
 end
+local redis, call, cjson, string, table, math, type, pairs, select, unpack, tonumber, pcall = redis, nil
 
 local MAX_JOBS_A_CALL = 100
 local LARGEST = 9007199254740992 -- 2^53: beyond it a Lua number is no integer any more
@@ -44,6 +44,9 @@ local function register(name, callback, ...)
         function_name = 'stoker_' .. name,
         flags = {...},
         callback = function(keys, args)
+            if not call then
+                call, redis, cjson, string, table, math, type, pairs, select, unpack, tonumber, pcall = globals()
+            end
             local ok, answer = pcall(callback, keys, args)
             if ok then
                 return answer
@@ -279,52 +282,75 @@ local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'p
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0}
 
--- Tables that appear when they are first asked for: most calls need two or three of a dozen.
-local TABLES = {
-    __index = function(tables, name)
-        local one = {}
-        tables[name] = one
-        return one
-    end,
-}
-
--- The base of a queue's keys, and its name. What the last name was taken apart to is kept: the next call is often on
--- the same queue.
-local queue_name_of
+local queue_new
 do
-    local last_key, last_base, last_name
-    function queue_name_of(keys)
-        local key = keys[1]
-        if key ~= last_key or #keys ~= 1 then
-            local base, name
-            if #keys == 1 then
-                base, name = key:match('^([^{}%c]-{([a-z0-9][a-z0-9-]*)}:)meta$')
-            end
-            if not base or #name > 63 then
-                fail('INVALID', 'expected one key, <prefix>{<queue>}:meta, got %s', quoted(key))
-            end
-            last_key, last_base, last_name = key, base, name
-        end
-        return last_base, last_name
-    end
-end
+    local QUEUES_KEPT, KEYS_KEPT = 100, 1000
 
--- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
--- (many jobs a call share one ZADD, XACK, XDEL …).
-local function queue_new(keys)
-    local base, name = queue_name_of(keys)
-    local time = call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
-    return {
-        base = base, name = name, meta_key = keys[1],
-        now = now, now_text = integer_text(now), time = time, events = {}, active = 0,
-        -- A table that grows is made anew each time: these have room for what most calls put there.
-        meta = {queue = nil, paused = nil, next = nil, active = nil, max_jobs = nil, max_running = nil},
-        batch = setmetatable({specs = nil, ack = nil, final = nil, bells = nil}, TABLES), -- to be written at the end
-        known = setmetatable({lanes = nil, listed = nil, put = nil, admitted = nil, submitted = nil, ringing = nil,
-                              expiries = nil}, TABLES), -- what this call checked or did once needs no second time
-        claimed = nil, uid_stem = nil,
+    -- Tables that appear when they are first asked for: most calls need two or three of a dozen.
+    local TABLES = {
+        __index = function(tables, name)
+            local one = {}
+            tables[name] = one
+            return one
+        end,
     }
+
+    -- The keys of a queue by their names, put together once.
+    local function keys_new(base)
+        local count = 0
+        return setmetatable({}, {
+            __index = function(keys, name)
+                if count == KEYS_KEPT then
+                    for other in pairs(keys) do
+                        keys[other] = nil
+                    end
+                    count = 0
+                end
+                local key = base .. name
+                keys[name], count = key, count + 1
+                return key
+            end,
+        })
+    end
+
+    -- The names of a queue by the key of its `meta`. They follow from that key alone: those of the last queues are kept.
+    local kept, kept_count = {}, 0
+    local function names_of(keys)
+        local key = keys[1]
+        local names = #keys == 1 and kept[key]
+        if names then
+            return names
+        end
+        local base, name
+        if #keys == 1 then
+            base, name = key:match('^([^{}%c]-{([a-z0-9][a-z0-9-]*)}:)meta$')
+        end
+        if not base or #name > 63 then
+            fail('INVALID', 'expected one key, <prefix>{<queue>}:meta, got %s', quoted(key))
+        elseif kept_count == QUEUES_KEPT then
+            kept, kept_count = {}, 0
+        end
+        names = {base = base, name = name, keys = keys_new(base)}
+        kept[key], kept_count = names, kept_count + 1
+        return names
+    end
+
+    -- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
+    -- (many jobs a call share one ZADD, XACK, XDEL …).
+    function queue_new(keys)
+        local names, time = names_of(keys), call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        return {
+            base = names.base, name = names.name, keys = names.keys, meta_key = keys[1],
+            now = now, now_text = integer_text(now), time = time, events = {}, active = 0,
+            -- A table that grows is made anew each time: these have room for what most calls put there.
+            meta = {queue = nil, paused = nil, next = nil, active = nil, max_jobs = nil, max_running = nil},
+            batch = setmetatable({specs = nil, ack = nil, final = nil, bells = nil}, TABLES), -- written at the end
+            known = setmetatable({lanes = nil, listed = nil, put = nil, admitted = nil, submitted = nil, ringing = nil,
+                                  expiries = nil}, TABLES), -- what this call checked or did once needs no second time
+            claimed = nil, uid_stem = nil,
+        }
+    end
 end
 
 -- Reads fields of `meta`; the first must be `queue`.
@@ -354,17 +380,24 @@ end
 
 -- A key of this queue; with a number, that of a job: a text put together on the way would cost as much again.
 local function key_of(q, name, n)
-    return n and q.base .. name .. n or q.base .. name
+    if n then
+        return q.base .. name .. n
+    end
+    return q.keys[name]
 end
 
 -- Answers the length of a key that is going to be written, or fails if a stranger has put another type there.
-local TYPE_LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', set = 'SCARD', string = 'STRLEN'}
-local function expect_type(q, type_name, name)
-    local length = redis.pcall(TYPE_LENGTH[type_name], key_of(q, name))
-    if type(length) == 'table' then
-        fail('WRONGTYPE', 'the key %s is not a %s: something else was put there', key_of(q, name), type_name)
+local expect_type
+do
+    local LENGTH = {hash = 'HLEN', list = 'LLEN', stream = 'XLEN', zset = 'ZCARD', set = 'SCARD', string = 'STRLEN'}
+
+    function expect_type(q, type_name, name)
+        local length = redis.pcall(LENGTH[type_name], key_of(q, name))
+        if type(length) == 'table' then
+            fail('WRONGTYPE', 'the key %s is not a %s: something else was put there', key_of(q, name), type_name)
+        end
+        return length
     end
-    return length
 end
 
 -- The same of a sorted set, with the question whether something is in it.
@@ -403,86 +436,7 @@ local function call_with(command, key, list)
     end
 end
 
--- Removes the ready entries of attempts that ended. A stream that became empty goes, too: a stream of one entry
--- costs 4 KB, and its consumers would stay for ever.
-local function queue_flush_entries(q)
-    for lane, ids in pairs(q.batch.ack) do
-        local stream = key_of(q, 'ready:' .. lane)
-        call('XACK', stream, 'workers', unpack(ids))
-        call('XDEL', stream, unpack(ids))
-        if call('XLEN', stream) == 0 then
-            call('DEL', stream)
-            call('ZREM', key_of(q, 'lanes'), lane)
-        end
-    end
-end
-
 local event_flush -- lua/event.lua
 local share = {} -- lua/share.lua
 local depend = {} -- lua/depend.lua
 local batching = {} -- lua/batch.lua
-
--- Rings for every class of which something is ready, as far as it is near the front.
-local function queue_ring_all(q)
-    for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, 63)) do
-        q.batch.bells[lane:match('^[^:]+')] = true
-    end
-end
-
-local INDEX_WRITES = {
-    {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
-    {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
-}
-
--- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
--- same call must leave no lease behind.
-local function queue_flush(q)
-    local batch = q.batch
-    if rawget(batch, 'settled') then
-        depend.flush(q)
-    end
-    if rawget(batch, 'counts') then
-        batching.flush(q)
-    end
-    if rawget(batch, 'unlease') and q.meta.max_running > 0 then
-        queue_ring_all(q) -- a claim that found the queue at its limit did not ring on
-    end
-    setmetatable(batch, nil) -- from here on it is only read
-    if batch.ack then
-        queue_flush_entries(q)
-    end
-    if batch.specs then
-        call('MSET', unpack(batch.specs))
-    end
-    for i = 1, #INDEX_WRITES do
-        local write = INDEX_WRITES[i]
-        local list = batch[write.list]
-        if list then
-            call(write.command, key_of(q, write.key), unpack(list))
-        end
-    end
-    for n, until_ms in pairs(batch.away or {}) do -- until when it waits for another worker; false: no longer
-        if until_ms then
-            call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
-        else
-            redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
-        end
-    end
-    for state, list in pairs(batch.final or {}) do
-        call('ZADD', final_key(q, state), unpack(list))
-    end
-    if batch.usage then
-        share.flush(q)
-    end
-    if q.active ~= 0 then
-        call('HINCRBY', q.meta_key, 'active', q.active)
-    end
-    -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
-    local bells = q.meta.paused ~= 'paused' and batch.bells or {}
-    for class_name in pairs(bells) do
-        if not q.known.ringing[class_name] then
-            call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
-        end
-    end
-    event_flush(q)
-end

@@ -5,9 +5,9 @@
 -- used.
 
 share.USAGE_HALF_MS = 3600000
-local PREPAID_MS = 60000
+share.PREPAID_MS = 60000
 share.AGED_MS = 600000 -- who waits longer than this goes before those who used less
-local GIB = 1073741824
+share.GIB = 1073741824
 
 -- A lane whose jobs have no tenant, and no past.
 function share.is_common(lane)
@@ -15,7 +15,7 @@ function share.is_common(lane)
 end
 
 function share.cost(requirement)
-    return math.max(requirement.cpus, requirement.memory / (4 * GIB), 1) + 10 * requirement.gpus
+    return math.max(requirement.cpus, requirement.memory / (4 * share.GIB), 1) + 10 * requirement.gpus
 end
 
 -- HMGET as a list; nothing of a key where a stranger has put something else: fair share is no reason to fail.
@@ -78,8 +78,8 @@ function share.renew(q, j)
 end
 
 function share.prepay(q, j, requirement)
-    share.charge(q, j.f.tenant, share.cost(requirement) * PREPAID_MS / 1000)
-    job_set(j, 'charged_ms', q.now + PREPAID_MS)
+    share.charge(q, j.f.tenant, share.cost(requirement) * share.PREPAID_MS / 1000)
+    job_set(j, 'charged_ms', q.now + share.PREPAID_MS)
 end
 
 -- Of lanes of one priority the one to take from: {tenant =, head_ms =} each. Aged ones first, by age; then who used

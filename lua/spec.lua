@@ -10,44 +10,47 @@ local function spec_of_job(q, n)
     return ok and values or spec_walk({command = 'x'})
 end
 
-local function spec_backoff(values, section)
-    return {base_ms = values[section .. '.backoff'], growth = values[section .. '.growth'],
-            most_ms = values[section .. '.max_backoff'], jitter = values[section .. '.jitter']}
-end
-
--- Which checkpoint is the best one: as the recovery says, else as keep_best does.
-local function spec_best(values)
-    local keep = values['checkpoint.keep_best']
-    local metric, mode = rawget(values, 'recovery.best_metric'), rawget(values, 'recovery.best_mode')
-    if values['recovery.checkpoint'] == 'best_loss' then
-        return {metric = 'loss', mode = 'min'}
-    elseif metric or not keep then
-        return {metric = metric or values['recovery.best_metric'], mode = mode or values['recovery.best_mode']}
+-- What decides over the life of a job after its submit: of the values of a spec, and of a job.
+local spec_policy_of, spec_policy
+do
+    local function backoff(values, section)
+        return {base_ms = values[section .. '.backoff'], growth = values[section .. '.growth'],
+                most_ms = values[section .. '.max_backoff'], jitter = values[section .. '.jitter']}
     end
-    return {metric = keep.metric, mode = mode or keep.mode}
-end
 
--- What decides over the life of a job after its submit.
-local function spec_policy_of(values)
-    return {
-        max_errors = values['retry.max_attempts'],
-        max_lost = values['retry.max_lost'],
-        retry = spec_backoff(values, 'retry'),
-        recover = values['recovery.enabled'],
-        max_corrupted = values['recovery.max_attempts'],
-        recovery = spec_backoff(values, 'recovery'),
-        checkpoint = values['recovery.checkpoint'],
-        quarantine = values['recovery.quarantine'],
-        best = spec_best(values),
-        may_restart = values['recovery.no_checkpoint'] == 'restart',
-        keep_last = values['checkpoint.keep_last'],
-        keep_best = values['checkpoint.keep_best'],
-        keep_every = values['checkpoint.keep_every'],
-        keep_for = values['checkpoint.keep_for'],
-        resume = as_text(values.resume),
-    }
-end
+    -- Which checkpoint is the best one: as the recovery says, else as keep_best does.
+    local function best(values)
+        local keep = values['checkpoint.keep_best']
+        local metric, mode = rawget(values, 'recovery.best_metric'), rawget(values, 'recovery.best_mode')
+        if values['recovery.checkpoint'] == 'best_loss' then
+            return {metric = 'loss', mode = 'min'}
+        elseif metric or not keep then
+            return {metric = metric or values['recovery.best_metric'], mode = mode or values['recovery.best_mode']}
+        end
+        return {metric = keep.metric, mode = mode or keep.mode}
+    end
 
-local function spec_policy(q, n)
-    return spec_policy_of(spec_of_job(q, n))
+    function spec_policy_of(values)
+        return {
+            max_errors = values['retry.max_attempts'],
+            max_lost = values['retry.max_lost'],
+            retry = backoff(values, 'retry'),
+            recover = values['recovery.enabled'],
+            max_corrupted = values['recovery.max_attempts'],
+            recovery = backoff(values, 'recovery'),
+            checkpoint = values['recovery.checkpoint'],
+            quarantine = values['recovery.quarantine'],
+            best = best(values),
+            may_restart = values['recovery.no_checkpoint'] == 'restart',
+            keep_last = values['checkpoint.keep_last'],
+            keep_best = values['checkpoint.keep_best'],
+            keep_every = values['checkpoint.keep_every'],
+            keep_for = values['checkpoint.keep_for'],
+            resume = as_text(values.resume),
+        }
+    end
+
+    function spec_policy(q, n)
+        return spec_policy_of(spec_of_job(q, n))
+    end
 end

@@ -94,11 +94,11 @@ do
             fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
         end
         local tree = spec_decode('spec', text)
-        local values, names = spec_walk_quickly(tree)
+        local values, names = spec_table.walk_quickly(tree)
         if not values or not is_plain or spec_has_bare_point(text) or
             (spec_colons(text) ~= names and select(2, text:gsub('"%s*:', '')) ~= names) then
             spec_check_strict('spec', text, tree)
         end
-        return values or spec_walk_in_order(tree)
+        return values or spec_table.walk_in_order(tree)
     end
 end

@@ -2,7 +2,7 @@
 -- same table in the same order: queue/spec_table.h says which, and how a value is shown, so that a bad spec gets the
 -- same sentence at every door. Change both walkers or none.
 
-local spec_walk, spec_walk_quickly, spec_walk_in_order
+local spec_walk
 do
     local spec_show_name, spec_fail, spec_check_row = spec_table.shown_name, spec_table.refuse, spec_table.check_row
 
@@ -139,7 +139,7 @@ do
     end
 
     -- The walk in the order of the table. Fails at the first mistake.
-    function spec_walk_in_order(tree)
+    function spec_table.walk_in_order(tree)
         local values = setmetatable({}, SPEC_VALUES)
         if type(tree) ~= 'table' then
             spec_fail('spec', 'an object', tree)
@@ -221,7 +221,7 @@ do
 
     -- Takes what is right, in whatever order it comes: its values, and how many names stand in the text. nil when
     -- something is wrong; the walk in order finds what.
-    function spec_walk_quickly(tree)
+    function spec_table.walk_quickly(tree)
         -- With room for what most specs give: a table that grows is made anew each time.
         local values = setmetatable({name = nil, command = nil, priority = nil, ['resources.cpus'] = nil}, SPEC_VALUES)
         local given, top = {}, SPEC_SECTIONS['']
@@ -252,6 +252,6 @@ do
 
     -- A decoded spec → its values by path ("retry.backoff"): durations in ms, sizes in bytes, defaults filled in.
     function spec_walk(tree)
-        return spec_walk_quickly(tree) or spec_walk_in_order(tree)
+        return spec_table.walk_quickly(tree) or spec_table.walk_in_order(tree)
     end
 end

@@ -1,0 +1,84 @@
+-- What a call collected, written once at its end.
+
+-- Rings for every class of which something is ready, as far as it is near the front.
+local function queue_ring_all(q)
+    for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, 63)) do
+        q.batch.bells[lane:match('^[^:]+')] = true
+    end
+end
+
+local queue_flush
+do
+    local NONE = {}
+    local INDEX_WRITES = {
+        {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
+        {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
+    }
+
+    -- Removes the ready entries of attempts that ended. A stream that became empty goes, too: a stream of one entry
+    -- costs 4 KB, and its consumers would stay for ever.
+    local function queue_flush_entries(q)
+        for lane, ids in pairs(q.batch.ack) do
+            local stream = key_of(q, 'ready:' .. lane)
+            call('XACK', stream, 'workers', unpack(ids))
+            call('XDEL', stream, unpack(ids))
+            if call('XLEN', stream) == 0 then
+                call('DEL', stream)
+                call('ZREM', key_of(q, 'lanes'), lane)
+            end
+        end
+    end
+
+    -- Writes what the moves of this call collected. Additions come first: an attempt that is taken back and ends in the
+    -- same call must leave no lease behind.
+    function queue_flush(q)
+        local batch = q.batch
+        if rawget(batch, 'settled') then
+            depend.flush(q)
+        end
+        if rawget(batch, 'counts') then
+            batching.flush(q)
+        end
+        if rawget(batch, 'unlease') and q.meta.max_running > 0 then
+            queue_ring_all(q) -- a claim that found the queue at its limit did not ring on
+        end
+        setmetatable(batch, nil) -- from here on it is only read
+        if batch.ack then
+            queue_flush_entries(q)
+        end
+        if batch.specs then
+            call('MSET', unpack(batch.specs))
+        end
+        for i = 1, #INDEX_WRITES do
+            local write = INDEX_WRITES[i]
+            local list = batch[write.list]
+            if list then
+                call(write.command, key_of(q, write.key), unpack(list))
+            end
+        end
+        for n, until_ms in pairs(batch.away or NONE) do -- until when it waits for another worker; false: no longer
+            if until_ms then
+                call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
+            else
+                redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
+            end
+        end
+        for state, list in pairs(batch.final or NONE) do
+            call('ZADD', final_key(q, state), unpack(list))
+        end
+        if batch.usage then
+            share.flush(q)
+        end
+        if q.active ~= 0 then
+            call('HINCRBY', q.meta_key, 'active', q.active)
+        end
+        -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
+        local bells = q.meta.paused ~= 'paused' and batch.bells or NONE
+        for class_name in pairs(bells) do
+            if not q.known.ringing[class_name] then
+                call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
+            end
+        end
+        event_flush(q)
+    end
+end
