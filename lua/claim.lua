@@ -45,14 +45,12 @@ do
         return free
     end
 
+    local NO_NEEDS = {'0', '0', '0'}
+
     -- The needs of a class as texts.
     local function needs_of(q, class)
-        local requirement = class_get(q, class) or {cpus = 0, gpus = 0, memory = 0}
-        if not requirement.texts then
-            requirement.texts = {integer_text(requirement.cpus), integer_text(requirement.gpus),
-                                 integer_text(requirement.memory)}
-        end
-        return requirement.texts
+        local requirement = class_get(q, class)
+        return requirement and requirement.texts or NO_NEEDS
     end
 
     -- The answer for one that has a past, or parents.

@@ -1,26 +1,31 @@
 -- Classes: the resource requirement of a job in canonical form. Ready lanes and doorbells are per class, so that a
 -- worker reads only what fits it.
 
-local function class_has_labels(required, offered)
-    for name, value in pairs(required) do
-        if offered[name] ~= value then
-            return false
-        end
-    end
-    return true
-end
+local class_fits
+do
+    local AMOUNTS = {'cpus', 'gpus', 'memory'}
 
--- How many jobs of this requirement fit into what is free, at most `most`.
-local function class_fits(requirement, free, most)
-    if not class_has_labels(requirement.labels, free.labels) then
-        return 0
-    end
-    for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
-        if requirement[what] > 0 then
-            most = math.min(most, math.floor(free[what] / requirement[what]))
+    local function has_labels(required, offered)
+        for name, value in pairs(required) do
+            if offered[name] ~= value then
+                return false
+            end
         end
+        return true
     end
-    return math.max(most, 0)
+
+    -- How many jobs of this requirement fit into what is free, at most `most`.
+    function class_fits(requirement, free, most)
+        if not has_labels(requirement.labels, free.labels) then
+            return 0
+        end
+        for _, what in ipairs(AMOUNTS) do
+            if requirement[what] > 0 then
+                most = math.min(most, math.floor(free[what] / requirement[what]))
+            end
+        end
+        return math.max(most, 0)
+    end
 end
 
 local function class_take(requirement, free, count)
@@ -169,13 +174,14 @@ do
 
     -- Before the first write of a submit: a class that covers these needs and is there or has room, the closest one.
     function class_choose(q, values)
-        local exact = {cpus = values['resources.cpus'], gpus = values['resources.gpus'],
-                       labels = values['resources.labels'] or {}}
-        exact.name, exact.requirement = class_of(exact.cpus, exact.gpus, values['resources.memory'], exact.labels)
-        if class_is_known(q, exact.name, exact.requirement) then
-            return exact.name, exact.requirement
+        local cpus, gpus, labels = values['resources.cpus'], values['resources.gpus'], values['resources.labels']
+        local exact_name, exact_requirement = class_of(cpus, gpus, values['resources.memory'], labels)
+        if class_is_known(q, exact_name, exact_requirement) then
+            return exact_name, exact_requirement
         end
-        exact.memory = round_mib(values['resources.memory'], math.ceil) * MIB
+        local exact = {cpus = cpus, gpus = gpus, labels = labels or {}, name = exact_name,
+                       requirement = exact_requirement,
+                       memory = round_mib(values['resources.memory'], math.ceil) * MIB}
         local live = call('HLEN', key_of(q, 'classes')) + #q.known.new_classes
         for i = 1, #FOLDS do
             local name, requirement = class_fold(q, exact, FOLDS[i].base)
@@ -194,12 +200,32 @@ do
     end
 end
 
--- The requirement of a class as a table; nil if it is not known.
+-- A requirement as a table, which nobody changes, with its amounts as texts. Most jobs ask for the same few things:
+-- what was decoded is kept, as long as it is little.
+local class_decode
+do
+    local kept, count = {}, 0
+    function class_decode(text)
+        local requirement = kept[text]
+        if not requirement then
+            requirement = cjson.decode(text)
+            requirement.texts = {integer_text(requirement.cpus), integer_text(requirement.gpus),
+                                 integer_text(requirement.memory)}
+            if count == 1000 then
+                kept, count = {}, 0
+            end
+            kept[text], count = requirement, count + 1
+        end
+        return requirement
+    end
+end
+
+-- The requirement of a class; nil if it is not known.
 local function class_get(q, name)
     local classes = q.known.classes
     if classes[name] == nil then
         local text = call('HGET', key_of(q, 'classes'), name)
-        classes[name] = text and cjson.decode(text) or false
+        classes[name] = text and class_decode(text) or false
     end
     return classes[name] or nil
 end

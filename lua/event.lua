@@ -2,9 +2,6 @@
 -- is also kept in the job's own history. They are collected during a call and written at its end: when the same
 -- happens to several jobs one after the other, it is one entry.
 
-local EVENTS_KEPT = '10000'
-local HISTORY_KEPT = 200
-
 -- One JSON object of texts in the order given. A text may be long (a log's), and every Lua string that it becomes a
 -- part of costs a pass over it: they are put together once.
 local function json_of_pairs(list)
@@ -80,25 +77,32 @@ local function event_say(q, j, name, ...)
     return rest
 end
 
--- The same, and a line in the job's history.
-local function event_note(q, j, name, ...)
-    local rest = event_say(q, j, name, ...)
-    local key = key_of(q, 'history:' .. j.n)
-    local list = {'time_ms', integer_text(q.now), 'event', name, 'job', job_id(q, j.n), 'attempt', j.f.attempt or '0'}
-    append(list, unpack(rest))
-    if call('RPUSH', key, json_of_pairs(list)) > HISTORY_KEPT then
-        call('LTRIM', key, -HISTORY_KEPT, -1)
+local event_note
+do
+    local HISTORY_KEPT = 200
+
+    -- The same, and a line in the job's history.
+    function event_note(q, j, name, ...)
+        local rest = event_say(q, j, name, ...)
+        local key = key_of(q, 'history:' .. j.n)
+        local list = {'time_ms', q.now_text, 'event', name, 'job', job_id(q, j.n), 'attempt', j.f.attempt or '0'}
+        append(list, unpack(rest))
+        if call('RPUSH', key, json_of_pairs(list)) > HISTORY_KEPT then
+            call('LTRIM', key, -HISTORY_KEPT, -1)
+        end
     end
 end
 
 do
+    local EVENTS_KEPT = '10000'
+
     -- Names of events, ids and numbers need no escaping: most of an event is put together in one go.
     local function tell(key, event)
-        local rest, more, said = event.rest, '', nil
+        local rest, more = event.rest, ''
         for i = 1, #rest, 2 do
             more = more .. ',"' .. rest[i] .. '":' .. cjson.encode(rest[i + 1])
         end
-        local id
+        local id, said
         if event.count == 1 then
             id = call('XADD', key, 'MAXLEN', '~', EVENTS_KEPT, '*', 'event', event.name, 'job', event.job, 'attempt',
                       event.attempt, unpack(rest))

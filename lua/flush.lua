@@ -20,9 +20,10 @@ do
     local function queue_flush_entries(q)
         for lane, ids in pairs(q.batch.ack) do
             local stream = key_of(q, 'ready:' .. lane)
-            call('XACK', stream, 'workers', unpack(ids))
             call('XDEL', stream, unpack(ids))
-            if call('XLEN', stream) == 0 then
+            if call('XLEN', stream) > 0 then
+                call('XACK', stream, 'workers', unpack(ids))
+            else
                 call('DEL', stream)
                 call('ZREM', key_of(q, 'lanes'), lane)
             end

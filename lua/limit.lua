@@ -148,7 +148,8 @@ function limits.rate(q, values)
         due_ms = limits.reserve(q, values['rate.key'], values['rate.max'], values['rate.per'])
     end
     if q.meta.rate_max > 0 then
-        due_ms = math.max(due_ms, limits.reserve(q, limits.QUEUE_RATE, q.meta.rate_max, math.max(q.meta.rate_per_ms, 1)))
+        local per_ms = math.max(q.meta.rate_per_ms, 1)
+        due_ms = math.max(due_ms, limits.reserve(q, limits.QUEUE_RATE, q.meta.rate_max, per_ms))
     end
     return due_ms
 end

@@ -81,15 +81,6 @@ do
                         labels_json = labels_json}}
     end
 
-    -- Most jobs ask for the same: what was decoded last is kept.
-    local last_text, last_requirement
-    local function requirement_of(text)
-        if text ~= last_text then
-            last_text, last_requirement = text, cjson.decode(text)
-        end
-        return last_requirement
-    end
-
     -- An offer that this job fits into, of a worker that waits; nil: none, or something else is queued already.
     function offers.find(q, checked)
         local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), 0, LOOKED_AT - 1)
@@ -100,7 +91,7 @@ do
         if q.meta.max_running > 0 or expect_type(q, 'zset', 'lanes') > 0 then
             return nil
         end
-        local requirement = requirement_of(checked.requirement)
+        local requirement = class_decode(checked.requirement)
         for i = 1, #idle do
             local offer = read(q, idle[i])
             if offer and class_fits(requirement, offer.free, 1) == 1 then
@@ -121,8 +112,7 @@ do
         local offer, requirement, lease_ms = checked.offer, checked.offer.requirement, usual_text(checked.values.lease)
         local answer = offers.describe(q, n, {uid = uid, attempt = '1', token = q.now_text, lease_ms = lease_ms,
                                               class = checked.class},
-                                       {integer_text(requirement.cpus), integer_text(requirement.gpus),
-                                        integer_text(requirement.memory)}, checked.text)
+                                       requirement.texts, checked.text)
         append(answer, 'request', integer_text(offer.request))
         if call('PUBLISH', key_of(q, 'given:' .. offer.channel), cjson.encode(answer)) == 0 then
             redis.pcall('ZREM', key_of(q, 'idle'), offer.worker)

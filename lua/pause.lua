@@ -1,26 +1,27 @@
 -- stoker_pause <pause, drain or resume> [actor] [reason]: a paused queue takes jobs and gives none out; a draining one
 -- takes none and lets what is there run to its end. The state is a field of `meta` that every call reads anyway.
 
-local PAUSE_FIELDS = {'paused_by', 'paused_ms', 'paused_reason'}
-
--- For show, list and stats: a JSON object; nil when the queue is open.
-local function queue_paused_json(q)
-    if not q.meta.paused then
-        return nil
-    end
-    local by, since_ms, reason = unpack(call('HMGET', q.meta_key, unpack(PAUSE_FIELDS)))
-    return json_of_pairs(pairs_given({'state', q.meta.paused}, 'by', by or nil, 'since_ms', since_ms or nil, 'reason',
-                                     reason or nil))
-end
-
--- Refuses what would be a new job.
-local function queue_refuse_new(q)
-    local by, _, reason = unpack(call('HMGET', q.meta_key, unpack(PAUSE_FIELDS)))
-    fail('CONFLICT', '%s', ('queue %s is draining%s%s: it takes no new jobs | stoker queues resume %s'):format(
-         q.name, by and ' by ' .. by or '', reason and ' (' .. reason .. ')' or '', q.name))
-end
-
+local queue_paused_json, queue_refuse_new
 do
+    local FIELDS = {'paused_by', 'paused_ms', 'paused_reason'}
+
+    -- For show, list and stats: a JSON object; nil when the queue is open.
+    function queue_paused_json(q)
+        if not q.meta.paused then
+            return nil
+        end
+        local by, since_ms, reason = unpack(call('HMGET', q.meta_key, unpack(FIELDS)))
+        return json_of_pairs(pairs_given({'state', q.meta.paused}, 'by', by or nil, 'since_ms', since_ms or nil,
+                                         'reason', reason or nil))
+    end
+
+    -- Refuses what would be a new job.
+    function queue_refuse_new(q)
+        local by, _, reason = unpack(call('HMGET', q.meta_key, unpack(FIELDS)))
+        fail('CONFLICT', '%s', ('queue %s is draining%s%s: it takes no new jobs | stoker queues resume %s'):format(
+             q.name, by and ' by ' .. by or '', reason and ' (' .. reason .. ')' or '', q.name))
+    end
+
     local STATES = {pause = 'paused', drain = 'draining', resume = 'open'}
     local EVENTS = {pause = 'queue.paused', drain = 'queue.draining', resume = 'queue.resumed'}
 
@@ -54,7 +55,7 @@ do
         if state ~= 'paused' then
             ring_all(q)
         end
-        call('HDEL', q.meta_key, 'paused', unpack(PAUSE_FIELDS))
+        call('HDEL', q.meta_key, 'paused', unpack(FIELDS))
         if state ~= 'open' then
             call('HSET', q.meta_key, unpack(pairs_given({'paused', state, 'paused_ms', q.now_text}, 'paused_by', actor,
                                                         'paused_reason', reason)))

@@ -7,7 +7,8 @@
 --
 -- Redis does not roll a function back. So each one first reads and checks everything, the types of the keys that it
 -- is going to write included, and may `fail` up to there; after its first write nothing can fail any more.
--- Time is Redis TIME. Nothing survives a call: what looks like state is in Redis, or in the queue table `q`.
+-- Time is Redis TIME. What looks like state is in Redis, or in the queue table `q`. Nothing survives a call but what
+-- follows from its text alone (names of keys, decoded requirements), within bounds.
 --
 -- This file: failing, checked arguments, opening a queue, and what is written once at the end of a call.
 
@@ -66,9 +67,17 @@ end
 
 -- ---------------------------------------------------------------- texts and numbers
 
--- In a quarter less time than Lua's own conversion, which writes 14 digits at most.
-local function integer_text(value)
-    return string.format('%d', value)
+-- In a quarter less time than Lua's own conversion, which writes 14 digits at most. The last number is often asked for
+-- again.
+local integer_text
+do
+    local last_value, last_text
+    function integer_text(value)
+        if value ~= last_value then
+            last_value, last_text = value, string.format('%d', value)
+        end
+        return last_text
+    end
 end
 
 -- Of what has few values, as priorities have: texts that were made once are kept, as long as they are few.
@@ -313,7 +322,7 @@ do
         })
     end
 
-    -- The names of a queue by the key of its `meta`. They follow from that key alone: those of the last queues are kept.
+    -- The names of a queue by the key of its `meta`. They follow from that key alone: those of the last are kept.
     local kept, kept_count = {}, 0
     local function names_of(keys)
         local key = keys[1]

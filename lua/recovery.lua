@@ -2,69 +2,74 @@
 -- and the next attempt resumes from the newest one before it. Nobody knows the onset: the newest stays in use, and
 -- goes, too, when the attempt that resumed from it is flagged again without having got past it. Never silently.
 
--- A checkpoint without a step cannot be proved to lie before the onset.
-local function recovery_is_past(c, onset)
-    return not c.record.step or c.record.step >= onset
-end
+local recovery_detect, recovery_decide
+do
+    -- A checkpoint without a step cannot be proved to lie before the onset.
+    local function is_past(c, onset)
+        return not c.record.step or c.record.step >= onset
+    end
 
--- Flags the last attempt; the second time nothing changes.
-local function recovery_detect(q, j, onset, reason, actor)
-    if j.f.flagged == j.f.attempt then
-        return
-    end
-    job_set(j, 'flagged', j.f.attempt)
-    job_set(j, 'onset', onset)
-    event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason, 'actor', actor)
-    if onset then
-        checkpoints.quarantine(q, j, checkpoints.load(q, j.n), function(c)
-            return recovery_is_past(c, onset)
-        end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
-    end
-end
-
--- The checkpoint that the spec's recovery.checkpoint asks for, if it is in use.
-local function recovery_wanted(policy, list)
-    if policy.checkpoint == 'latest' then
-        return nil
-    elseif policy.checkpoint == 'best' or policy.checkpoint == 'best_loss' then
-        return checkpoints.best(list, policy.best)[1]
-    end
-    for _, c in ipairs(checkpoints.committed(list)) do
-        if c.id == policy.checkpoint then
-            return c
+    -- Flags the last attempt; the second time nothing changes.
+    function recovery_detect(q, j, onset, reason, actor)
+        if j.f.flagged == j.f.attempt then
+            return
+        end
+        job_set(j, 'flagged', j.f.attempt)
+        job_set(j, 'onset', onset)
+        event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason,
+                   'actor', actor)
+        if onset then
+            checkpoints.quarantine(q, j, checkpoints.load(q, j.n), function(c)
+                return is_past(c, onset)
+            end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
         end
     end
-end
 
--- Decides about a flagged attempt that is over: nil when the job may go on (and everything is prepared for its next
--- claim), else the sentence why it failed.
-local function recovery_decide(q, j, policy)
-    local list = checkpoints.load(q, j.n)
-    local before = job_number(j, 'corrupted')
-    local function give_up(event, why)
-        event_note(q, j, event, 'error', why)
-        return why
+    -- The checkpoint that the spec's recovery.checkpoint asks for, if it is in use.
+    local function wanted_of(policy, list)
+        if policy.checkpoint == 'latest' then
+            return nil
+        elseif policy.checkpoint == 'best' or policy.checkpoint == 'best_loss' then
+            return checkpoints.best(list, policy.best)[1]
+        end
+        for _, c in ipairs(checkpoints.committed(list)) do
+            if c.id == policy.checkpoint then
+                return c
+            end
+        end
     end
-    job_set(j, 'corrupted', before + 1)
-    if not policy.recover then
-        return give_up('recovery.failed', 'corrupted, and recovery is not enabled')
-    elseif before + 1 > policy.max_corrupted then
-        return give_up('recovery.exhausted', ('corrupted %d times; recovery.max_attempts is %d'):format(
-            before + 1, policy.max_corrupted))
+
+    -- Decides about a flagged attempt that is over: nil when the job may go on (and everything is prepared for its next
+    -- claim), else the sentence why it failed.
+    function recovery_decide(q, j, policy)
+        local list = checkpoints.load(q, j.n)
+        local before = job_number(j, 'corrupted')
+        local function give_up(event, why)
+            event_note(q, j, event, 'error', why)
+            return why
+        end
+        job_set(j, 'corrupted', before + 1)
+        if not policy.recover then
+            return give_up('recovery.failed', 'corrupted, and recovery is not enabled')
+        elseif before + 1 > policy.max_corrupted then
+            return give_up('recovery.exhausted', ('corrupted %d times; recovery.max_attempts is %d'):format(
+                before + 1, policy.max_corrupted))
+        end
+        local newest = checkpoints.note_newest(j, list)
+        if newest and before > 0 and newest.id == j.f.resume then
+            newest = checkpoints.quarantine(q, j, list, function(c)
+                return c.id == newest.id
+            end, 'the attempt that resumed from it was corrupted again before its next checkpoint')
+        end
+        if not newest and not policy.may_restart then
+            return give_up('recovery.failed',
+                           'corrupted, and no good checkpoint is left (recovery.no_checkpoint is fail)')
+        end
+        local wanted = wanted_of(policy, list)
+        job_set(j, 'resume_next', wanted and wanted.id)
+        event_note(q, j, 'recovery.started', 'checkpoint', (wanted or newest or {}).id, 'reason',
+                   not newest and 'no good checkpoint is left' or nil)
     end
-    local newest = checkpoints.note_newest(j, list)
-    if newest and before > 0 and newest.id == j.f.resume then
-        newest = checkpoints.quarantine(q, j, list, function(c)
-            return c.id == newest.id
-        end, 'the attempt that resumed from it was corrupted again before its next checkpoint')
-    end
-    if not newest and not policy.may_restart then
-        return give_up('recovery.failed', 'corrupted, and no good checkpoint is left (recovery.no_checkpoint is fail)')
-    end
-    local wanted = recovery_wanted(policy, list)
-    job_set(j, 'resume_next', wanted and wanted.id)
-    event_note(q, j, 'recovery.started', 'checkpoint', (wanted or newest or {}).id, 'reason',
-               not newest and 'no good checkpoint is left' or nil)
 end
 
 -- Notes what the running attempt starts from, and says it; c is nil for the beginning.

@@ -80,7 +80,7 @@ do
     -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
     -- the first number in it, then the number.
     function submitting.uid(q, n)
-        q.uid_stem = q.uid_stem or redis.sha1hex(q.base .. n .. ':' .. table.concat(q.time, '.')):sub(1, 12)
+        q.uid_stem = q.uid_stem or redis.sha1hex(q.base .. n .. ':' .. q.time[1] .. '.' .. q.time[2]):sub(1, 12)
         return string.format('%s%04x', q.uid_stem, n % 65536)
     end
 
@@ -97,7 +97,7 @@ do
             end
         end
         q.meta.active, q.active = q.meta.active + q.active, 0
-        call('HSET', q.meta_key, 'next', integer_text(q.meta.next + count), 'active', integer_text(q.meta.active))
+        call('HSET', q.meta_key, 'active', integer_text(q.meta.active), 'next', integer_text(q.meta.next + count))
     end
 
     -- The words of a spec's tags as the record has them; nil: there are none.
