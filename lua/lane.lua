@@ -22,12 +22,12 @@ local function lane_score(lane, entry)
     return integer_text(rank * LANE_RANK_STEP + tonumber(entry:match('^%d+')))
 end
 
--- Adds the job's entry to a lane, made when it is not there. Answers its id.
-local function lane_add(q, lane, n, attempt)
-    local stream = key_of(q, 'ready:', lane)
-    local entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', n, 'attempt', attempt)
+-- Adds the job's entry to a lane, made when it is not there. Answers its id. is_empty: nothing was found in it before.
+local function lane_add(q, lane, n, attempt, is_empty)
+    local stream = key_of(q, 'ready:' .. lane)
+    local entry = not is_empty and call('XADD', stream, 'NOMKSTREAM', '*', 'n', n, 'attempt', attempt)
     if not entry then
-        call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+        redis.pcall('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM') -- the stream may be there without entries
         entry = call('XADD', stream, '*', 'n', n, 'attempt', attempt)
     end
     return entry

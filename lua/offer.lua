@@ -98,7 +98,7 @@ do
                 expect_type(q, 'zset', 'leases')
                 offer.requirement = requirement
                 offer.lane = checked.class .. ':' .. checked.values.priority .. ':!given'
-                expect_type(q, 'stream', 'ready:' .. offer.lane)
+                offer.is_first = expect_type(q, 'stream', 'ready:' .. offer.lane) == 0
                 return offer
             end
         end
@@ -119,7 +119,7 @@ do
             return nil
         end
         offer.n, offer.lease_ms = n, lease_ms
-        local entry = lane_add(q, offer.lane, n, '0')
+        local entry = lane_add(q, offer.lane, n, '0', offer.is_first)
         lane_take(q, offer.lane, offer.worker, 1)
         return {'lane', offer.lane, 'entry', entry, 'state', RUNNING, 'attempt', '1', 'token', q.now_text, 'worker',
                 offer.worker, 'claimed_ms', q.now_text}
