@@ -28,9 +28,9 @@ do
         for i = #ordered, math.max(#ordered - limit + 1, 1), -1 do
             page[#page + 1] = ranks[ordered[i]]
         end
-        local parts, records = {}, #page > 0 and call('HMGET', key, unpack(page)) or {}
+        local parts, summaries = {}, #page > 0 and call('HMGET', key, unpack(page)) or {}
         for i = 1, #page do
-            parts[i] = ('{"id":%s,"summary":%s}'):format(cjson.encode(page[i]), records[i] or '{}')
+            parts[i] = ('{"id":%s,"summary":%s}'):format(cjson.encode(page[i]), summaries[i] or '{}')
         end
         local cursor = #ordered > #page and page[#page] or ''
         return ('{"count":%d,"cursor":%s,"checkpoints":%s}'):format(#ids, cjson.encode(cursor), json_list(parts))
