@@ -28,6 +28,8 @@ static bool tarball_next(struct tarball_reader *r, size_t *len)
 	if (!r->fn(r->arg, r->chunk, CHUNK_BYTES, len, r->err))
 		return false;
 	size_t used = *len;
+	if (used > 0 && !r->chunk[0] && memcmp(r->chunk, r->chunk + 1, used - 1) == 0)
+		used = 0; /* all of it, quickly */
 	while (used > 0 && !r->chunk[used - 1])
 		used--;
 	if (used > 0)
