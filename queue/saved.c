@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/digest.h"
@@ -55,41 +57,47 @@ static bool saved_missing(struct store *store, const char *key, struct error *er
 	return has_any ? false : error_wrap(err, "the store holds nothing of this installation (is it mounted?)");
 }
 
-/* Whether it is the one that was committed is to be seen by its hash; NULL: that is not known. */
-static bool saved_read_manifest(struct store *store, const char *key, const char *sha256, struct manifest *m,
-				struct error *err)
+static bool saved_is_beside(const char *key, const struct manifest *m, struct error *err)
 {
-	CLEANUP(free_p) char *text = NULL;
-	size_t len;
-	if (!store_get_text(store, key, MANIFEST_MAX, &text, &len, err))
-		return saved_missing(store, key, err);
-	if (sha256 && strcmp(digest_of(text, len).text, sha256) != 0)
+	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
+	return strcmp(data, m->key) == 0 ||
+	       error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
+}
+
+bool saved_fetch_manifest(struct store *store, const char *key, char **text, size_t *len, struct error *err)
+{
+	return store_get_text(store, key, MANIFEST_MAX, text, len, err) || saved_missing(store, key, err);
+}
+
+bool saved_read_manifest(const char *key, const struct summary *summary, const char *text, size_t len,
+			 struct manifest *m, struct error *err)
+{
+	manifest_init(m);
+	if (summary->manifest_sha256 && strcmp(digest_of(text, len).text, summary->manifest_sha256) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not the one that was committed", key);
 	if (!manifest_from_json(text, len, m, err))
 		return error_wrap(err, "%s", key);
-	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
-	if (strcmp(data, m->key) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
-	return true;
+	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
+	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
+	return saved_is_beside(key, m, err);
 }
 
 bool saved_manifest(struct store *store, const struct summary *summary, struct manifest *m, struct error *err)
 {
-	manifest_init(m);
 	CLEANUP(free_p) char *key = saved_key_of_uri(store->url, summary->uri, err);
-	if (!key || !saved_read_manifest(store, key, summary->manifest_sha256, m, err))
-		return false;
-	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
-	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
-		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
-	return true;
+	CLEANUP(free_p) char *text = NULL;
+	size_t len;
+	manifest_init(m);
+	return key && saved_fetch_manifest(store, key, &text, &len, err) &&
+	       saved_read_manifest(key, summary, text, len, m, err);
 }
 
 /* ---- the data ---- */
 
 bool saved_open(struct store *store, const struct manifest *m, struct saved_data *data, struct error *err)
 {
-	*data = (struct saved_data){ .m = m };
+	*data = (struct saved_data){ .m = m, .fd = -1 };
 	if (!store_get(store, m->key, &data->get, err))
 		return saved_missing(store, m->key, err);
 	data->block = mem_alloc(BLOCK_BYTES);
@@ -99,11 +107,31 @@ bool saved_open(struct store *store, const struct manifest *m, struct saved_data
 			 data->get->size, m->contents.size);
 }
 
+bool saved_open_file(int fd, const struct manifest *m, struct saved_data *data, struct error *err)
+{
+	struct stat st;
+	*data = (struct saved_data){ .m = m, .fd = fd };
+	data->block = mem_alloc(BLOCK_BYTES);
+	return (fstat(fd, &st) == 0 && st.st_size == m->contents.size) ||
+	       error_set(err, ERR_DAMAGED, NULL, "%s: the copy of it has another size", m->key);
+}
+
 void saved_close(struct saved_data *data)
 {
 	store_get_close(data->get);
+	if (data->block && data->fd >= 0)
+		close(data->fd);
 	free(data->block);
-	*data = (struct saved_data){ 0 };
+	*data = (struct saved_data){ .fd = -1 };
+}
+
+static bool saved_read_some(struct saved_data *d, void *into, size_t size, size_t *got, struct error *err)
+{
+	if (d->get)
+		return store_read(d->get, into, size, got, err);
+	ssize_t len = read(d->fd, into, size);
+	*got = len > 0 ? (size_t)len : 0;
+	return len >= 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read the copy of %s", d->m->key);
 }
 
 static bool saved_next_block(struct saved_data *d, struct error *err)
@@ -111,15 +139,18 @@ static bool saved_next_block(struct saved_data *d, struct error *err)
 	size_t got;
 	d->len = d->at = 0;
 	do {
-		if (!store_read(d->get, d->block + d->len, BLOCK_BYTES - d->len, &got, err))
+		if (!saved_read_some(d, d->block + d->len, BLOCK_BYTES - d->len, &got, err))
 			return false;
 		d->len += got;
 	} while (got && d->len < BLOCK_BYTES);
 	if (!d->len && d->next == d->m->blocks.count)
 		return true; /* the end */
 	if (d->next < d->m->blocks.count &&
-	    strcmp(digest_of(d->block, d->len).text, d->m->blocks.hashes[d->next++].text) == 0)
+	    strcmp(digest_of(d->block, d->len).text, d->m->blocks.hashes[d->next++].text) == 0) {
+		if (d->tee)
+			d->tee(d->tee_arg, d->block, d->len);
 		return true;
+	}
 	d->len = 0;
 	return error_set(err, ERR_DAMAGED, NULL, "the SHA-256 of its block %zu is not the one that was committed",
 			 d->next);
@@ -161,7 +192,13 @@ bool saved_verify(struct store *store, const char *summary_json, struct error *e
 
 bool saved_check(struct store *store, const char *key, struct error *err)
 {
+	CLEANUP(free_p) char *text = NULL;
 	CLEANUP(manifest) struct manifest m;
+	size_t len;
 	manifest_init(&m);
-	return saved_read_manifest(store, key, NULL, &m, err) && saved_verify_data(store, &m, err);
+	if (!saved_fetch_manifest(store, key, &text, &len, err))
+		return false;
+	if (!manifest_from_json(text, len, &m, err))
+		return error_wrap(err, "%s", key);
+	return saved_is_beside(key, &m, err) && saved_verify_data(store, &m, err);
 }

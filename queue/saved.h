@@ -25,16 +25,26 @@ char *saved_key_of_uri(const char *store_url, const char *uri, struct error *err
 bool saved_manifest(struct store *store, const struct summary *summary, struct manifest *m,
 		    struct error *err) MUST_CHECK;
 
+/* What saved_manifest does, in two: to fetch the text, which the caller frees, and to see that it is what was committed. */
+bool saved_fetch_manifest(struct store *store, const char *key, char **text, size_t *len, struct error *err) MUST_CHECK;
+bool saved_read_manifest(const char *key, const struct summary *summary, const char *text, size_t len,
+			 struct manifest *m, struct error *err) MUST_CHECK;
+
 /* Its data, a verified block at a time. */
 struct saved_data {
-	struct store_get *get;
+	struct store_get *get; /* NULL: they come from fd */
+	int fd;
 	const struct manifest *m; /* must outlive it */
 	char *block;
 	size_t len, at; /* of the block that is verified, and what was read of it */
 	size_t next;    /* block */
+	void (*tee)(void *arg, const void *block, size_t len); /* told of each block that verified; may be NULL */
+	void *tee_arg;
 };
 
 bool saved_open(struct store *store, const struct manifest *m, struct saved_data *data, struct error *err) MUST_CHECK;
+/* The same of a file that should hold them; takes fd over. */
+bool saved_open_file(int fd, const struct manifest *m, struct saved_data *data, struct error *err) MUST_CHECK;
 void saved_close(struct saved_data *data);
 
 /* A tarball_read_fn; arg is the struct saved_data. *len 0 at the end. */

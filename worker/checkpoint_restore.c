@@ -49,6 +49,7 @@ struct checkpoint_restore *checkpoint_restore_start(const struct checkpoints_opt
 {
 	struct restore_request request = {
 		.store = options->store,
+		.cache = options->cache,
 		.id = id,
 		.summary = summary_json,
 		.run_dir = options->run_dir,

@@ -215,6 +215,7 @@ static void ship_start(struct checkpoints *c, struct unit *unit)
 		.unit = unit,
 		.root = c->dirs[unit->root],
 		.seq = c->seq,
+		.cache = c->options.cache,
 		.sweep = c->must_sweep,
 	};
 	request.trust = checkpoints_trust(c, unit, &request.quiet_ms);

@@ -16,6 +16,7 @@
 #include "lib/error.h"
 #include "queue/marks.h"
 #include "queue/spec.h"
+#include "worker/cache.h"
 
 struct checkpoints;
 
@@ -23,6 +24,7 @@ struct checkpoints_options {
 	struct event_base *base;
 	const struct spec *spec;  /* checkpoint.paths; must outlive the object */
 	const char *store;        /* "file:///abs/folder" */
+	struct cache cache;       /* its folder must outlive the object */
 	const char *installation; /* first part of every object's path */
 	const char *job;          /* "gpu-42" */
 	const char *uid;

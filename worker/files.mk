@@ -4,6 +4,7 @@ worker_SOURCES := \
 	worker/backend_tinygrad.c \
 	worker/blank.c \
 	worker/breaker.c \
+	worker/cache.c \
 	worker/capacity.c \
 	worker/checkpoint_restore.c \
 	worker/checkpoints.c \

@@ -11,9 +11,11 @@
 #include <stdbool.h>
 #include "lib/buf.h"
 #include "lib/error.h"
+#include "worker/cache.h"
 
 struct restore_request {
 	const char *store;
+	struct cache cache;
 	const char *id;
 	const char *summary; /* JSON */
 	const char *run_dir; /* scratch: restore/<id>/ */

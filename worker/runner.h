@@ -18,12 +18,14 @@
 #include "lib/log.h"
 #include "queue/jobs.h"
 #include "worker/backend.h"
+#include "worker/cache.h"
 #include "worker/run_folder.h"
 
 struct runner_settings { /* the same for all runs of a worker */
 	const struct jobs_options *jobs;
 	const char *worker; /* its id */
 	const char *store;
+	struct cache checkpoint_cache;
 	struct backend_settings backend;
 	enum log_level log_level;
 	bool log_json;

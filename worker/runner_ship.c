@@ -114,6 +114,7 @@ void runner_checkpoint_options(struct runner *r, struct checkpoints_options *o)
 	*o = (struct checkpoints_options){ .base = r->base,
 					   .spec = &r->spec,
 					   .store = r->task->settings->store,
+					   .cache = r->task->settings->checkpoint_cache,
 					   .installation = r->record->installation,
 					   .job = r->record->id,
 					   .uid = r->record->ref.uid,

@@ -19,9 +19,16 @@ static char *ship_key(const struct ship_place *place, int64_t seq, const char *n
 			  place->token, seq, name);
 }
 
+struct ship_sinks {
+	struct store_put *put;
+	struct cache_put *copy; /* stays on this machine; NULL: there is none */
+};
+
 static bool ship_sink(void *arg, const void *data, size_t len, struct error *err)
 {
-	return store_write(arg, data, len, err);
+	const struct ship_sinks *sinks = arg;
+	cache_write(sinks->copy, data, len);
+	return store_write(sinks->put, data, len, err);
 }
 
 /* The deepest folder that holds all files, or the only file. */
@@ -70,14 +77,16 @@ static void ship_describe(const struct ship_request *request, const struct forma
 static bool ship_store(const struct ship_request *request, struct store *store, int root, struct proof *proof,
 		       struct manifest *m, struct buf *text, struct error *err)
 {
-	struct store_put *put;
-	if (!store_begin(store, m->key, &put, err))
+	struct ship_sinks sinks;
+	if (!store_begin(store, m->key, &sinks.put, err))
 		return false;
-	if (!proof_pack(proof, request, root, ship_sink, put, &m->contents, err)) {
-		store_abort(put);
+	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, 0);
+	sinks.copy = copy;
+	if (!proof_pack(proof, request, root, ship_sink, &sinks, &m->contents, err)) {
+		store_abort(sinks.put);
 		return false;
 	}
-	if (!store_finish(put, &m->blocks, err))
+	if (!store_finish(sinks.put, &m->blocks, err))
 		return false;
 	m->verified = proof_words(proof, request);
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
@@ -92,6 +101,8 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 		return false;
 	}
 	struct digest_hex hash = digest_of(json, strlen(json));
+	cache_keep(STEAL(copy), blocks_hash(&m->blocks).text);
+	cache_keep_text(&request->cache, hash.text, json, strlen(json));
 	CLEANUP(free_p) char *summary = manifest_summary_json(m, uri, hash.text);
 	return buf_str(text, summary) || error_set(err, ERR_INTERNAL, NULL, "the summary is too long");
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "lib/buf.h"
 #include "lib/error.h"
+#include "worker/cache.h"
 #include "worker/units.h"
 
 enum ship_trust {               /* what is known besides the bytes */
@@ -37,6 +38,7 @@ struct ship_request {
 	int64_t seq;
 	enum ship_trust trust;
 	int64_t quiet_ms;
+	struct cache cache;
 	bool sweep; /* first remove what dead helpers left */
 };
 

@@ -10,12 +10,14 @@
 #include "lib/buf.h"
 #include "lib/error.h"
 #include "queue/manifest.h"
+#include "worker/cache.h"
 
 struct unpack_request {
 	const char *store;
 	const struct summary *summary; /* what was committed */
 	const char *folder;            /* its own, fresh */
 	int root;                      /* the same, open */
+	const struct cache *cache;     /* may be used, and is filled */
 };
 
 /* plan: "<step> <member to resume from>", then each member of the tar, with "f " (a file) or "d " before it; a line

@@ -2,12 +2,13 @@
 import ctypes
 import hashlib
 import json
+import shutil
 
 import pytest
 
 from cluster import Cluster
 from harness import wait_until
-from s3 import KEYS, PART, https_server
+from s3 import KEYS, PART, Faults, https_server
 
 TRAIN = """
 import os, signal, struct, sys, json, time
@@ -55,11 +56,11 @@ def stored(cluster, job):
     return {summary["step"]: summary for summary in map(json.loads, found)}
 
 
-def train_until_stored(cluster, tmp_path):
+def train_until_stored(cluster, tmp_path, **spec):
     """A job whose program dies, when tmp_path/go is there, after what its step 3 saved was stored."""
     (tmp_path / "train.py").write_text(TRAIN)
     job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
-                          "retry": {"max_attempts": 3, "backoff": "10ms"}})
+                          "retry": {"max_attempts": 3, "backoff": "10ms"}, **spec})
     wait_until(lambda: 3 in stored(cluster, job), 30, "what step 3 saved is stored")
     return job
 
@@ -103,6 +104,48 @@ def test_a_confined_unpacker_resolves_names_and_checks_certificates(tmp_path, mo
         server.stop()
 
 
+def near_cluster(tmp_path, monkeypatch, faults, *options):
+    """Whose worker, but not whose scheduler, asks the store through a proxy that counts."""
+    for name, value in faults.env.items():
+        monkeypatch.setenv(name, value)
+    url = ["--store", f"s3://runs/{tmp_path.name}"]
+    return Cluster(tmp_path, scheduler_options=url, worker_options=["--cpus", "2", *url, *options])
+
+
+@pytest.mark.parametrize("size, asked", [("10GiB", 0), ("0", 1), ("1MiB", 1)])
+def test_a_run_that_starts_again_here_downloads_nothing(s3_server, tmp_path, monkeypatch, size, asked):
+    faults = Faults(s3_server)
+    try:
+        with near_cluster(tmp_path, monkeypatch, faults, "--checkpoint-cache", size) as cluster:
+            job = train_until_stored(cluster, tmp_path, checkpoint={"keep_last": 9})  # nothing is looked for to delete it
+            (tmp_path / "go").touch()
+            assert cluster.wait_final(job)["state"] == "succeeded" and "resumed at 3" in said(cluster, job)
+            assert min(faults.count("GET", "data.tar"), 1) == asked
+            assert faults.count("GET", "manifest.json") == (1 if size == "0" else 0)
+    finally:
+        faults.stop()
+
+
+def test_a_copy_that_was_spoilt_is_not_used(s3_server, tmp_path, monkeypatch):
+    faults = Faults(s3_server)
+    try:
+        with near_cluster(tmp_path, monkeypatch, faults) as cluster:
+            job = train_until_stored(cluster, tmp_path)
+            copies = [p for p in (cluster.state_dir() / "checkpoint-cache").iterdir() if p.stat().st_size > 9000000]
+            assert copies
+            for copy in copies:
+                data = bytearray(copy.read_bytes())
+                data[8500000] ^= 1
+                copy.write_bytes(data)
+            (tmp_path / "go").touch()
+            assert cluster.wait_final(job)["state"] == "succeeded" and "resumed at 3" in said(cluster, job)
+            assert faults.count("GET", "data.tar") > 0
+            log = "\n".join(e.get("stoker", "") for e in cluster.log_text(job))
+            assert "the copy of it on this machine, which is forgotten now" in log and "cannot be used" not in log
+    finally:
+        faults.stop()
+
+
 def test_a_spoiled_object_is_found_before_it_is_used(cluster, s3_server, tmp_path):
     cluster, _ = cluster
     job = train_until_stored(cluster, tmp_path)
@@ -112,6 +155,7 @@ def test_a_spoiled_object_is_found_before_it_is_used(cluster, s3_server, tmp_pat
     with open(data, "r+b") as f:
         f.seek(4000000)
         f.write(b"spoiled")
+    shutil.rmtree(cluster.state_dir() / "checkpoint-cache")  # else that is used, and all is well
     (tmp_path / "go").touch()
     done = cluster.wait_final(job)
     assert done["state"] == "succeeded" and f"resumed at {max(before)}" in said(cluster, job)

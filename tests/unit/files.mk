@@ -17,6 +17,7 @@ unit_TESTS := \
 	test_breaker \
 	test_checkpoint_faults \
 	test_checkpoints \
+	test_cache \
 	test_child \
 	test_cli_entries \
 	test_cli_text \
