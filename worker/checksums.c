@@ -96,7 +96,7 @@ void checksums_pass(void *arg, const char *path, int64_t at, const void *data, s
 	struct checksums *sums = arg;
 	if (at == 0) {
 		sums->passing = checksums_find(sums, path);
-		if (sums->passing)
+		if (sums->passing && sums->passing->count)
 			qsort(sums->passing->spans, sums->passing->count, sizeof *sums->passing->spans,
 			      checksums_by_place);
 	}

@@ -211,12 +211,11 @@ def serve(save):
         folder, first, last = line.split()
         pid = os.fork()
         if pid == 0:
-            os.setpgid(0, 0)
+            print(os.getpid(), flush=True)  # not by the parent: it may come to that after the child has saved
             for step in range(int(first), int(last) + 1):
                 save(Path(folder), step)
             print("saved", flush=True)
             os.kill(os.getpid(), 19)  # stays, with nothing open, until it is killed
-        print(pid, flush=True)
         os.waitpid(pid, 0)
         print("dead", flush=True)
 

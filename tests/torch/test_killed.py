@@ -22,12 +22,13 @@ class Saver:
                                         stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1",
                                                                                 "SAVE_SIDE": "256"})
         assert self.process.stdout.readline() == "ready\n"
+        self.child = None
 
     def start(self, folder, first, last):
         self.process.stdin.write(f"{folder} {first} {last}\n")
         self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        return int(line)
+        self.child = int(self.process.stdout.readline())
+        return self.child
 
     def wait(self, word):
         while (line := self.process.stdout.readline().strip()) != word:
@@ -35,9 +36,12 @@ class Saver:
 
     def kill(self, pid):
         os.kill(pid, signal.SIGKILL)
+        self.child = None
         self.wait("dead")
 
     def stop(self):
+        if self.child:
+            os.kill(self.child, signal.SIGKILL)
         self.process.stdin.close()
         self.process.wait(timeout=30)
 
