@@ -165,6 +165,18 @@ bool client_post_text(struct cli *cli, const char *path, const struct client_tex
 	return client_json(cli, &call, answer, err);
 }
 
+bool client_post_data(struct cli *cli, const char *path, const struct client_data *body, json_t **answer,
+		      struct error *err)
+{
+	const struct http_call call = { .method = "POST",
+					.path = path,
+					.content_type = body->content_type,
+					.body = body->data,
+					.body_len = body->len,
+					.deadline_ms = body->deadline_ms };
+	return client_json(cli, &call, answer, err);
+}
+
 bool client_post(struct cli *cli, const char *path, const json_t *body, json_t **answer, struct error *err)
 {
 	CLEANUP(free_p) char *text = body ? json_dumps(body, JSON_COMPACT) : mem_strdup("{}");

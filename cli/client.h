@@ -34,6 +34,15 @@ struct client_text { /* a body that is no JSON value of ours */
 bool client_post_text(struct cli *cli, const char *path, const struct client_text *body, json_t **answer,
 		      struct error *err) MUST_CHECK;
 
+struct client_data { /* a body of bytes */
+	const char *content_type;
+	const void *data;
+	size_t len;
+	int64_t deadline_ms;
+};
+bool client_post_data(struct cli *cli, const char *path, const struct client_data *body, json_t **answer,
+		      struct error *err) MUST_CHECK;
+
 /* A stream of JSON objects, one a line; with a body it is the answer to a POST. fn answers false when it has enough.
  * Ends well when the server closes the stream; interrupted says that interrupt_fd ended it. */
 typedef bool client_object_fn(void *arg, const json_t *object);

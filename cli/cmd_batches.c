@@ -21,7 +21,7 @@ static bool batches_read_then(const char *path, json_t *body, struct error *err)
 {
 	static const struct arg_list none;
 	CLEANUP(free_p) char *text = NULL;
-	if (!spec_file_load(path, &none, &text, err))
+	if (!spec_file_load(path, &none, NULL, &text, err))
 		return false;
 	json_object_set_new(body, "then", json_loads(text, 0, NULL));
 	return true;

@@ -71,7 +71,7 @@ static bool schedules_add(struct cli *cli, const struct schedules_options *o, co
 		arg_list_add(&sets, o->sets.items[i]);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		schedules_set(&sets, texts, &count, rows[i].key, rows[i].value);
-	bool ok = spec_file_load(words->items[2], &sets, &spec, err) && schedule_send(cli, o->queue, spec, err);
+	bool ok = spec_file_load(words->items[2], &sets, NULL, &spec, err) && schedule_send(cli, o->queue, spec, err);
 	while (count > 0)
 		free(texts[--count]);
 	return ok;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "cli/client.h"
+#include "cli/code.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/interrupt.h"
@@ -16,7 +17,9 @@
 #include "cli/submit_bulk.h"
 #include "cli/submit_dry.h"
 #include "cli/submit_view.h"
+#include "lib/config.h"
 #include "lib/fields.h"
+#include "queue/code.h"
 #include "queue/spec.h"
 
 #define SUBMIT_TRIES 5
@@ -26,6 +29,9 @@ struct submit_options {
 	const char *queue;
 	const char *key;
 	const char *resume_from;
+	const char *workdir;
+	const char *code_max;
+	struct code_folders *folders;
 	bool follow;
 	bool wait;
 	bool is_ndjson;
@@ -134,7 +140,7 @@ static bool submit_one(struct cli *cli, const struct submit_options *o, const ch
 		       struct error *err)
 {
 	CLEANUP(free_p) char *text = NULL;
-	return spec_file_load(path, &o->sets, &text, err) && submit_text(cli, o, text, ids, err);
+	return spec_file_load(path, &o->sets, o->folders, &text, err) && submit_text(cli, o, text, ids, err);
 }
 
 static bool submit_asked(struct cli *cli, const struct submit_options *o, struct submit_ids *ids, struct error *err)
@@ -217,13 +223,26 @@ static char *submit_sets(const struct submit_options *o, struct arg_list *sets)
 	return resume;
 }
 
+static bool submit_code_max(const struct submit_options *o, int64_t *size, struct error *err)
+{
+	const char *text = o->code_max ? o->code_max : "256MiB";
+	if (!config_parse_size(text, size) || *size < 1 || *size > CODE_BYTES_MAX)
+		return error_set(err, ERR_INPUT, NULL, "--code-max: expected a size from 1B to 4GiB, got \"%s\"", text);
+	return true;
+}
+
 static bool submit_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
 {
 	const struct submit_options *given = options;
 	struct submit_options with = *given, *o = &with;
 	CLEANUP(arg_list) struct arg_list sets = { 0 };
 	CLEANUP(free_p) char *resume = submit_sets(given, &sets);
+	CLEANUP(code_folders)
+	struct code_folders folders = { .cli = cli, .workdir = given->workdir, .is_dry = given->dry_run };
 	with.sets = sets;
+	with.folders = &folders;
+	if (!submit_code_max(given, &folders.size_max, err))
+		return false;
 	if (words->count > 1 && (o->follow || o->key))
 		return error_set(err, ERR_INPUT, "--wait waits for several", "--%s takes one file",
 				 o->follow ? "follow" : "key");
@@ -250,6 +269,10 @@ static const struct arg_row submit_rows[] = {
 	  "change one key of the spec: train.steps=500; may be given several times", 0 },
 	{ "resume-from", 'r', ARG_TEXT, offsetof(struct submit_options, resume_from), "JOB",
 	  "begin with the checkpoint of another job: gpu-41, gpu-41@best, gpu-41@800 or gpu-41@2-1", 0 },
+	{ "workdir", 0, ARG_TEXT, offsetof(struct submit_options, workdir), "DIR",
+	  "pack this folder for each job whose spec names none: its attempts begin with a copy of it", 0 },
+	{ "code-max", 0, ARG_TEXT, offsetof(struct submit_options, code_max), "SIZE",
+	  "refuse to pack a folder of more (default 256MiB)", 0 },
 	{ "queue", 'q', ARG_TEXT, offsetof(struct submit_options, queue), "QUEUE",
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",

@@ -2,6 +2,9 @@ cli_SOURCES := \
 	cli/args.c \
 	cli/cli.c \
 	cli/client.c \
+	cli/code.c \
+	cli/code_pack.c \
+	cli/code_walk.c \
 	cli/cmd_batches.c \
 	cli/cmd_cancel.c \
 	cli/cmd_checkpoints.c \
@@ -34,6 +37,7 @@ cli_SOURCES := \
 	cli/entry.c \
 	cli/fetch.c \
 	cli/follow.c \
+	cli/ignore.c \
 	cli/interrupt.c \
 	cli/job.c \
 	cli/listing.c \

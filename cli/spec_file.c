@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/code.h"
 #include "cli/set.h"
 #include "lib/buf.h"
 #include "lib/json.h"
@@ -119,7 +120,44 @@ static bool spec_file_check(const char *name, const struct buf *text, const json
 	return false;
 }
 
-bool spec_file_load(const char *path, const struct arg_list *sets, char **json, struct error *err)
+/* The sentence begins with the path of what is wrong, in a graph below jobs[2]: the line of that in the file. */
+static void spec_file_place(const char *name, const struct buf *text, struct error *err)
+{
+	CLEANUP(free_p) char *message = mem_strdup(err->message);
+	CLEANUP(free_p) char *path = mem_strndup(message, strcspn(message, ":"));
+	const char *rest = message + strlen(path);
+	if (strncmp(path, "jobs[", 5) == 0 && strncmp(rest, ": ", 2) == 0) {
+		char *below = mem_printf("%s.%.*s", path, (int)strcspn(rest + 2, ":"), rest + 2);
+		free(path);
+		path = below;
+	}
+	int line = yaml_line_of(buf_text(text), text->len, path);
+	if (line)
+		error_set(err, err->kind, err->hint, "%s:%d: %s", name, line, message);
+	else
+		error_wrap(err, "%s", name);
+}
+
+/* With relative working folders: all but them is checked before the first is packed. */
+static bool spec_file_pack(const char *name, const struct buf *text, const char *folder, json_t *spec,
+			   struct code_folders *folders, char **json, struct error *err)
+{
+	json_auto_t *taken = NULL;
+	bool ok = code_take(folders, spec, folder, &taken, err);
+	for (int pass = 0; pass < 2 && ok; pass++) {
+		CLEANUP(free_p) char *document = json_dumps(spec, JSON_COMPACT | JSON_ENCODE_ANY);
+		free(STEAL(*json));
+		ok = spec_file_normalize(document, strlen(document), NULL, json, err);
+		if (ok && pass == 0 && !code_put(folders, spec, taken, err))
+			return false;
+	}
+	if (!ok)
+		spec_file_place(name, text, err);
+	return ok;
+}
+
+bool spec_file_load(const char *path, const struct arg_list *sets, struct code_folders *folders, char **json,
+		    struct error *err)
 {
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
 	CLEANUP(free_p) char *plain = NULL;
@@ -127,9 +165,10 @@ bool spec_file_load(const char *path, const struct arg_list *sets, char **json, 
 	buf_init(&text, YAML_MAX_BYTES);
 	if (!spec_file_read(path, name, &text, err))
 		return false;
-	if (sets->count == 0 && !spec_file_normalize(buf_text(&text), text.len, name, &plain, err))
-		return false;
 	json_auto_t *spec = yaml_decode(buf_text(&text), text.len, name, err);
+	bool is_packed = spec && folders && code_is_in(folders, spec);
+	if (sets->count == 0 && !is_packed && !spec_file_normalize(buf_text(&text), text.len, name, &plain, err))
+		return false;
 	if (!spec)
 		return false;
 	for (size_t k = 0; k < sets->count; k++)
@@ -140,5 +179,9 @@ bool spec_file_load(const char *path, const struct arg_list *sets, char **json, 
 	json_t *job;
 	json_array_foreach(json_object_get(spec, "jobs"), i, job) spec_file_absolute(job, folder);
 	spec_file_absolute(spec, folder);
+	if (folders && code_is_in(folders, spec)) {
+		*json = NULL;
+		return spec_file_pack(name, &text, folder, spec, folders, json, err);
+	}
 	return spec_file_check(name, &text, spec, json, err);
 }

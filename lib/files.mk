@@ -44,6 +44,7 @@ lib_SOURCES := \
 	lib/store_s3.c \
 	lib/store_s3_list.c \
 	lib/store_s3_put.c \
+	lib/tar_header.c \
 	lib/tarball.c \
 	lib/tarball_read.c \
 	lib/tarball_write.c \

@@ -30,7 +30,7 @@ do
             row.has_names = row.type == 'map' or row.type == 'after' or row.type == 'best'
             row.is_special = SPEC_SPECIAL[row.path] or SPEC_SPECIAL_SECTIONS[section.name]
             row.decode = spec_table.decoder_of(row)
-            if row.when or row.required or row.at_least or row.needs then
+            if row.when or row.required or row.at_least or row.needs or row.without then
                 section.linked[#section.linked + 1] = row
             end
         end
@@ -128,6 +128,9 @@ do
             if row.needs and given ~= nil and spec_given(object, row.needs) == nil then
                 fail('INVALID', '%s: only with %s', row.path, row.needs)
             end
+            if row.without and given ~= nil and spec_given(object, row.without) ~= nil then
+                fail('INVALID', '%s: not together with %s', row.path, row.without)
+            end
             local least = row.at_least and values[row.at_least]
             if least and values[row.path] < least then
                 if given ~= nil then
@@ -199,7 +202,8 @@ do
         local is_given = object[row.key] ~= nil and object[row.key] ~= cjson.null
         local least = row.at_least and values[row.at_least]
         if spec_is_misplaced(row, is_given, values) or
-            (row.needs and is_given and spec_given(object, row.needs) == nil) then
+            (row.needs and is_given and spec_given(object, row.needs) == nil) or
+            (row.without and is_given and spec_given(object, row.without) ~= nil) then
             return true
         elseif least and values[row.path] < least then
             values[row.path] = least

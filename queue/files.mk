@@ -1,5 +1,7 @@
 queue_SOURCES = \
 	$(queue_TABLES) \
+	queue/code.c \
+	queue/code_data.c \
 	queue/following.c \
 	queue/functions.c \
 	queue/graph.c \

@@ -61,6 +61,8 @@ struct spec {
 	struct spec_list command; /* argv; a string in the spec became /bin/sh -c <string> */
 	struct spec_map env;
 	char *workdir; /* NULL: a fresh folder in the run folder */
+	char *code;    /* hash of what is in that fresh folder (queue/code.h); NULL: nothing */
+	struct spec_map lineage;
 	struct {
 		int64_t cpus;         /* ≥ 0, default 1 */
 		int64_t gpus;         /* default 0 */

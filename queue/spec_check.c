@@ -407,9 +407,13 @@ static bool spec_check_one_of(const struct spec_walk *w, const struct spec_secti
 static bool spec_check_needs(const struct spec_walk *w, const char *path, const struct spec_row *row,
 			     const json_t *object)
 {
-	if (!row->needs || !spec_is_given(object, row->key) || spec_is_given(object, row->needs))
+	if (!spec_is_given(object, row->key))
 		return true;
-	return spec_fail(w, path, NULL, "only with %s", row->needs);
+	if (row->needs && !spec_is_given(object, row->needs))
+		return spec_fail(w, path, NULL, "only with %s", row->needs);
+	if (row->without && spec_is_given(object, row->without))
+		return spec_fail(w, path, NULL, "not together with %s", row->without);
+	return true;
 }
 
 static bool spec_check_at_least(const struct spec_walk *w, const char *path, const struct spec_row *row,

@@ -105,6 +105,8 @@ static void spec_lua_row(const struct spec_section *section, const struct spec_r
 		spec_lua_text("at_least", row->at_least);
 	if (row->needs)
 		spec_lua_text("needs", row->needs);
+	if (row->without)
+		spec_lua_text("without", row->without);
 	spec_lua_standard(row);
 	spec_lua_text("expected", buf_text(&expected));
 	fputs(" },\n", stdout);

@@ -38,7 +38,15 @@ static const struct spec_grammar spec_tenant = { "[A-Za-z0-9][A-Za-z0-9._@-]*", 
 						 .expected = "a tenant (letters, digits, . _ @ -, at most 63)" };
 static const struct spec_grammar spec_limit_key = { "[A-Za-z0-9][A-Za-z0-9._:@/-]*", 1, 64,
 						    .expected = "a key (letters, digits, . _ : @ / -, at most 64)" };
-static const struct spec_grammar spec_absolute = { "[/][^%z]*", 1, 4096, .expected = "an absolute path" };
+static const struct spec_grammar spec_absolute = {
+	"[/][^%z]*", 1, 4096,
+	.expected = "an absolute path on the worker (stoker submit packs the folder of a relative one)"
+};
+static const struct spec_grammar spec_code = { "[0-9a-f]+", 64, 64, .expected = "a SHA-256 as 64 hex digits" };
+static const struct spec_grammar spec_fact_name = { "[a-z][a-z0-9_]*", 1, 32,
+						    .expected = "a name (a-z, 0-9 and _, at most 32)" };
+static const struct spec_grammar spec_fact = { "[^%c]*", 1, 256,
+					       .expected = "text of 1 to 256 bytes without control characters" };
 static const struct spec_grammar spec_inside = { "[^%z]*", 1, 1024, .inside = true,
 						 .expected = "a path or pattern inside the working folder" };
 static const struct spec_grammar spec_file = { "[^%z]*", 1, 4096, .expected = "a path" };
@@ -108,7 +116,12 @@ static const struct spec_row spec_top[] = {
 	{ "env", SPEC_MAP, FIELD(env), .max = 256, .text = &spec_any, .names = &spec_env_name,
 	  .help = "environment of the program, beside what stoker sets" },
 	{ "workdir", SPEC_TEXT, FIELD(workdir), .text = &spec_absolute,
-	  .help = "working folder on the worker; left out: a fresh one for each attempt" },
+	  .help = "working folder on the worker; left out: a fresh one for each attempt. `stoker submit` takes a relative "
+		  "one, too: the folder is packed ([code.md](code.md)) and becomes `code`" },
+	{ "code", SPEC_TEXT, FIELD(code), .text = &spec_code, .without = "workdir",
+	  .help = "the hash of the packed folder that each attempt begins with, in a writable copy of its own" },
+	{ "lineage", SPEC_MAP, FIELD(lineage), .max = 32, .text = &spec_fact, .names = &spec_fact_name,
+	  .help = "where it comes from, by name: nothing is decided by it (`stoker lineage`)" },
 	{ "priority", SPEC_INTEGER, FIELD(priority), "5", .max = 9, .help = "9 goes first" },
 	{ "tenant", SPEC_TEXT, FIELD(tenant), .text = &spec_tenant,
 	  .help = "whose job it is: tenants of a queue share it by what they used of it lately" },

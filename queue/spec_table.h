@@ -14,11 +14,12 @@
  *        their order, of a map's names and values the smallest name that fails;
  *   3. for each section and then its rows in table order: given though its
  *      condition (when) does not hold, missing though required; none or both of
- *      one_of; given without what it needs, below at_least.
+ *      one_of; given without what it needs, or with what it must be without, below at_least.
  *
  * Sentences: "<path>: expected <expected>, got <value>", "<path>: unknown key; known
  * here: <known>", "<path>: only when <path> is <word>", "<path>: required[ when …]",
- * "<path>: expected <key> or <key>, got neither|both", "<path>: only with <key>".
+ * "<path>: expected <key> or <key>, got neither|both", "<path>: only with <key>",
+ * "<path>: not together with <key>".
  * <expected> and <known> are made here once and printed for Lua, too.
  *
  * <value> is shown so (spec_show_value): null, true, false; an integer below 10^15 with
@@ -83,6 +84,7 @@ struct spec_row {
 	bool is_required;                 /* when its condition holds */
 	const char *at_least;             /* path of the row that this may not fall below */
 	const char *needs;                /* key of the section without which this must not be given */
+	const char *without;              /* key of the section with which this must not be given */
 	const char *help;
 };
 

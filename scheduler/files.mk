@@ -5,6 +5,7 @@ scheduler_SOURCES := \
 	scheduler/api_bulk.c \
 	scheduler/api_change.c \
 	scheduler/api_checkpoints.c \
+	scheduler/api_code.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
 	scheduler/api_gather.c \
@@ -24,6 +25,7 @@ scheduler_SOURCES := \
 	scheduler/archive.c \
 	scheduler/archive_store.c \
 	scheduler/bell.c \
+	scheduler/code_store.c \
 	scheduler/data_link.c \
 	scheduler/doctor.c \
 	scheduler/explain.c \

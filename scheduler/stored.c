@@ -6,7 +6,6 @@
 #include <sys/queue.h>
 
 #include "lib/buf.h"
-#include "lib/helper.h"
 #include "lib/store.h"
 #include "queue/saved.h"
 
@@ -156,21 +155,25 @@ static void stored_on_refusal(evutil_socket_t fd, short what, void *arg)
 	stored_on_answer(asking, NULL, &asking->refused);
 }
 
-void stored_ask(struct stored *stored, enum stored_verb verb, const char *subject, stored_fn *fn, void *arg)
+static struct stored_asking *stored_asking_new(struct stored *stored, stored_fn *fn, void *arg)
 {
 	struct stored_asking *asking = mem_alloc(sizeof *asking);
-	struct timeval now = { 0 };
 	asking->stored = stored;
-	asking->verb = verb;
-	asking->subject = mem_strdup(subject);
 	asking->fn = fn;
 	asking->arg = arg;
 	LIST_INSERT_HEAD(&stored->askings, asking, entry);
 	stored->count++;
+	return asking;
+}
+
+static void stored_start(struct stored_asking *asking, bool is_low, helper_run_fn *run, void *run_arg)
+{
+	struct stored *stored = asking->stored;
+	struct timeval now = { 0 };
 	const struct helper_options options = { .name = "stoker-stored",
-						.is_low = verb == STORED_VERIFY || verb == STORED_CHECK,
-						.run = stored_run,
-						.run_arg = asking,
+						.is_low = is_low,
+						.run = run,
+						.run_arg = run_arg,
 						.done = stored_on_answer,
 						.done_arg = asking,
 						.max_text = STORED_TEXT_MAX };
@@ -183,6 +186,19 @@ void stored_ask(struct stored *stored, enum stored_verb verb, const char *subjec
 		return;
 	asking->refusal = evtimer_new(stored->base, stored_on_refusal, asking);
 	event_add(asking->refusal, &now);
+}
+
+void stored_ask(struct stored *stored, enum stored_verb verb, const char *subject, stored_fn *fn, void *arg)
+{
+	struct stored_asking *asking = stored_asking_new(stored, fn, arg);
+	asking->verb = verb;
+	asking->subject = mem_strdup(subject);
+	stored_start(asking, verb == STORED_VERIFY || verb == STORED_CHECK, stored_run, asking);
+}
+
+void stored_run_in(struct stored *stored, helper_run_fn *run, void *run_arg, stored_fn *fn, void *arg)
+{
+	stored_start(stored_asking_new(stored, fn, arg), false, run, run_arg);
 }
 
 struct stored *stored_new(struct event_base *base, const char *store)

@@ -10,6 +10,7 @@ worker_SOURCES := \
 	worker/checkpoints.c \
 	worker/checksums.c \
 	worker/claims.c \
+	worker/code_cache.c \
 	worker/control.c \
 	worker/descendants.c \
 	worker/environment.c \
@@ -49,6 +50,7 @@ worker_SOURCES := \
 	worker/run_record.c \
 	worker/runner.c \
 	worker/runner_ask.c \
+	worker/runner_code.c \
 	worker/runner_lease.c \
 	worker/runner_output.c \
 	worker/runner_program.c \

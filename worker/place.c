@@ -18,7 +18,7 @@ static bool place_error(struct error *err, const char *path)
 			   "cannot put %s in place", path);
 }
 
-static bool place_copy_file(int from, int folder, const char *name, mode_t mode)
+static bool place_copy_file(int from, int folder, const char *name, mode_t mode, bool is_synced)
 {
 	CLEANUP(close_fd) int to = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (to < 0)
@@ -39,12 +39,12 @@ static bool place_copy_file(int from, int folder, const char *name, mode_t mode)
 		if (got < 0)
 			return false;
 	}
-	return fchmod(to, mode & 0777) == 0 && fsync(to) == 0;
+	return fchmod(to, mode & 0777) == 0 && (!is_synced || fsync(to) == 0);
 }
 
-static bool place_copy(int from_folder, const char *from_name, int to_folder, const char *to_name);
+static bool place_copy(int from_folder, const char *from_name, int to_folder, const char *to_name, bool is_synced);
 
-static bool place_copy_entries(int from, int to)
+static bool place_copy_entries(int from, int to, bool is_synced)
 {
 	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -57,7 +57,7 @@ static bool place_copy_entries(int from, int to)
 	struct dirent *entry;
 	while (ok && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			ok = place_copy(dirfd(dir), entry->d_name, to, entry->d_name);
+			ok = place_copy(dirfd(dir), entry->d_name, to, entry->d_name, is_synced);
 	int saved = errno;
 	closedir(dir);
 	errno = saved;
@@ -65,20 +65,21 @@ static bool place_copy_entries(int from, int to)
 }
 
 /* The tree was made by our own unpacker: its depth is bounded and it holds files and folders only. */
-static bool place_copy(int from_folder, const char *from_name, int to_folder, const char *to_name)
+static bool place_copy(int from_folder, const char *from_name, int to_folder, const char *to_name, bool is_synced)
 {
 	CLEANUP(close_fd) int from = openat(from_folder, from_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	if (from < 0 || fstat(from, &st) < 0)
 		return false;
 	if (!S_ISDIR(st.st_mode))
-		return place_copy_file(from, to_folder, to_name, st.st_mode);
+		return place_copy_file(from, to_folder, to_name, st.st_mode, is_synced);
 	if (mkdirat(to_folder, to_name, 0700) < 0)
 		return false;
 	CLEANUP(close_fd) int to = openat(to_folder, to_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (to < 0)
 		return false;
-	return place_copy_entries(from, to) && fchmod(to, st.st_mode & 0777) == 0 && fsync(to) == 0;
+	return place_copy_entries(from, to, is_synced) && fchmod(to, st.st_mode & 0777) == 0 &&
+	       (!is_synced || fsync(to) == 0);
 }
 
 /* A file is replaced by the rename itself; a folder, or something of another kind, has to go first. */
@@ -101,8 +102,13 @@ bool place_move(int from_root, const char *from_path, int to_root, const char *t
 	bool ok = place_swap(from, from_name, to, to_name);
 	if (!ok && errno == EXDEV) {
 		static const char hidden[] = ".stoker-restore";
-		ok = beneath_remove(to, hidden) && place_copy(from, from_name, to, hidden) &&
+		ok = beneath_remove(to, hidden) && place_copy(from, from_name, to, hidden, true) &&
 		     place_swap(to, hidden, to, to_name);
 	}
 	return (ok && fsync(to) == 0) || place_error(err, to_path);
+}
+
+bool place_copy_into(int from, int to, struct error *err)
+{
+	return place_copy_entries(from, to, false) || place_error(err, "a copy of the code");
 }

@@ -70,9 +70,10 @@ void runner_wake(struct runner *r)
 static void runner_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
-	static int64_t (*const parts[])(struct runner *, int64_t) = { runner_lease_tick,   runner_restore_tick,
-								      runner_program_tick, runner_ship_tick,
-								      runner_report_tick,  runner_ask_tick };
+	static int64_t (*const parts[])(struct runner *, int64_t) = {
+		runner_lease_tick, runner_code_tick,   runner_restore_tick, runner_program_tick,
+		runner_ship_tick,  runner_report_tick, runner_ask_tick,
+	};
 	int64_t now = clock_boot_ms(), next = INT64_MAX;
 	(void)fd;
 	(void)what;
@@ -202,7 +203,7 @@ static bool runner_begin(struct runner *r, struct error *err)
 		return false;
 	if (r->has_spec) {
 		r->marks = marks_of_spec(&r->spec);
-		runner_restore(r);
+		runner_code(r);
 	} else {
 		runner_refuse(r, true, &why);
 	}

@@ -26,6 +26,8 @@ struct runner_settings { /* the same for all runs of a worker */
 	const char *worker; /* its id */
 	const char *store;
 	struct cache checkpoint_cache;
+	const char *code_dir; /* worker/code_cache.h */
+	int64_t code_cache_bytes;
 	struct backend_settings backend;
 	enum log_level log_level;
 	bool log_json;

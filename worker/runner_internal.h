@@ -2,6 +2,7 @@
  * The parts of a runner share one struct; each part is a file:
  *   runner.c          its life: the table of states, the timer, signals
  *   runner_lease.c    renewals, verdicts, what happens without Redis
+ *   runner_code.c     the code to start with
  *   runner_restore.c  the checkpoint to start from
  *   runner_program.c  starting the program, stopping it, its end
  *   runner_output.c   what it says: log, metrics, control lines
@@ -63,6 +64,11 @@ struct runner {
 	bool has_said_resumed;
 	bool is_connected;
 	bool is_away_said; /* since the last renewal */
+
+	/* the code to start with */
+	struct helper *code;
+	int64_t code_at; /* when to try again; 0: not waiting */
+	int64_t code_tries;
 
 	/* the checkpoint to start from */
 	struct checkpoint_restore *restore;
@@ -145,6 +151,7 @@ const char *runner_phase(const struct runner *r);
 
 /* Deadlines: each part says what is due at `now` and when it wants to be asked again (INT64_MAX: never). */
 int64_t runner_lease_tick(struct runner *r, int64_t now);
+int64_t runner_code_tick(struct runner *r, int64_t now);
 int64_t runner_restore_tick(struct runner *r, int64_t now);
 int64_t runner_program_tick(struct runner *r, int64_t now);
 int64_t runner_ship_tick(struct runner *r, int64_t now);
@@ -164,6 +171,10 @@ void runner_renew(struct runner *r);
 void runner_took_stale(struct runner *r, const struct error *err); /* a fenced call answered STALE */
 bool runner_may_start(const struct runner *r); /* with on_partition: stop only while the lease is known to hold */
 void runner_lease_note(struct runner *r);      /* for the worker: until when the program may run */
+
+/* runner_code.c */
+void runner_code(struct runner *r); /* then runner_restore */
+void runner_code_stop(struct runner *r);
 
 /* runner_restore.c */
 void runner_restore(struct runner *r);

@@ -140,6 +140,7 @@ bool runner_open_checkpoints(struct runner *r, struct error *err)
 
 void runner_ship_last(struct runner *r)
 {
+	runner_code_stop(r);
 	runner_restore_stop(r);
 	if (ship_is_wanted(r)) {
 		checkpoints_flush(r->checkpoints);

@@ -48,6 +48,13 @@ static const struct option_row worker_rows[] = {
 	  .max = INT64_C(1) << 50,
 	  .help = "so much of what this machine stored or fetched lately stays here, so that a run that starts again "
 		  "downloads nothing; not with a store of files. 0: nothing" },
+	{ .name = "code-cache",
+	  .type = OPTION_SIZE,
+	  .offset = FIELD(code_cache_bytes),
+	  .default_text = "4GiB",
+	  .min = 0,
+	  .max = INT64_C(1) << 50,
+	  .help = "bytes of packed code to keep in the state folder; what was not used for longest goes first" },
 	{ .name = "cpus",
 	  .type = OPTION_INT,
 	  .offset = FIELD(cpus),

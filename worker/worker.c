@@ -47,7 +47,7 @@ struct worker {
 	char host[65];
 	char *state_dir;
 	char *store;
-	char *python, *trainer, *cache_dir, *checkpoint_cache;
+	char *python, *trainer, *cache_dir, *checkpoint_cache, *code_dir;
 	char *labels_json;
 	struct jobs_options jobs_options; /* of the worker's own connections */
 	struct jobs_options runner_jobs;
@@ -365,11 +365,14 @@ static void worker_set_runner(struct worker *worker)
 	/* A store of files is as near as a cache would be. */
 	bool is_near = strncmp(worker->store, "file:", 5) == 0;
 	worker->checkpoint_cache = is_near ? NULL : run_path(worker->state_dir, "checkpoint-cache");
+	worker->code_dir = run_path(worker->state_dir, "code");
 	worker->runner = (struct runner_settings){
 		.jobs = &worker->runner_jobs,
 		.worker = worker->id,
 		.store = worker->store,
 		.checkpoint_cache = { .folder = worker->checkpoint_cache, .most_bytes = s->checkpoint_cache_bytes },
+		.code_dir = worker->code_dir,
+		.code_cache_bytes = s->code_cache_bytes,
 		.backend = { .python = worker->python, .trainer = worker->trainer, .cache_dir = worker->cache_dir },
 		.log_level = worker_log_level(s),
 		.log_json = s->log_json,
@@ -491,6 +494,7 @@ void worker_free(struct worker *worker)
 	free(worker->trainer);
 	free(worker->cache_dir);
 	free(worker->checkpoint_cache);
+	free(worker->code_dir);
 	free(worker->labels_json);
 	free(worker->state_dir);
 	free(worker->store);

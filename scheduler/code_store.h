@@ -1,0 +1,33 @@
+/*
+ * The code of jobs on its way into the store (queue/code.h). These are helper_run_fns, with a
+ * struct code_request as their argument.
+ */
+#ifndef STOKER_SCHEDULER_CODE_STORE_H
+#define STOKER_SCHEDULER_CODE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "lib/buf.h"
+#include "lib/error.h"
+
+struct code_request {
+	const char *store; /* URL */
+	const char *installation;
+	const char *hash;  /* of the code */
+	const char *block; /* hash of a block; NULL: it is about the manifest */
+	const void *data;
+	size_t len;
+	bool is_short; /* a summary is asked for */
+};
+
+/* Stores a block, if it is what its name says. */
+bool code_store_block(void *request, struct buf *text, struct error *err);
+
+/* Stores the manifest, once all that it names is there. text: the summary. ERR_CONFLICT: something is missing. */
+bool code_store_manifest(void *request, struct buf *text, struct error *err);
+
+/* text: the manifest, or {"code","size","files"}. ERR_NOT_FOUND: there is none. What is asked for is wanted: its
+ * manifest becomes young again, so that nobody takes it for forgotten. */
+bool code_store_get(void *request, struct buf *text, struct error *err);
+
+#endif
