@@ -31,6 +31,7 @@ struct submit_options {
 	const char *resume_from;
 	const char *workdir;
 	const char *code_max;
+	bool is_uploaded;
 	struct code_folders *folders;
 	bool follow;
 	bool wait;
@@ -238,7 +239,10 @@ static bool submit_run(struct cli *cli, const void *options, const struct arg_li
 	CLEANUP(arg_list) struct arg_list sets = { 0 };
 	CLEANUP(free_p) char *resume = submit_sets(given, &sets);
 	CLEANUP(code_folders)
-	struct code_folders folders = { .cli = cli, .workdir = given->workdir, .is_dry = given->dry_run };
+	struct code_folders folders = { .cli = cli,
+					.workdir = given->workdir,
+					.is_dry = given->dry_run,
+					.is_sent_anyway = given->is_uploaded };
 	with.sets = sets;
 	with.folders = &folders;
 	if (!submit_code_max(given, &folders.size_max, err))
@@ -273,6 +277,8 @@ static const struct arg_row submit_rows[] = {
 	  "pack this folder for each job whose spec names none: its attempts begin with a copy of it", 0 },
 	{ "code-max", 0, ARG_TEXT, offsetof(struct submit_options, code_max), "SIZE",
 	  "refuse to pack a folder of more (default 256MiB)", 0 },
+	{ "upload", 0, ARG_FLAG, offsetof(struct submit_options, is_uploaded), NULL,
+	  "send packed code even if the store has it: one that was damaged there is replaced", 0 },
 	{ "queue", 'q', ARG_TEXT, offsetof(struct submit_options, queue), "QUEUE",
 	  "into this queue, which is made if it is not there", 0 },
 	{ "key", 'k', ARG_TEXT, offsetof(struct submit_options, key), "KEY",

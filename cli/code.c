@@ -121,9 +121,13 @@ static bool code_upload(struct cli *cli, const struct code_pack *pack, struct er
 }
 
 /* Asked first, so that what is there is not sent again; it is kept for a while longer by being asked for. */
-static bool code_send(struct cli *cli, const struct code_pack *pack, bool *was_there, struct error *err)
+static bool code_send(const struct code_folders *folders, const struct code_pack *pack, bool *was_there,
+		      struct error *err)
 {
+	struct cli *cli = folders->cli;
 	json_auto_t *answer = NULL;
+	if (folders->is_sent_anyway)
+		return code_upload(cli, pack, err);
 	CLEANUP(free_p) char *path = mem_printf("/api/v1/code/%s?summary=1", pack->hash.text);
 	*was_there = client_get(cli, path, &answer, err);
 	if (*was_there)
@@ -152,7 +156,7 @@ static json_t *code_pack_folder(struct code_folders *folders, const char *folder
 	bool was_there = false;
 	if (!code_walk(folder, folders->size_max, &files, err) || !code_pack(&files, &pack, err))
 		return NULL;
-	if (!folders->is_dry && !code_send(folders->cli, &pack, &was_there, err)) {
+	if (!folders->is_dry && !code_send(folders, &pack, &was_there, err)) {
 		error_wrap(err, "the code of %s", folder);
 		return NULL;
 	}

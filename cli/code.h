@@ -11,7 +11,8 @@ struct code_folders {
 	struct cli *cli;
 	const char *workdir; /* --workdir: packed for every spec that names none; NULL: not given */
 	int64_t size_max;
-	bool is_dry; /* nothing is uploaded */
+	bool is_dry;         /* nothing is uploaded */
+	bool is_sent_anyway; /* even if it is there */
 	json_t *packed; /* folder → {code, lineage}: packed already; or NULL */
 };
 

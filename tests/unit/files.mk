@@ -37,6 +37,7 @@ unit_TESTS := \
 	test_http_guard \
 	test_http_response \
 	test_landlock \
+	test_ignore \
 	test_metric_lines \
 	test_jobs \
 	test_jobs_edges \
