@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/entry.h"
 #include "cli/job.h"
+#include "cli/lineage.h"
 #include "cli/text.h"
 #include "cli/watch.h"
 #include "lib/clock.h"
@@ -173,6 +174,16 @@ static void show_end(const json_t *job, struct buf *into)
 	show_line(into, label, fields_text(job, "error"));
 }
 
+/* What it runs, and where that comes from. */
+static void show_code(const json_t *shown, struct buf *into)
+{
+	json_auto_t *spec = fields_json(shown, "spec");
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 1024);
+	lineage_line(spec, &line);
+	show_line(into, "code", buf_text(&line));
+}
+
 static void show_budget(const json_t *job, struct buf *into)
 {
 	char line[128];
@@ -251,6 +262,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_times(job, now_ms, &frame->text);
 	show_line(&frame->text, "tags", fields_text(job, "tags"));
 	show_schedule(job, &frame->text);
+	show_code(shown, &frame->text);
 	show_progress(shown, job, &frame->text);
 	show_result(shown, &frame->text);
 	show_end(job, &frame->text);

@@ -239,10 +239,9 @@ static bool submit_run(struct cli *cli, const void *options, const struct arg_li
 	CLEANUP(arg_list) struct arg_list sets = { 0 };
 	CLEANUP(free_p) char *resume = submit_sets(given, &sets);
 	CLEANUP(code_folders)
-	struct code_folders folders = { .cli = cli,
-					.workdir = given->workdir,
-					.is_dry = given->dry_run,
-					.is_sent_anyway = given->is_uploaded };
+	struct code_folders folders = {
+		.cli = cli, .workdir = given->workdir, .is_dry = given->dry_run, .is_sent_anyway = given->is_uploaded
+	};
 	with.sets = sets;
 	with.folders = &folders;
 	if (!submit_code_max(given, &folders.size_max, err))

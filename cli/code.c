@@ -6,6 +6,8 @@
 
 #include "cli/client.h"
 #include "cli/code_pack.h"
+#include "cli/git.h"
+#include "cli/lineage.h"
 #include "cli/text.h"
 #include "lib/buf.h"
 
@@ -149,6 +151,28 @@ static void code_say(const struct code_folders *folders, const struct code_pack 
 			pack->hash.text, folders->is_dry ? "; nothing was uploaded" : "");
 }
 
+/* The uncommitted changes as code of one file: what keeps one keeps the other. NULL: there are none, or they were not
+ * sent, which is no reason not to submit. */
+static char *code_send_diff(const struct code_folders *folders, const char *folder)
+{
+	CLEANUP(buf) struct buf diff;
+	buf_init(&diff, GIT_DIFF_MAX);
+	if (!git_diff(folder, &diff)) {
+		if (diff.overflow)
+			fputs("the uncommitted changes are more than 256 KiB: no patch of them is kept\n", stderr);
+		return NULL;
+	}
+	CLEANUP(code_pack) struct code_pack pack = { .fd = -1 };
+	bool was_there = false;
+	struct error err;
+	if (!code_pack_text("changes.diff", buf_text(&diff), diff.len, &pack, &err) ||
+	    (!folders->is_dry && !code_send(folders, &pack, &was_there, &err))) {
+		fprintf(stderr, "stoker: the uncommitted changes are not kept: %s\n", err.message);
+		return NULL;
+	}
+	return mem_strdup(pack.hash.text);
+}
+
 static json_t *code_pack_folder(struct code_folders *folders, const char *folder, struct error *err)
 {
 	CLEANUP(code_files) struct code_files files = { .folder = NULL };
@@ -161,7 +185,22 @@ static json_t *code_pack_folder(struct code_folders *folders, const char *folder
 		return NULL;
 	}
 	code_say(folders, &pack, was_there);
-	return json_pack("{s:s}", "code", pack.hash.text);
+	json_t *lineage = lineage_of(folder);
+	CLEANUP(free_p) char *diff = json_object_get(lineage, "git_dirty") ? code_send_diff(folders, folder) : NULL;
+	if (diff)
+		json_object_set_new(lineage, "git_diff", json_string(diff));
+	return json_pack("{s:s, s:o}", "code", pack.hash.text, "lineage", lineage);
+}
+
+/* What the spec says itself about where it comes from stands. */
+static void code_set(json_t *spec, const json_t *found)
+{
+	json_t *lineage = json_deep_copy(json_object_get(found, "lineage"));
+	json_t *given = json_object_get(spec, "lineage");
+	if (json_is_object(given))
+		json_object_update(lineage, given);
+	json_object_set_new(spec, "lineage", lineage);
+	json_object_set(spec, "code", json_object_get(found, "code"));
 }
 
 bool code_put(struct code_folders *folders, json_t *document, const json_t *taken, struct error *err)
@@ -182,7 +221,7 @@ bool code_put(struct code_folders *folders, json_t *document, const json_t *take
 				return false;
 			json_object_set_new(folders->packed, folder, found);
 		}
-		json_object_set(code_spec(document, i), "code", json_object_get(found, "code"));
+		code_set(code_spec(document, i), found);
 	}
 	return true;
 }

@@ -13,7 +13,7 @@ struct code_folders {
 	int64_t size_max;
 	bool is_dry;         /* nothing is uploaded */
 	bool is_sent_anyway; /* even if it is there */
-	json_t *packed; /* folder → {code, lineage}: packed already; or NULL */
+	json_t *packed;      /* folder → {code, lineage}: packed already; or NULL */
 };
 
 void code_folders_done(struct code_folders *folders);

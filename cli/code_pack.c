@@ -37,8 +37,8 @@ static bool pack_open(struct code_pack *pack, struct error *err)
 		if (pack->fd >= 0)
 			unlink(name);
 	}
-	return pack->fd >= 0 ||
-	       error_errno(err, ERR_SYSTEM, "TMPDIR names another folder", "cannot make a temporary file in %s", folder);
+	return pack->fd >= 0 || error_errno(err, ERR_SYSTEM, "TMPDIR names another folder",
+					    "cannot make a temporary file in %s", folder);
 }
 
 static void pack_end_block(struct packing *p)
@@ -55,8 +55,8 @@ static bool pack_write(struct packing *p, const char *data, size_t len, struct e
 		if (wrote < 0 && errno == EINTR)
 			continue;
 		if (wrote < 0)
-			return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM,
-					   "TMPDIR names another folder", "cannot write a temporary file");
+			return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, "TMPDIR names another folder",
+					   "cannot write a temporary file");
 		digest_add(p->block, data, (size_t)wrote);
 		p->at += wrote;
 		data += wrote;
@@ -83,40 +83,57 @@ static bool pack_contents(struct packing *p, const struct code_file *file, int f
 		if (!pack_write(p, p->piece, (size_t)got, err))
 			return false;
 	}
-	return left == 0 || error_set(err, ERR_CONFLICT, "pack it when nobody writes to it", "%s changed while it was packed",
-				      file->source);
+	return left == 0 || error_set(err, ERR_CONFLICT, "pack it when nobody writes to it",
+				      "%s changed while it was packed", file->source);
+}
+
+/* header, contents, padding; the contents are written by who calls in between. */
+static bool pack_begin_file(struct packing *p, struct tarball_member *member, struct error *err)
+{
+	CLEANUP(buf) struct buf header;
+	buf_init(&header, 8 * TAR_BLOCK);
+	if (!tar_header(&header, member->path, member->mode, member->size))
+		return error_set(err, ERR_INTERNAL, NULL, "the header of %s is too long", member->path);
+	bool ok = pack_write(p, header.data, header.len, err);
+	member->offset = p->at;
+	return ok;
+}
+
+static bool pack_end_file(struct packing *p, struct tarball_member *member, struct error *err)
+{
+	CLEANUP(buf) struct buf padding;
+	buf_init(&padding, TAR_BLOCK);
+	member->sha256 = digest_take(p->file);
+	return tar_padding(&padding, member->size) && (!padding.len || pack_write(p, padding.data, padding.len, err));
 }
 
 static bool pack_file(struct packing *p, const struct code_file *file, struct error *err)
 {
-	CLEANUP(buf) struct buf header, padding;
 	CLEANUP(close_fd) int fd = open(file->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	struct tarball_member *member = tarball_member_add(&p->pack->code.contents, file->path);
-	buf_init(&header, 8 * TAR_BLOCK);
-	buf_init(&padding, TAR_BLOCK);
-	member->mode = file->is_executable ? 0755 : 0644;
-	member->size = file->size;
 	if (fd < 0)
 		return error_errno(err, ERR_INPUT, ".stokerignore names what is left out", "cannot read %s",
 				   file->source);
-	if (!tar_header(&header, file->path, member->mode, file->size) || !tar_padding(&padding, file->size))
-		return error_set(err, ERR_INTERNAL, NULL, "the header of %s is too long", file->path);
-	if (!pack_write(p, header.data, header.len, err))
-		return false;
-	member->offset = p->at;
-	if (!pack_contents(p, file, fd, err) || (padding.len && !pack_write(p, padding.data, padding.len, err)))
-		return false;
-	member->sha256 = digest_take(p->file);
-	return true;
+	struct tarball_member *member = tarball_member_add(&p->pack->code.contents, file->path);
+	member->mode = file->is_executable ? 0755 : 0644;
+	member->size = file->size;
+	return pack_begin_file(p, member, err) && pack_contents(p, file, fd, err) && pack_end_file(p, member, err);
 }
 
-static bool pack_all(struct packing *p, const struct code_files *files, struct error *err)
+static bool pack_text(struct packing *p, const char *path, const char *text, size_t len, struct error *err)
+{
+	struct tarball_member *member = tarball_member_add(&p->pack->code.contents, path);
+	member->mode = 0644;
+	member->size = (int64_t)len;
+	if (!pack_begin_file(p, member, err) || !pack_write(p, text, len, err))
+		return false;
+	digest_add(p->file, text, len);
+	return pack_end_file(p, member, err);
+}
+
+static bool pack_end(struct packing *p, struct error *err)
 {
 	CLEANUP(buf) struct buf end;
 	buf_init(&end, 2 * TAR_BLOCK);
-	for (size_t i = 0; i < files->count; i++)
-		if (!pack_file(p, &files->items[i], err))
-			return false;
 	if (!tar_end(&end) || !pack_write(p, end.data, end.len, err))
 		return false;
 	if (p->at % BLOCK_BYTES)
@@ -126,22 +143,48 @@ static bool pack_all(struct packing *p, const struct code_files *files, struct e
 	return true;
 }
 
+static bool pack_begin(struct packing *p, struct code_pack *pack, struct error *err)
+{
+	*pack = (struct code_pack){ .fd = -1 };
+	*p = (struct packing){
+		.pack = pack, .block = digest_new(), .file = digest_new(), .piece = mem_alloc(PACK_PIECE)
+	};
+	return pack_open(pack, err);
+}
+
+static void cleanup_packing(struct packing *p)
+{
+	digest_free(p->block);
+	digest_free(p->file);
+	free(p->piece);
+}
+
 bool code_pack(const struct code_files *files, struct code_pack *pack, struct error *err)
 {
-	*pack = (struct code_pack){ .fd = -1, .files_size = files->size };
-	CLEANUP(digest) struct digest *block = digest_new();
-	CLEANUP(digest) struct digest *file = digest_new();
-	CLEANUP(free_p) char *piece = mem_alloc(PACK_PIECE);
-	struct packing p = { .pack = pack, .block = block, .file = file, .piece = piece };
-	return pack_open(pack, err) && pack_all(&p, files, err);
+	CLEANUP(packing) struct packing p;
+	if (!pack_begin(&p, pack, err))
+		return false;
+	pack->files_size = files->size;
+	for (size_t i = 0; i < files->count; i++)
+		if (!pack_file(&p, &files->items[i], err))
+			return false;
+	return pack_end(&p, err);
+}
+
+bool code_pack_text(const char *path, const char *text, size_t len, struct code_pack *pack, struct error *err)
+{
+	CLEANUP(packing) struct packing p;
+	if (!pack_begin(&p, pack, err))
+		return false;
+	pack->files_size = (int64_t)len;
+	return pack_text(&p, path, text, len, err) && pack_end(&p, err);
 }
 
 bool code_pack_block(const struct code_pack *pack, size_t i, void *into, size_t *len, struct error *err)
 {
 	*len = (size_t)code_block_size(&pack->code, i);
 	for (size_t done = 0; done < *len;) {
-		ssize_t got = pread(pack->fd, (char *)into + done, *len - done,
-				    (off_t)i * BLOCK_BYTES + (off_t)done);
+		ssize_t got = pread(pack->fd, (char *)into + done, *len - done, (off_t)i * BLOCK_BYTES + (off_t)done);
 		if (got <= 0 && !(got < 0 && errno == EINTR))
 			return error_errno(err, ERR_SYSTEM, NULL, "cannot read a temporary file");
 		done += got > 0 ? (size_t)got : 0;

@@ -17,6 +17,9 @@ struct code_pack {
 
 /* pack is the caller's either way (code_pack_done). */
 bool code_pack(const struct code_files *files, struct code_pack *pack, struct error *err) MUST_CHECK;
+/* The same of one file that is a text. */
+bool code_pack_text(const char *path, const char *text, size_t len, struct code_pack *pack,
+		    struct error *err) MUST_CHECK;
 void code_pack_done(struct code_pack *pack);
 /* One block of the tar into a buffer of BLOCK_BYTES. */
 bool code_pack_block(const struct code_pack *pack, size_t i, void *into, size_t *len, struct error *err) MUST_CHECK;

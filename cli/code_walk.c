@@ -79,8 +79,8 @@ static bool code_too_many(const struct code_walk *w, struct error *err)
 		}
 	}
 	return error_set(err, ERR_INPUT, code_hint,
-			 "%s has more than %d files, too many to be packed; of the first, %zu are in %.*s", files->folder,
-			 CODE_FILES_MAX, best_count, (int)(best_len < 200 ? best_len : 200), best);
+			 "%s has more than %d files, too many to be packed; of the first, %zu are in %.*s",
+			 files->folder, CODE_FILES_MAX, best_count, (int)(best_len < 200 ? best_len : 200), best);
 }
 
 /* ---- one file ---- */
@@ -241,7 +241,8 @@ bool code_walk(const char *folder, int64_t size_max, struct code_files *files, s
 		return error_errno(err, ERR_INPUT, "workdir names a folder, relative to the spec",
 				   "cannot pack the folder %s", folder);
 	if (!S_ISDIR(st.st_mode))
-		return error_set(err, ERR_INPUT, "workdir names a folder, relative to the spec", "%s is no folder", folder);
+		return error_set(err, ERR_INPUT, "workdir names a folder, relative to the spec", "%s is no folder",
+				 folder);
 	CLEANUP(free_p) char *top = code_top(files->folder);
 	CLEANUP(free_p) char *exclude = mem_printf("%s/.git/info/exclude", top);
 	const char *rest = files->folder + strlen(top) + (files->folder[strlen(top)] == '/');

@@ -11,12 +11,14 @@ cli_SOURCES := \
 	cli/cmd_completion.c \
 	cli/cmd_config.c \
 	cli/cmd_corrupt.c \
+	cli/cmd_diff.c \
 	cli/cmd_doctor.c \
 	cli/cmd_download.c \
 	cli/cmd_events.c \
 	cli/cmd_gc.c \
 	cli/cmd_help.c \
 	cli/cmd_hold.c \
+	cli/cmd_lineage.c \
 	cli/cmd_logs.c \
 	cli/cmd_ls.c \
 	cli/cmd_metrics.c \
@@ -34,12 +36,15 @@ cli_SOURCES := \
 	cli/cmd_webhooks.c \
 	cli/cmd_workers.c \
 	cli/commands.c \
+	cli/compare.c \
 	cli/entry.c \
 	cli/fetch.c \
 	cli/follow.c \
+	cli/git.c \
 	cli/ignore.c \
 	cli/interrupt.c \
 	cli/job.c \
+	cli/lineage.c \
 	cli/listing.c \
 	cli/log_print.c \
 	cli/pages.c \

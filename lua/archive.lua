@@ -75,6 +75,9 @@ do
         if j.f.result_bytes then
             add('result', cjson.encode(call('GET', key_of(q, 'result:' .. j.n)) or 'null'))
         end
+        if j.f.lineage then
+            add('lineage', records.json(pairs_table(call('HGETALL', key_of(q, 'lineage:' .. j.n)))))
+        end
         if j.f.parents then
             add('parents', records.json(pairs_table(call('HGETALL', key_of(q, 'parents:' .. j.n)))))
             add('told', records.json(pairs_table(call('HGETALL', key_of(q, 'told:' .. j.n)))))

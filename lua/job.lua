@@ -3,7 +3,7 @@
 local records = {} -- what is known of a job as JSON; the rest of it is in lua/archive.lua
 
 -- Everything that Redis keeps of a job besides its places in the indexes; into the list.
-records.keys = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:',
+records.keys = {'job:', 'spec:', 'log:', 'metrics:', 'checkpoints:', 'history:', 'result:', 'lineage:',
                 'parents:', 'children:', 'told:', 'sizes:'}
 local function job_keys(q, n, list)
     for i = 1, #records.keys do

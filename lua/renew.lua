@@ -1,5 +1,7 @@
 -- stoker_renew <n> <uid> <token> [field value]…: lengthens the lease and answers what is asked of the runner.
 do
+    local LINEAGE_MAX_BYTES = 16384
+    local LINEAGE_ATTEMPTS = 10 -- the newest of them are kept
     local PHASES = {restoring = true, running = true, stopping = true, shipping = true}
 
     local function want_fields(args)
@@ -17,8 +19,11 @@ do
                 fields.pace = want_match(value, 'pace', '^%d+%.?%d*$', 32, 'milliseconds a step as a decimal number')
             elseif name == 'resumed' then
                 fields.resumed = want_match(value, 'resumed', '^[%w-]+$', 40, 'a checkpoint id or cold')
+            elseif name == 'lineage' then
+                want_object(value, 'lineage', LINEAGE_MAX_BYTES)
+                fields.lineage = value
             else
-                fail('INVALID', '%s: expected phase, step, total, pace or resumed', quoted(name))
+                fail('INVALID', '%s: expected phase, step, total, pace, resumed or lineage', quoted(name))
             end
         end
         return fields
@@ -35,11 +40,25 @@ do
         end
     end
 
+    -- What the attempt found on its machine. The field says that there is some.
+    local function note_lineage(q, j, lineage)
+        if not lineage then
+            return
+        end
+        local key = key_of(q, 'lineage:' .. j.n)
+        call('HSET', key, j.f.attempt, lineage)
+        call('HDEL', key, integer_text(tonumber(j.f.attempt) - LINEAGE_ATTEMPTS))
+        job_set(j, 'lineage', j.f.attempt)
+    end
+
     local function renew(keys, args)
         local q = queue_open(keys)
         local fields = want_fields(args)
         expect_queue_types(q)
         local j = attempt_fenced(q, args)
+        if fields.lineage then
+            expect_type(q, 'hash', 'lineage:' .. j.n)
+        end
         attempt_revive(q, j)
         job_set(j, 'renewed_ms', q.now)
         job_set(j, 'phase', fields.phase or j.f.phase)
@@ -47,6 +66,7 @@ do
             job_set(j, 'started_ms', q.now)
         end
         note_resumed(q, j, fields.resumed)
+        note_lineage(q, j, fields.lineage)
         recovery_progress(q, j, fields.step)
         if fields.step then
             job_set(j, 'step', fields.step)

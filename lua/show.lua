@@ -25,6 +25,15 @@ do
         return '{' .. table.concat(parts, ',') .. '}'
     end
 
+    -- What each attempt found on its machine, by its number.
+    local function lineage_json(q, n)
+        local parts = {}
+        for attempt, facts in pairs(pairs_table(call('HGETALL', key_of(q, 'lineage:' .. n)))) do
+            parts[#parts + 1] = cjson.encode(attempt) .. ':' .. facts
+        end
+        return '{' .. table.concat(parts, ',') .. '}'
+    end
+
     -- Who has the slots that a waiting job needs, the first of them.
     local function holders_json(q, j)
         local ids = {}
@@ -75,6 +84,7 @@ do
             (j.f.links or ''):find('c', 1, true) and ',"children":' .. children_json(q, j.n) or '',
             until_ms and ',"elsewhere_until_ms":' .. until_ms or '',
             result and ',"result":' .. result or '',
+            j.f.lineage and ',"lineage":' .. lineage_json(q, j.n) or '',
             ',"now_ms":', integer_text(q.now), '}',
         })
     end

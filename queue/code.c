@@ -27,9 +27,9 @@ char *code_to_json(const struct code *code)
 	}
 	for (size_t i = 0; i < code->blocks.count; i++)
 		json_array_append_new(blocks, json_string(code->blocks.hashes[i].text));
-	json_t *root = json_pack("{s:i, s:I, s:I, s:o, s:o}", "version", CODE_VERSION, "size",
-				 (json_int_t)code->contents.size, "block_bytes", (json_int_t)BLOCK_BYTES, "blocks",
-				 blocks, "files", files);
+	json_t *root =
+		json_pack("{s:i, s:I, s:I, s:o, s:o}", "version", CODE_VERSION, "size", (json_int_t)code->contents.size,
+			  "block_bytes", (json_int_t)BLOCK_BYTES, "blocks", blocks, "files", files);
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text ? text : mem_strdup("{}");
@@ -59,8 +59,10 @@ static bool code_file(const json_t *file, struct tarball *contents, struct error
 	member->size = code_number(file, "size");
 	member->offset = code_number(file, "offset");
 	member->mode = json_is_true(executable) ? 0755 : 0644;
-	if (member->size < 0 || member->offset < 0 || !json_is_boolean(executable) || !hash || !digest_is_hex(hash))
-		return code_bad(err, "files: expected path, size, offset, sha256 and executable");
+	if (member->size < 0 || member->offset < 0 || member->size > contents->size ||
+	    member->offset > contents->size - member->size || !json_is_boolean(executable) || !hash ||
+	    !digest_is_hex(hash))
+		return code_bad(err, "files: expected path, size, offset (inside of the tar), sha256 and executable");
 	str_copy(member->sha256.text, sizeof member->sha256.text, hash);
 	return true;
 }

@@ -435,6 +435,7 @@ struct renewal {
 	int64_t total;       /* steps in all; 0: unknown */
 	double pace_ms;      /* of a step; NaN: unknown */
 	const char *resumed; /* checkpoint id or "cold", once; else NULL */
+	const char *lineage; /* what the attempt found on its machine, JSON, once; else NULL */
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,
 		void *arg);

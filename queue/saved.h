@@ -25,7 +25,8 @@ char *saved_key_of_uri(const char *store_url, const char *uri, struct error *err
 bool saved_manifest(struct store *store, const struct summary *summary, struct manifest *m,
 		    struct error *err) MUST_CHECK;
 
-/* What saved_manifest does, in two: to fetch the text, which the caller frees, and to see that it is what was committed. */
+/* What saved_manifest does, in two: to fetch the text, which the caller frees, and to see that it is what was
+ * committed. */
 bool saved_fetch_manifest(struct store *store, const char *key, char **text, size_t *len, struct error *err) MUST_CHECK;
 bool saved_read_manifest(const char *key, const struct summary *summary, const char *text, size_t len,
 			 struct manifest *m, struct error *err) MUST_CHECK;

@@ -116,7 +116,8 @@ static const struct spec_row spec_top[] = {
 	{ "env", SPEC_MAP, FIELD(env), .max = 256, .text = &spec_any, .names = &spec_env_name,
 	  .help = "environment of the program, beside what stoker sets" },
 	{ "workdir", SPEC_TEXT, FIELD(workdir), .text = &spec_absolute,
-	  .help = "working folder on the worker; left out: a fresh one for each attempt. `stoker submit` takes a relative "
+	  .help = "working folder on the worker; left out: a fresh one for each attempt. `stoker submit` takes a "
+		  "relative "
 		  "one, too: the folder is packed ([code.md](code.md)) and becomes `code`" },
 	{ "code", SPEC_TEXT, FIELD(code), .text = &spec_code, .without = "workdir",
 	  .help = "the hash of the packed folder that each attempt begins with, in a writable copy of its own" },

@@ -147,11 +147,11 @@ http_handler_fn api_limit_queue, api_share;                     /* api_control.c
 http_handler_fn api_each;                                       /* api_each.c */
 http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules.c */
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
-http_handler_fn api_list;                                      /* api_list.c */
-http_handler_fn api_show;                                      /* api_show.c */
-http_handler_fn api_checkpoints, api_checkpoint, api_discard;  /* api_checkpoints.c */
-http_handler_fn api_code, api_code_block, api_code_manifest;   /* api_code.c */
-http_handler_fn api_gc, api_verify;                            /* api_gc.c */
+http_handler_fn api_list;                                     /* api_list.c */
+http_handler_fn api_show;                                     /* api_show.c */
+http_handler_fn api_checkpoints, api_checkpoint, api_discard; /* api_checkpoints.c */
+http_handler_fn api_code, api_code_block, api_code_manifest;  /* api_code.c */
+http_handler_fn api_gc, api_verify;                           /* api_gc.c */
 http_handler_fn api_verify_checkpoint, api_checkpoint_data, api_checkpoint_link, api_data;
 http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */

@@ -119,6 +119,8 @@ json_t *api_record_read(const char *text, size_t len, const char *id)
 			json_loadb(json_string_value(result), json_string_length(result), JSON_DECODE_ANY, NULL));
 	if (parents)
 		json_object_set_new(show, "parents", api_parse_parents(parents));
+	if (json_object_get(record, "lineage"))
+		json_object_set_new(show, "lineage", api_parse_values(json_object_get(record, "lineage")));
 	return show;
 }
 

@@ -46,12 +46,13 @@ static void api_code_with(struct scheduler *s, const struct http_request *reques
 		return;
 	}
 	code.is_short = api_flag(request, "summary");
+	code.file = http_request_query(request, "file");
 	stored_run_in(s->stored, run, &code, api_on_code, call);
 }
 
 void api_code(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	api_code_with(arg, request, reply, code_store_get);
+	api_code_with(arg, request, reply, http_request_query(request, "file") ? code_store_file : code_store_get);
 }
 
 void api_code_block(void *arg, const struct http_request *request, struct http_reply *reply)

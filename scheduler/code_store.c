@@ -1,13 +1,14 @@
 #include "scheduler/code_store.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "lib/clock.h"
 #include "lib/store.h"
 #include "queue/code_data.h"
 
-enum { CODE_STORE_YOUNG_MS = 3600 * 1000 };
+enum { CODE_STORE_YOUNG_MS = 3600 * 1000, CODE_STORE_FILE_MAX = 1024 * 1024 };
 
 static bool code_store_has(struct store *store, const char *key, int64_t size)
 {
@@ -94,4 +95,57 @@ bool code_store_get(void *request, struct buf *text, struct error *err)
 	else
 		(void)!buf_str(text, json);
 	return true;
+}
+
+/* The bytes of one file out of the tar, by the place that the manifest gives it. */
+static bool code_store_extract(struct code_data *data, const struct tarball_member *file, char *into, struct error *err)
+{
+	int64_t at = 0, end = file->offset + file->size;
+	char part[16384];
+	size_t got = 1;
+	while (at < end && got) {
+		if (!code_data_read(data, part, sizeof part, &got, err))
+			return false;
+		for (size_t i = 0; i < got; i++)
+			if (at + (int64_t)i >= file->offset && at + (int64_t)i < end)
+				into[at + (int64_t)i - file->offset] = part[i];
+		at += (int64_t)got;
+	}
+	return strcmp(digest_of(into, (size_t)file->size).text, file->sha256.text) == 0 ||
+	       error_set(err, ERR_DAMAGED, NULL, "%s: its SHA-256 is not that of the manifest", file->path);
+}
+
+static const struct tarball_member *code_store_find(const struct code *code, const char *path)
+{
+	for (size_t i = 0; i < code->contents.count; i++)
+		if (strcmp(code->contents.members[i].path, path) == 0)
+			return &code->contents.members[i];
+	return NULL;
+}
+
+bool code_store_file(void *request, struct buf *text, struct error *err)
+{
+	const struct code_request *r = request;
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(code) struct code code = { .contents.members = NULL };
+	if (!store_open(r->store, &store, err) || !code_read(store, r->installation, r->hash, &code, err))
+		return false;
+	const struct tarball_member *file = code_store_find(&code, r->file);
+	if (!file)
+		return error_set(err, ERR_NOT_FOUND, NULL, "code %s has no file %s", r->hash, r->file);
+	if (file->size > CODE_STORE_FILE_MAX)
+		return error_set(err, ERR_INPUT, NULL, "%s is larger than 1 MiB", r->file);
+	CLEANUP(code_data)
+	struct code_data data = { .store = store, .installation = r->installation, .hash = r->hash, .code = &code };
+	CLEANUP(free_p) char *bytes = mem_alloc((size_t)file->size + 1);
+	if (!code_store_extract(&data, file, bytes, err))
+		return false;
+	json_auto_t *answer = json_object();
+	json_t *value = json_stringn(bytes, (size_t)file->size);
+	if (!value)
+		return error_set(err, ERR_INPUT, NULL, "%s is no UTF-8 text", r->file);
+	json_object_set_new(answer, "path", json_string(r->file));
+	json_object_set_new(answer, "text", value);
+	CLEANUP(free_p) char *json = json_dumps(answer, JSON_COMPACT);
+	return json && buf_str(text, json);
 }

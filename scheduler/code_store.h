@@ -17,7 +17,8 @@ struct code_request {
 	const char *block; /* hash of a block; NULL: it is about the manifest */
 	const void *data;
 	size_t len;
-	bool is_short; /* a summary is asked for */
+	bool is_short;    /* a summary is asked for */
+	const char *file; /* one file is asked for, by its path; NULL: none */
 };
 
 /* Stores a block, if it is what its name says. */
@@ -29,5 +30,8 @@ bool code_store_manifest(void *request, struct buf *text, struct error *err);
 /* text: the manifest, or {"code","size","files"}. ERR_NOT_FOUND: there is none. What is asked for is wanted: its
  * manifest becomes young again, so that nobody takes it for forgotten. */
 bool code_store_get(void *request, struct buf *text, struct error *err);
+
+/* text: {"path","text"} of one file, verified. ERR_INPUT: it is too large, or no UTF-8. */
+bool code_store_file(void *request, struct buf *text, struct error *err);
 
 #endif

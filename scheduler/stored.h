@@ -36,7 +36,8 @@ enum { STORED_LINK_S = 900 };
 typedef void stored_fn(void *arg, const char *text, size_t len, const struct error *err);
 void stored_ask(struct stored *stored, enum stored_verb verb, const char *subject, stored_fn *fn, void *arg);
 
-/* Whatever else blocks: run in a helper, in which run_arg is as it is now, and where it may read what the caller has. */
+/* Whatever else blocks: run in a helper, in which run_arg is as it is now, and where it may read what the caller has.
+ */
 void stored_run_in(struct stored *stored, helper_run_fn *run, void *run_arg, stored_fn *fn, void *arg);
 
 #endif

@@ -97,7 +97,7 @@ class Queue:
                  "metrics": "stream", "checkpoints": "hash", "history": "list", "key": "string", "worker": "hash",
                  "slots": "zset", "limited": "zset", "rate": "string", "unique": "string", "reserved": "string",
                  "schedule": "hash", "schedule-spec": "string", "result": "string", "retried": "string",
-                 "parents": "hash", "told": "hash", "sweep": "hash",
+                 "parents": "hash", "told": "hash", "lineage": "hash", "sweep": "hash",
                  "children": "zset", "stage": "hash", "batch": "hash", "members": "zset",
                  "inbox": "stream", "reply": "stream", "delivery": "hash", "deliveries": "zset",
                  "sizes": "list"}
@@ -236,7 +236,7 @@ class Queue:
         for short in self.types:
             kind, _, n = short.partition(":")
             if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children",
-                        "sizes") and \
+                        "sizes", "lineage") and \
                     n not in self.jobs and n not in self.staged:
                 self.say("%s belongs to no job", short)
 

@@ -12,10 +12,11 @@
 #include "lib/beneath.h"
 #include "queue/code_data.h"
 #include "worker/blank.h"
+#include "worker/facts.h"
 #include "worker/place.h"
 
 struct code_entry { /* of the cache */
-	int lock; /* its descriptor; -1: not open */
+	int lock;   /* its descriptor; -1: not open */
 	int64_t size, files;
 	char name[DIGEST_HEX + 8]; /* of the lock file */
 };
@@ -29,7 +30,8 @@ static bool code_lock(int cache, struct code_entry *entry, int flags, struct err
 		struct stat own, named;
 		entry->lock = openat(cache, entry->name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (entry->lock < 0)
-			return error_errno(err, ERR_SYSTEM, NULL, "cannot open the lock %s of the code cache", entry->name);
+			return error_errno(err, ERR_SYSTEM, NULL, "cannot open the lock %s of the code cache",
+					   entry->name);
 		int got;
 		do
 			got = flock(entry->lock, flags);
@@ -231,7 +233,8 @@ static bool code_copy(const struct code_cache_request *r, int cache, struct erro
 	CLEANUP(close_fd) int from = beneath_open(cache, r->hash, O_RDONLY | O_DIRECTORY, 0);
 	CLEANUP(close_fd) int to = beneath_root(r->work_dir);
 	if (from < 0 || to < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the %s", from < 0 ? "cached code" : "working folder");
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the %s",
+				   from < 0 ? "cached code" : "working folder");
 	blank_empty(r->work_dir); /* what an earlier try left */
 	return place_copy_into(from, to, err);
 }
@@ -253,7 +256,10 @@ bool code_cache_run(void *request, struct buf *text, struct error *err)
 		return false;
 	if (!was_cached)
 		code_bound(cache, r->most_bytes, entry.name);
-	return buf_printf(text, "%s %" PRId64 " %" PRId64, was_cached ? "cached" : "fetched", entry.files,
-			  entry.size) ||
+	CLEANUP(buf) struct buf facts;
+	buf_init(&facts, FACTS_MAX);
+	facts_json(r->command, r->path, &facts);
+	return buf_printf(text, "%s %" PRId64 " %" PRId64 " %s", was_cached ? "cached" : "fetched", entry.files,
+			  entry.size, buf_text(&facts)) ||
 	       error_set(err, ERR_INTERNAL, NULL, "the answer is too long");
 }

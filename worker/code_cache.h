@@ -26,10 +26,12 @@ struct code_cache_request {
 	const char *cache_dir; /* <state>/code, made when it is missing */
 	const char *work_dir;  /* what is in it is removed */
 	int64_t most_bytes;    /* of the cache */
+	const char *command;   /* for the facts (worker/facts.h) */
+	const char *path;
 };
 
-/* A helper_run_fn; text: "fetched" or "cached", then how many files and bytes. ERR_NOT_FOUND: neither here nor in the
- * store; ERR_DAMAGED: it does not verify; ERR_UNAVAILABLE: the store cannot be read. */
+/* A helper_run_fn; text: "fetched" or "cached", how many files, bytes, and the facts. ERR_NOT_FOUND: neither here nor
+ * in the store; ERR_DAMAGED: it does not verify; ERR_UNAVAILABLE: the store cannot be read. */
 bool code_cache_run(void *request, struct buf *text, struct error *err);
 
 #endif

@@ -14,6 +14,7 @@ worker_SOURCES := \
 	worker/control.c \
 	worker/descendants.c \
 	worker/environment.c \
+	worker/facts.c \
 	worker/feed.c \
 	worker/feed_send.c \
 	worker/formats.c \

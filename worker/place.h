@@ -12,8 +12,8 @@
 /* from_path below from_root becomes to_path below to_root; missing folders above it are made. */
 bool place_move(int from_root, const char *from_path, int to_root, const char *to_path, struct error *err) MUST_CHECK;
 
-/* Copies what is in one folder, a tree of files and folders only, into another, which is empty. Not synced: for a folder
- * that means nothing after the machine's next start. */
+/* Copies what is in one folder, a tree of files and folders only, into another, which is empty. Not synced: for a
+ * folder that means nothing after the machine's next start. */
 bool place_copy_into(int from, int to, struct error *err) MUST_CHECK;
 
 #endif

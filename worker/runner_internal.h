@@ -69,6 +69,8 @@ struct runner {
 	struct helper *code;
 	int64_t code_at; /* when to try again; 0: not waiting */
 	int64_t code_tries;
+	char *facts; /* what it found on this machine, for its lineage; NULL: nothing was looked for */
+	bool are_facts_told;
 
 	/* the checkpoint to start from */
 	struct checkpoint_restore *restore;
@@ -175,6 +177,7 @@ void runner_lease_note(struct runner *r);      /* for the worker: until when the
 /* runner_code.c */
 void runner_code(struct runner *r); /* then runner_restore */
 void runner_code_stop(struct runner *r);
+void runner_code_tell(struct runner *r); /* the facts, once there is a connection */
 
 /* runner_restore.c */
 void runner_restore(struct runner *r);

@@ -188,6 +188,7 @@ static void lease_on_state(void *arg, bool connected, const struct error *err)
 	feed_open(r->point_feed);
 	feed_retry(r->log_feed);
 	feed_retry(r->point_feed);
+	runner_code_tell(r);
 	runner_wake(r);
 }
 

@@ -18,7 +18,7 @@ struct worker_settings {
 	char *id;     /* NULL: kept in the state folder */
 	char *state_dir;
 	int64_t checkpoint_cache_bytes;
-	char *store;          /* NULL: file://<state_dir>/store */
+	char *store; /* NULL: file://<state_dir>/store */
 	int64_t code_cache_bytes;
 	int64_t cpus;         /* 0: what this process may use */
 	int64_t memory_bytes; /* 0: what the machine or the cgroup has */
