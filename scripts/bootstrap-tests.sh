@@ -13,6 +13,7 @@ packages=(
 	clang libclang-rt-dev                                       # fuzzers
 	git openssl procps redis-tools
 	python3-torch python3-numpy strace # real saves, recorded; torch is 150 MB to fetch, 650 MB on disk
+	python3-swift # a second S3 server; the modules alone, so that nothing is started
 	zsh fish # stoker prints completions for them
 )
 # examples/clients/ are run with the Go and the Node that are there: Debian's are large, and its npm cannot be installed

@@ -7,6 +7,7 @@ from cluster import Cluster
 from harness import RedisServer
 from s3 import Faults, S3Server, Store
 from scheduler_harness import Scheduler
+from swift_server import SwiftServer
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def cluster(tmp_path):
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory):
+    server = SwiftServer(tmp_path_factory.mktemp("swift"))
     yield server
     server.stop()
 

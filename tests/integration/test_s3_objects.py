@@ -1,8 +1,6 @@
 """What the store says of objects beyond putting and getting: parts of them, links, what must be new, what is left."""
 import re
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -77,43 +75,6 @@ def test_a_server_that_has_no_conditions_is_asked_without(faulty):
     faults.fault = lambda method, path, n: (501, "NotImplemented") if faults.sent[n]["if-none-match"] else None
     store.run("put-new", "k", data=b"data")
     assert [headers["if-none-match"] for headers in faults.sent] == ["*", None] and store.get("k") == b"data"
-
-
-def test_a_link_lets_anybody_read_one_object(store):
-    store.put("a/b=c.tar", b"data")
-    url = store.run("link", "a/b=c.tar", "60").decode().strip()
-    with urllib.request.urlopen(url) as answer:
-        assert answer.read() == b"data"
-        assert answer.headers["content-disposition"] == 'attachment; filename="b=c.tar"'
-    part = urllib.request.Request(url, headers={"Range": "bytes=1-2"})
-    with urllib.request.urlopen(part) as answer:
-        assert (answer.status, answer.read()) == (206, b"at")
-
-
-@pytest.mark.parametrize("old, new", [("b.tar", "c.tar"), ("X-Amz-Expires=60", "X-Amz-Expires=90"),
-                                      ("attachment", "inline"), ("X-Amz-Signature=", "X-Amz-Signature=0")])
-def test_a_link_that_was_changed_is_refused(store, old, new):
-    for key in ("a/b.tar", "a/c.tar"):
-        store.put(key, b"data")
-    url = store.run("link", "a/b.tar", "60").decode().strip()
-    assert old in url
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(url.replace(old, new, 1))
-    assert refused.value.code in (400, 403)
-
-
-def test_a_link_ends(store):
-    store.put("k", b"data")
-    url = store.run("link", "k", "1").decode().strip()
-    ends = time.time() + 30
-    while time.time() < ends:
-        try:
-            urllib.request.urlopen(url).close()
-        except urllib.error.HTTPError as refused:
-            assert refused.code == 403
-            return
-        time.sleep(0.1)
-    pytest.fail("it is read after its end")
 
 
 @pytest.mark.parametrize("seconds", ["0", "-5", "604801"])
