@@ -21,7 +21,7 @@ static const struct curl_symbol curl_symbols[] = {
 	CURL_SYMBOL(multi_assign),    CURL_SYMBOL(multi_add_handle), CURL_SYMBOL(multi_remove_handle),
 	CURL_SYMBOL(multi_perform),   CURL_SYMBOL(multi_poll),       CURL_SYMBOL(multi_socket_action),
 	CURL_SYMBOL(multi_info_read), CURL_SYMBOL(multi_cleanup),    CURL_SYMBOL(slist_append),
-	CURL_SYMBOL(slist_free_all),
+	CURL_SYMBOL(slist_free_all),  CURL_SYMBOL(multi_wakeup),
 };
 
 /* dlsym answers void *, which ISO C does not convert to a function: copied instead. */

@@ -37,6 +37,8 @@ lib_SOURCES := \
 	lib/s3_answer.c \
 	lib/s3_settings.c \
 	lib/s3_sign.c \
+	lib/s3_thread.c \
+	lib/s3_try.c \
 	lib/s3_xml.c \
 	lib/signals.c \
 	lib/store.c \

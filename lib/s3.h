@@ -1,6 +1,10 @@
 /*
  * Requests to S3: signed, several in flight on kept connections (libcurl's multi handle),
  * each tried again while that can help. Blocks, and belongs into helper processes.
+ *
+ * A thread of its own moves the transfers, so that the caller can read and hash meanwhile;
+ * all functions are for one other thread, that which opened it. A process that has forked
+ * since s3_open cannot use it in the child.
  */
 #ifndef STOKER_LIB_S3_H
 #define STOKER_LIB_S3_H
@@ -62,16 +66,19 @@ void s3_call_query(struct s3_call *call, const char *name, const char *value);
 void s3_call_header(struct s3_call *call, const char *name, const char *value);
 void s3_call_done(struct s3_call *call);
 
-/* A URL to GET the object by, as the file `name`, until so many seconds from now. The caller frees it. */
+/* A URL to GET the object by, as the file `name`, until so many seconds from now; while no call is under way. The
+ * caller frees it. */
 bool s3_link(struct s3 *s3, const char *key, const char *name, int64_t seconds, char **url,
 	     struct error *err) MUST_CHECK;
 
-/* Begins; the call stays where it is until is_done. */
+/* Begins; the call stays where it is until it is done, and is not looked at before. */
 void s3_begin(struct s3 *s3, struct s3_call *call);
-/* Moves all that was begun on, waiting for at most wait_ms until something can move. */
-void s3_drive(struct s3 *s3, int wait_ms);
+bool s3_is_done(struct s3 *s3, const struct s3_call *call);
+/* Waits until one more call has ended, of those that were under way when this returned the last time or begun since. */
+void s3_wait(struct s3 *s3);
+void s3_wait_for(struct s3 *s3, const struct s3_call *call);
 /* Ends a call early, whatever came of it. */
-void s3_cancel(struct s3_call *call);
+void s3_cancel(struct s3 *s3, struct s3_call *call);
 /* Begins, and waits for the end. False: err is that of the call. */
 bool s3_run(struct s3 *s3, struct s3_call *call, struct error *err) MUST_CHECK;
 /* s3_run of a HEAD, which says a size if it succeeds; ERR_NOT_FOUND only when a GET says so as well. */

@@ -244,7 +244,10 @@ bool store_put_new(struct store *store, const char *key, const char *text, size_
 		if (store_get_text(store, key, len, &found, &found_len, &why) && found && found_len == len &&
 		    memcmp(found, text, len) == 0)
 			return true;
-		if (found || why.kind == ERR_DAMAGED) /* read, or too long: another one */
+		if (why.kind == ERR_NOT_FOUND)
+			error_set(&why, ERR_UNAVAILABLE, NULL, "store %s: %s was there, and is not any more",
+				  store->url, key);
+		else if (found || why.kind == ERR_DAMAGED) /* read, or too long: another one */
 			error_set(&why, ERR_CONFLICT, "who else writes into this store?",
 				  "store %s: %s is there already, with other contents", store->url, key);
 	}

@@ -66,7 +66,7 @@ static void s3_get_close(struct store_get *base)
 	struct s3_get *get = (struct s3_get *)base;
 	for (size_t i = 0; i < ARRAY_LEN(get->slots); i++) {
 		if (get->slots[i].is_busy) {
-			s3_cancel(&get->slots[i].call);
+			s3_cancel(store_s3_of(base->store), &get->slots[i].call);
 			s3_call_done(&get->slots[i].call);
 		}
 		free(get->slots[i].data);
@@ -98,8 +98,7 @@ static bool s3_get_open(struct store *store, const char *key, const struct store
 
 static bool s3_get_arrived(struct s3_get *get, struct store_s3_slot *slot, struct error *err)
 {
-	while (!slot->call.is_done)
-		s3_drive(store_s3_of(get->base.store), 1000);
+	s3_wait_for(store_s3_of(get->base.store), &slot->call);
 	slot->is_busy = false;
 	if (slot->call.error.kind != ERR_NONE && err)
 		*err = slot->call.error;
@@ -129,7 +128,6 @@ static bool s3_get_read(struct store_get *base, void *data, size_t size, size_t 
 		s3_get_ask(get, slot);
 		get->next = (get->next + 1) % ARRAY_LEN(get->slots);
 	}
-	s3_drive(store_s3_of(base->store), 0);
 	return true;
 }
 

@@ -44,7 +44,7 @@ static void s3_put_free(struct s3_put *put)
 {
 	for (size_t i = 0; i < STORE_S3_SLOTS; i++) {
 		if (put->slots[i].is_busy) {
-			s3_cancel(&put->slots[i].call);
+			s3_cancel(store_s3_of(put->base.store), &put->slots[i].call);
 			s3_call_done(&put->slots[i].call);
 		}
 		free(put->slots[i].data);
@@ -104,17 +104,18 @@ static bool s3_put_settle(struct s3_put *put, struct store_s3_slot *slot, struct
 /* Waits until at most `most` parts are on their way. */
 static bool s3_put_wait(struct s3_put *put, size_t most, struct error *err)
 {
+	struct s3 *s3 = store_s3_of(put->base.store);
 	for (;;) {
 		size_t busy = 0;
 		for (size_t i = 0; i < STORE_S3_SLOTS; i++) {
 			struct store_s3_slot *slot = &put->slots[i];
-			if (slot->is_busy && slot->call.is_done && !s3_put_settle(put, slot, err))
+			if (slot->is_busy && s3_is_done(s3, &slot->call) && !s3_put_settle(put, slot, err))
 				return false;
 			busy += slot->is_busy;
 		}
 		if (busy <= most)
 			return true;
-		s3_drive(store_s3_of(put->base.store), 1000);
+		s3_wait(s3);
 	}
 }
 
@@ -181,8 +182,6 @@ bool store_s3_write(struct store_put *base, const void *data, size_t len, struct
 		if (len && part == room && !s3_put_send(put, err))
 			return false;
 	}
-	if (put->upload)
-		s3_drive(store_s3_of(base->store), 0);
 	return true;
 }
 
@@ -286,7 +285,7 @@ void store_s3_abort(struct store_put *base)
 	struct s3_put *put = (struct s3_put *)base;
 	for (size_t i = 0; i < STORE_S3_SLOTS; i++)
 		if (put->slots[i].is_busy)
-			s3_cancel(&put->slots[i].call);
+			s3_cancel(store_s3_of(put->base.store), &put->slots[i].call);
 	if (put->upload) {
 		struct error ignored; /* the sweep tries again */
 		CLEANUP(s3_call) struct s3_call call;

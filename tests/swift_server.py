@@ -74,7 +74,8 @@ class SwiftServer:
         self.ports = {which: free_port() for which in PARTS}
         self.endpoint = f"http://127.0.0.1:{self.ports['proxy']}"
         self.env = {**KEYS, "STOKER_S3_REGION": REGION, "STOKER_S3_ENDPOINT": self.endpoint}
-        (self.folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_prefix = a\nswift_hash_path_suffix = b\n")
+        (self.folder / "swift.conf").write_text(
+            "[swift-hash]\nswift_hash_path_prefix = a\nswift_hash_path_suffix = b\n")
         for which in (*PARTS, "inside"):
             text = (PROXY if which in PIPELINES else STORAGE).format(
                 folder=self.folder, port=self.ports.get(which, 1), which=which, region=REGION, nobody=free_port(),
