@@ -35,6 +35,7 @@ struct s3_call {
 	const void *body; /* must live until the end */
 	size_t body_len;
 	const char *sha256; /* hex, of the body; NULL: it is worked out */
+	bool is_kept;       /* of a body: the server keeps its hash, as x-amz-checksum-sha256, where it knows that */
 	void *into;         /* where the answer's bytes go; NULL: into text */
 	bool is_range; /* of a GET: into_size bytes from `from` on; what a cut connection left is asked for, no more */
 	int64_t from;
@@ -48,6 +49,7 @@ struct s3_call {
 	struct buf text; /* of a document, or of an error */
 	size_t got;      /* bytes in into */
 	char etag[160];
+	bool keeps_sums;     /* of an upload that was begun: SHA-256 of each part */
 	int64_t size;        /* of the whole object, as content-range or content-length says; -1: not said */
 	int64_t modified_ms; /* 0: not said */
 	struct error error;  /* kind ERR_NONE: it went well */

@@ -48,6 +48,7 @@ size_t s3_receive_header(char *data, size_t size, size_t count, void *arg)
 	if (len > 5 && !strncmp(data, "HTTP/", 5)) { /* the head of a new answer, behind that of a proxy, say */
 		call->etag[0] = '\0';
 		call->size = -1;
+		call->keeps_sums = false;
 		call->modified_ms = t->date_s = 0;
 	}
 	if (!colon)
@@ -61,6 +62,8 @@ size_t s3_receive_header(char *data, size_t size, size_t count, void *arg)
 		call->size = strtoll(text, NULL, 10);
 	else if (s3_header_is(data, len, "content-range") && strchr(text, '/'))
 		call->size = strtoll(strchr(text, '/') + 1, NULL, 10);
+	else if (s3_header_is(data, len, "x-amz-checksum-algorithm"))
+		call->keeps_sums = !strcmp(text, "SHA256");
 	else if (s3_header_is(data, len, "last-modified"))
 		call->modified_ms = s3_http_date(text) * 1000;
 	else if (s3_header_is(data, len, "date"))

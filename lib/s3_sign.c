@@ -50,6 +50,18 @@ void s3_encode(struct buf *into, const char *text, bool keep_slash)
 	}
 }
 
+struct s3_checksum s3_checksum(const char *sha256)
+{
+	struct s3_checksum sum;
+	unsigned char bytes[DIGEST_HEX / 2];
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		const char digits[] = { sha256[2 * i], sha256[2 * i + 1], '\0' };
+		bytes[i] = (unsigned char)strtoul(digits, NULL, 16);
+	}
+	EVP_EncodeBlock((unsigned char *)sum.text, bytes, sizeof bytes);
+	return sum;
+}
+
 static int s3_compare_text(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -51,6 +51,12 @@ void s3_sign(const struct s3_keys *keys, const struct s3_request *request, int64
 void s3_presign(const struct s3_keys *keys, const struct s3_request *request, int64_t time_s, int64_t expires_s,
 		struct buf *target);
 
+/* The value of x-amz-checksum-sha256 (base64) that says the same as a hash in hex. */
+struct s3_checksum {
+	char text[45];
+};
+struct s3_checksum s3_checksum(const char *sha256);
+
 /* Percent-encodes all but A-Z a-z 0-9 - . _ ~, and '/' where it is kept. */
 void s3_encode(struct buf *into, const char *text, bool keep_slash);
 

@@ -84,6 +84,7 @@ static void s3_sign_call(struct s3_transfer *t, struct buf *target, struct buf *
 	const struct s3_settings *settings = &t->s3->settings;
 	const struct s3_call *call = t->call;
 	char range[64];
+	struct s3_checksum sum;
 	CLEANUP(free_p) char *path = s3_path(settings, call->key);
 	struct s3_request request = { .method = call->method,
 				      .host = settings->host,
@@ -93,6 +94,10 @@ static void s3_sign_call(struct s3_transfer *t, struct buf *target, struct buf *
 				      .sha256 = call->sha256 ? call->sha256 : t->sha256.text };
 	memcpy(request.query, call->query, sizeof request.query);
 	memcpy(request.headers, call->headers, sizeof request.headers);
+	if (call->is_kept) {
+		sum = s3_checksum(request.sha256);
+		request.headers[request.header_count++] = (struct s3_pair){ "x-amz-checksum-sha256", sum.text };
+	}
 	if (call->is_range) {
 		str_format(range, sizeof range, "bytes=%" PRId64 "-%" PRId64, call->from + (int64_t)t->kept,
 			   call->from + (int64_t)call->into_size - 1);

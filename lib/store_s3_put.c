@@ -13,9 +13,15 @@ enum {
 	PART_GROWS_AFTER = 1500,        /* parts: then they are twice as large */
 	PARTS_MAX = 10000,              /* that S3 takes */
 	PARTS_BYTES = 64 * 1024 * 1024, /* of all that are on their way; but two parts always */
-	HTTP_EXISTS = 412,              /* what If-None-Match forbids */
+	HTTP_BAD_REQUEST = 400,
+	HTTP_EXISTS = 412, /* what If-None-Match forbids */
 	HTTP_NOT_IMPLEMENTED = 501,
 	COMPLETE_TRIES = 6, /* with 1, 2, 4 … s between them: what was done is not seen everywhere at once */
+};
+
+struct s3_part {
+	char *etag; /* NULL: it is on its way */
+	struct digest_hex sha256;
 };
 
 struct s3_put {
@@ -25,7 +31,8 @@ struct s3_put {
 	struct store_s3_slot slots[STORE_S3_SLOTS];
 	struct store_s3_slot *filled; /* the one that is written into */
 	size_t part_count;
-	char **etags;
+	struct s3_part *parts;
+	bool has_sums; /* the server keeps the hashes of what it gets */
 	int64_t total;
 };
 
@@ -50,8 +57,8 @@ static void s3_put_free(struct s3_put *put)
 		free(put->slots[i].data);
 	}
 	for (size_t i = 0; i < put->part_count; i++)
-		free(put->etags[i]);
-	free(put->etags);
+		free(put->parts[i].etag);
+	free(put->parts);
 	free(put->upload);
 	free(put->key);
 	free(put);
@@ -61,7 +68,7 @@ bool store_s3_begin(struct store *store, const char *key, struct store_put **int
 {
 	struct s3_put *put = mem_alloc(sizeof *put);
 	(void)err;
-	*put = (struct s3_put){ .base.store = store, .key = mem_strdup(key) };
+	*put = (struct s3_put){ .base.store = store, .key = mem_strdup(key), .has_sums = true };
 	*into = &put->base;
 	return true;
 }
@@ -73,13 +80,24 @@ static void s3_find_upload(void *arg, const char *path, const char *text)
 		*upload = mem_strdup(text);
 }
 
+/* A server that does not take them is asked without: the signature says what a part must be all the same. */
+static bool s3_put_without_sums(struct s3_put *put, const struct s3_call *call)
+{
+	bool is_refused = put->has_sums && (call->status == HTTP_BAD_REQUEST || call->status == HTTP_NOT_IMPLEMENTED);
+	put->has_sums = put->has_sums && !is_refused;
+	return is_refused;
+}
+
 static bool s3_put_begin_parts(struct s3_put *put, struct error *err)
 {
 	CLEANUP(s3_call) struct s3_call call;
 	s3_call_init(&call, "POST", put->key);
 	s3_call_query(&call, "uploads", "");
+	if (put->has_sums)
+		s3_call_header(&call, "x-amz-checksum-algorithm", "SHA256");
 	if (!s3_run(store_s3_of(put->base.store), &call, err))
-		return false;
+		return s3_put_without_sums(put, &call) && s3_put_begin_parts(put, err);
+	put->has_sums = call.keeps_sums; /* a server that does not say so may not take them at the end */
 	s3_xml_read(buf_text(&call.text), call.text.len, s3_find_upload, &put->upload);
 	return put->upload || error_set(err, ERR_UNAVAILABLE, NULL, "store %s: no upload was begun for %s",
 					put->base.store->url, put->key);
@@ -91,7 +109,7 @@ static bool s3_put_settle(struct s3_put *put, struct store_s3_slot *slot, struct
 	slot->is_busy = false;
 	bool ok = slot->call.error.kind == ERR_NONE && slot->call.etag[0];
 	if (ok)
-		put->etags[slot->number] = mem_strdup(slot->call.etag);
+		put->parts[slot->number].etag = mem_strdup(slot->call.etag);
 	else if (slot->call.error.kind != ERR_NONE && err)
 		*err = slot->call.error;
 	else if (!ok)
@@ -128,18 +146,21 @@ static bool s3_put_send(struct s3_put *put, struct error *err)
 	if (!put->upload && !s3_put_begin_parts(put, err))
 		return false;
 	slot->number = put->part_count++;
-	put->etags = mem_realloc(put->etags, put->part_count * sizeof *put->etags);
-	put->etags[slot->number] = NULL;
+	put->parts = mem_realloc(put->parts, put->part_count * sizeof *put->parts);
+	struct s3_part *part = &put->parts[slot->number];
+	/* A part that is a block has its hash. */
+	part->etag = NULL;
+	part->sha256 = slot->number < PART_GROWS_AFTER ? put->base.blocks.hashes[slot->number]
+						       : digest_of(slot->data, slot->len);
 	str_format(slot->text, sizeof slot->text, "%zu", slot->number + 1);
 	s3_call_init(&slot->call, "PUT", put->key);
 	s3_call_query(&slot->call, "partNumber", slot->text);
 	s3_call_query(&slot->call, "uploadId", put->upload);
 	slot->call.body = slot->data;
 	slot->call.body_len = slot->len;
-	if (slot->number < PART_GROWS_AFTER) { /* a part that is a block has its hash */
-		slot->sha256 = put->base.blocks.hashes[slot->number];
-		slot->call.sha256 = slot->sha256.text;
-	}
+	slot->sha256 = part->sha256;
+	slot->call.sha256 = slot->sha256.text;
+	slot->call.is_kept = put->has_sums;
 	slot->is_busy = true;
 	s3_begin(store_s3_of(put->base.store), &slot->call);
 	return true;
@@ -192,13 +213,15 @@ static bool s3_put_whole(struct s3_put *put, struct error *err)
 	call.body = put->filled ? put->filled->data : NULL;
 	call.body_len = put->filled ? put->filled->len : 0;
 	call.sha256 = put->base.blocks.hashes[0].text;
+	call.is_kept = put->has_sums;
 	if (put->base.is_new)
 		s3_call_header(&call, "if-none-match", "*");
 	if (s3_run(store_s3_of(put->base.store), &call, err))
 		return true;
-	if (!put->base.is_new || call.status != HTTP_NOT_IMPLEMENTED)
+	if (put->base.is_new && call.status == HTTP_NOT_IMPLEMENTED)
+		put->base.is_new = false; /* a server that has no such thing is asked without it */
+	else if (!s3_put_without_sums(put, &call))
 		return false;
-	put->base.is_new = false; /* a server that has no such thing is asked without it */
 	return s3_put_whole(put, err);
 }
 
@@ -260,8 +283,13 @@ static bool s3_put_complete(struct s3_put *put, struct error *err)
 	CLEANUP(buf) struct buf xml;
 	buf_init(&xml, 4 * 1024 * 1024);
 	buf_str(&xml, "<CompleteMultipartUpload>");
-	for (size_t i = 0; i < put->part_count; i++)
-		buf_printf(&xml, "<Part><PartNumber>%zu</PartNumber><ETag>%s</ETag></Part>", i + 1, put->etags[i]);
+	for (size_t i = 0; i < put->part_count; i++) {
+		buf_printf(&xml, "<Part><PartNumber>%zu</PartNumber><ETag>%s</ETag>", i + 1, put->parts[i].etag);
+		if (put->has_sums)
+			buf_printf(&xml, "<ChecksumSHA256>%s</ChecksumSHA256>",
+				   s3_checksum(put->parts[i].sha256.text).text);
+		buf_str(&xml, "</Part>");
+	}
 	buf_str(&xml, "</CompleteMultipartUpload>");
 	for (int tries = 1;; tries++) {
 		bool is_unknown;

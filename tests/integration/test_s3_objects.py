@@ -1,4 +1,6 @@
 """What the store says of objects beyond putting and getting: parts of them, links, what must be new, what is left."""
+import base64
+import hashlib
 import re
 import time
 
@@ -97,3 +99,29 @@ def test_what_writers_left_is_listed_with_its_age(any_store):
     assert any_store.list() == []
     assert len(any_store.run("sweep", "").decode().split()) == 2
     assert any_store.run("leftovers", "") == b""
+
+
+def sums(faults):
+    """What was sent as x-amz-checksum-sha256 with each PUT."""
+    return [headers["x-amz-checksum-sha256"] for (method, _), headers in zip(faults.seen, faults.sent)
+            if method == "PUT"]
+
+
+@pytest.mark.parametrize("size", [100, 2 * PART + 5])
+def test_the_server_is_told_the_hash_of_what_it_keeps(faulty, size):
+    faults, store = faulty
+    data = noise(size)
+    store.put("k", data)
+    want = [hashlib.sha256(data[at:at + PART]).digest() for at in range(0, size, PART)]
+    assert sorted(sums(faults)) == sorted(base64.b64encode(one).decode() for one in want)
+
+
+@pytest.mark.parametrize("status, code", [(400, "InvalidRequest"), (501, "NotImplemented")])
+@pytest.mark.parametrize("size", [100, 2 * PART + 5])
+def test_a_server_that_takes_no_hashes_is_asked_without(faulty, size, status, code):
+    faults, store = faulty
+    data = noise(size)
+    faults.fault = lambda method, path, n: (status, code) if any(
+        name.lower().startswith("x-amz-checksum") for name in faults.sent[n]) else None
+    store.put("k", data)
+    assert store.get("k") == data and not any(sums(faults)[size == 100:])
