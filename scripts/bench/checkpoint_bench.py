@@ -75,7 +75,8 @@ class Bench:
             shutil.rmtree(folder / "runs" / "bench", ignore_errors=True)
 
     def ship(self, env=None, url="s3://runs/bench"):
-        self.clear()
+        if env is None:
+            self.clear()
         done = subprocess.run([SHIP, "ship", url, self.folder / "from", "step-1"], env=env or self.env,
                               capture_output=True, text=True, check=True)
         summary, cost = done.stdout.splitlines()
