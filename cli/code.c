@@ -39,9 +39,9 @@ static bool code_is_relative(const json_t *spec)
 	return path && *path && path[0] != '/';
 }
 
-static bool code_is_wanted(const struct code_folders *folders, const json_t *spec)
+bool code_is_wanted(const struct code_folders *folders, const json_t *spec)
 {
-	if (!json_is_object(spec))
+	if (!folders || !json_is_object(spec))
 		return false;
 	return code_is_relative(spec) || (folders->workdir && !json_object_get(spec, "workdir"));
 }

@@ -24,7 +24,9 @@ bool code_take(const struct code_folders *folders, json_t *document, const char 
 	       struct error *err) MUST_CHECK;
 bool code_put(struct code_folders *folders, json_t *document, const json_t *taken, struct error *err) MUST_CHECK;
 
-/* Is there something to take? */
+/* Is the folder of this spec to be packed? folders may be NULL: then none is. */
+bool code_is_wanted(const struct code_folders *folders, const json_t *spec);
+/* Of any spec of the document? */
 bool code_is_in(const struct code_folders *folders, const json_t *document);
 
 static inline void cleanup_code_folders(struct code_folders *folders)

@@ -177,8 +177,13 @@ bool spec_file_load(const char *path, const struct arg_list *sets, struct code_f
 	CLEANUP(free_p) char *folder = spec_file_folder(path);
 	size_t i;
 	json_t *job;
-	json_array_foreach(json_object_get(spec, "jobs"), i, job) spec_file_absolute(job, folder);
-	spec_file_absolute(spec, folder);
+	json_array_foreach(json_object_get(spec, "jobs"), i, job)
+	{
+		if (!code_is_wanted(folders, job)) /* else it is packed, too */
+			spec_file_absolute(job, folder);
+	}
+	if (!code_is_wanted(folders, spec))
+		spec_file_absolute(spec, folder);
 	if (folders && code_is_in(folders, spec)) {
 		*json = NULL;
 		return spec_file_pack(name, &text, folder, spec, folders, json, err);

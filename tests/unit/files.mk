@@ -22,6 +22,7 @@ unit_TESTS := \
 	test_cli_entries \
 	test_cli_text \
 	test_cli_words \
+	test_code \
 	test_config \
 	test_control \
 	test_cron \

@@ -12,75 +12,76 @@
 
 #include "tests/unit/folder.h"
 
+static const struct {
+	const char *rules;
+	const char *path; /* a slash at its end: a folder */
+	bool is_taken;
+} rule_rows[] = {
+	{ "a", "a", true },
+	{ "a", "x/y/a", true },
+	{ "a", "ab", false },
+	{ "/a", "a", true },
+	{ "/a", "x/a", false },
+	{ "a/", "a", false },
+	{ "a/", "a/", true },
+	{ "a/", "x/a/", true },
+	{ "x/a", "x/a", true },
+	{ "x/a", "y/x/a", false },
+	{ "x/a/", "x/a/", true },
+	{ "x/a/", "x/a", false },
+	{ "*.o", "x/y.o", true },
+	{ "*.o", ".o", true },
+	{ "x/*.o", "x/y/z.o", false },
+	{ "x/*", "x/y", true },
+	{ "x/*", "x/y/z", false }, /* but the walk does not come that far */
+	{ "?", "ab", false },
+	{ "?", "a", true },
+	{ "[ab]c", "bc", true },
+	{ "[!ab]c", "bc", false },
+	{ "[a-c]", "b", true },
+	{ "**/a", "a", true },
+	{ "**/a", "x/y/a", true },
+	{ "**/x/a", "y/x/a", true },
+	{ "x/**", "x/a", true },
+	{ "x/**", "x/y/a", true },
+	{ "x/**", "x/", false },
+	{ "x/**/a", "x/a", true },
+	{ "x/**/a", "x/y/z/a", true },
+	{ "x/**/a", "y/a", false },
+	{ "**", "a", true },
+	{ "x**y", "xaby", true },
+	{ "x**/y", "xa/y", true },
+	{ "x**/y", "xa/b/y", false },
+	{ "# a\na", "a", true },
+	{ "# a", "a", false },
+	{ "\\#a", "#a", true },
+	{ "\\!a", "!a", true },
+	{ "a \n", "a", true },
+	{ "a\\ ", "a ", true },
+	{ "a\r\n", "a", true },
+	{ "", "a", false },
+	{ "/", "a", false },
+	{ "*\n!a", "a", false },
+	{ "*\n!a", "b", true },
+	{ "!a\n*", "a", true },
+	{ "a\n!x/a", "x/a", false },
+	{ "a b", "a b", true },
+	{ "\xc3\xa4*", "\xc3\xa4\xc3\xb6", true },
+};
+
 static void test_rules(void **state)
 {
-	static const struct {
-		const char *rules;
-		const char *path; /* a slash at its end: a folder */
-		bool is_taken;
-	} rows[] = {
-		{ "a", "a", true },
-		{ "a", "x/y/a", true },
-		{ "a", "ab", false },
-		{ "/a", "a", true },
-		{ "/a", "x/a", false },
-		{ "a/", "a", false },
-		{ "a/", "a/", true },
-		{ "a/", "x/a/", true },
-		{ "x/a", "x/a", true },
-		{ "x/a", "y/x/a", false },
-		{ "x/a/", "x/a/", true },
-		{ "x/a/", "x/a", false },
-		{ "*.o", "x/y.o", true },
-		{ "*.o", ".o", true },
-		{ "x/*.o", "x/y/z.o", false },
-		{ "x/*", "x/y", true },
-		{ "x/*", "x/y/z", false }, /* but the walk does not come that far */
-		{ "?", "ab", false },
-		{ "?", "a", true },
-		{ "[ab]c", "bc", true },
-		{ "[!ab]c", "bc", false },
-		{ "[a-c]", "b", true },
-		{ "**/a", "a", true },
-		{ "**/a", "x/y/a", true },
-		{ "**/x/a", "y/x/a", true },
-		{ "x/**", "x/a", true },
-		{ "x/**", "x/y/a", true },
-		{ "x/**", "x/", false },
-		{ "x/**/a", "x/a", true },
-		{ "x/**/a", "x/y/z/a", true },
-		{ "x/**/a", "y/a", false },
-		{ "**", "a", true },
-		{ "x**y", "xaby", true },
-		{ "x**/y", "xa/y", true },
-		{ "x**/y", "xa/b/y", false },
-		{ "# a\na", "a", true },
-		{ "# a", "a", false },
-		{ "\\#a", "#a", true },
-		{ "\\!a", "!a", true },
-		{ "a \n", "a", true },
-		{ "a\\ ", "a ", true },
-		{ "a\r\n", "a", true },
-		{ "", "a", false },
-		{ "/", "a", false },
-		{ "*\n!a", "a", false },
-		{ "*\n!a", "b", true },
-		{ "!a\n*", "a", true },
-		{ "a\n!x/a", "x/a", false },
-		{ "a b", "a b", true },
-		{ "\xc3\xa4*", "\xc3\xa4\xc3\xb6", true },
-	};
 	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+	for (size_t i = 0; i < sizeof rule_rows / sizeof *rule_rows; i++) {
 		CLEANUP(ignore) struct ignore ignore;
 		char path[64];
-		size_t len = strlen(rows[i].path);
-		bool is_folder = rows[i].path[len - 1] == '/';
-		snprintf(path, sizeof path, "%.*s", (int)(len - is_folder), rows[i].path);
+		size_t len = strlen(rule_rows[i].path);
+		bool is_folder = rule_rows[i].path[len - 1] == '/';
+		snprintf(path, sizeof path, "%.*s", (int)(len - is_folder), rule_rows[i].path);
 		ignore_init(&ignore, NULL, "");
-		ignore_add_text(&ignore, rows[i].rules);
-		if (ignore_takes(&ignore, path, is_folder) != rows[i].is_taken)
-			fail_msg("%s: %s", rows[i].rules, rows[i].path);
+		ignore_add_text(&ignore, rule_rows[i].rules);
+		if (ignore_takes(&ignore, path, is_folder) != rule_rows[i].is_taken)
+			fail_msg("%s: %s", rule_rows[i].rules, rule_rows[i].path);
 	}
 }
 
