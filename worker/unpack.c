@@ -24,7 +24,7 @@ static bool unpack_cached(const struct unpack_request *request, int fd, const st
 		log_debug("the checkpoint was on this machine", "sha256=%s", request->summary->sha256);
 		return true;
 	}
-	cache_forget(request->cache, request->summary->sha256);
+	cache_forget(&request->cache, request->summary->sha256);
 	if (err->kind == ERR_DAMAGED)
 		err->kind = ERR_UNAVAILABLE;
 	return error_wrap(err, "the copy of it on this machine, which is forgotten now");
@@ -38,13 +38,13 @@ static void unpack_tee(void *arg, const void *block, size_t len)
 static bool unpack_data(const struct unpack_request *request, struct store *store, const struct manifest *m,
 			struct error *err)
 {
-	int cached = cache_open(request->cache, request->summary->sha256);
+	int cached = cache_open(&request->cache, request->summary->sha256);
 	if (cached >= 0)
 		return unpack_cached(request, cached, m, err);
 	CLEANUP(saved_data) struct saved_data data = { .fd = -1 };
 	if (!saved_open(store, m, &data, err))
 		return false;
-	struct cache_put *put = cache_begin(request->cache, m->contents.size);
+	struct cache_put *put = cache_begin(&request->cache, m->contents.size);
 	data.tee = unpack_tee;
 	data.tee_arg = put;
 	bool ok = unpack_verified(&data, request->root, err);
@@ -57,7 +57,7 @@ static bool unpack_manifest(const struct unpack_request *request, struct store *
 {
 	size_t len;
 	const char *hash = request->summary->manifest_sha256;
-	CLEANUP(free_p) char *known = cache_text(request->cache, hash, MANIFEST_MAX, &len);
+	CLEANUP(free_p) char *known = cache_text(&request->cache, hash, MANIFEST_MAX, &len);
 	CLEANUP(free_p) char *text = NULL;
 	if (known && saved_read_manifest(key, request->summary, known, len, m, err))
 		return true;
@@ -67,7 +67,7 @@ static bool unpack_manifest(const struct unpack_request *request, struct store *
 	    !saved_read_manifest(key, request->summary, text, len, m, err))
 		return false;
 	if (hash)
-		cache_keep_text(request->cache, hash, text, len);
+		cache_keep_text(&request->cache, hash, text, len);
 	return true;
 }
 
@@ -93,9 +93,9 @@ static void unpack_confine(struct store *store, const struct unpack_request *req
 	struct unpack_paths paths = { .items = { { .path = folder, .may_write = true } }, .count = 1 };
 	struct error err;
 	(void)digest_of("", 0); /* OpenSSL reads its configuration when it is used first */
-	if (cache_make(request->cache))
+	if (cache_make(&request->cache))
 		paths.items[paths.count++] =
-			(struct landlock_path){ .path = request->cache->folder, .may_write = true };
+			(struct landlock_path){ .path = request->cache.folder, .may_write = true };
 	bool may_connect = store_reads(store, unpack_may_read, &paths);
 	const struct landlock_options options = { paths.items, paths.count, may_connect };
 	int version = landlock_confine(&options, &err);

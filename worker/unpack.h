@@ -17,7 +17,7 @@ struct unpack_request {
 	const struct summary *summary; /* what was committed */
 	const char *folder;            /* its own, fresh */
 	int root;                      /* the same, open */
-	const struct cache *cache;     /* may be used, and is filled */
+	struct cache cache;            /* may be used, and is filled; folder NULL: there is none */
 };
 
 /* plan: "<step> <member to resume from>", then each member of the tar, with "f " (a file) or "d " before it; a line
