@@ -1,5 +1,5 @@
--- stoker_retry <n> <attempt> [actor] [archived record] [resume]: a waiting job goes on now; a failed or cancelled one is
--- done again as a new job, since final states absorb. It names the attempt, so that it can be sent again.
+-- stoker_retry <n> <attempt> [actor] [archived record] [resume]: a waiting job goes on now; a failed or cancelled one
+-- is done again as a new job, since final states absorb. It names the attempt, so that it can be sent again.
 do
     -- The new job resumes where the old one could have, or where it was asked to. false: from the beginning.
     local function loan_of(q, old, values, which)

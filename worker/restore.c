@@ -73,7 +73,7 @@ static bool restore_fetch(const struct restore_request *request, const struct su
 	if (root < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the folder for unpacking");
 	struct unpack_request unpack = {
-		.store = request->store, .summary = summary, .folder = folder, .root = root, .cache = &request->cache
+		.store = request->store, .summary = summary, .folder = folder, .root = root, .cache = request->cache
 	};
 	const struct helper_options options = { .name = "stoker-unpack",
 						.max_text = MANIFEST_MAX,

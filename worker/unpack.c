@@ -94,8 +94,7 @@ static void unpack_confine(struct store *store, const struct unpack_request *req
 	struct error err;
 	(void)digest_of("", 0); /* OpenSSL reads its configuration when it is used first */
 	if (cache_make(&request->cache))
-		paths.items[paths.count++] =
-			(struct landlock_path){ .path = request->cache.folder, .may_write = true };
+		paths.items[paths.count++] = (struct landlock_path){ .path = request->cache.folder, .may_write = true };
 	bool may_connect = store_reads(store, unpack_may_read, &paths);
 	const struct landlock_options options = { paths.items, paths.count, may_connect };
 	int version = landlock_confine(&options, &err);

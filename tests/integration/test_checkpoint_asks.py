@@ -1,4 +1,4 @@
-"""checkpoint.every of programs of any kind: they are asked, by a line or a signal, and what they save then is stored."""
+"""checkpoint.every of programs of any kind: they are asked, by a line or a signal, and what they save is stored."""
 import json
 
 import pytest

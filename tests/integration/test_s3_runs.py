@@ -117,7 +117,8 @@ def test_a_run_that_starts_again_here_downloads_nothing(s3_server, tmp_path, mon
     faults = Faults(s3_server)
     try:
         with near_cluster(tmp_path, monkeypatch, faults, "--checkpoint-cache", size) as cluster:
-            job = train_until_stored(cluster, tmp_path, checkpoint={"keep_last": 9})  # nothing is looked for to delete it
+            # All are kept: nothing is looked for to be deleted.
+            job = train_until_stored(cluster, tmp_path, checkpoint={"keep_last": 9})
             (tmp_path / "go").touch()
             assert cluster.wait_final(job)["state"] == "succeeded" and "resumed at 3" in said(cluster, job)
             assert min(faults.count("GET", "data.tar"), 1) == asked

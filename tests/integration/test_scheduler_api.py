@@ -24,7 +24,7 @@ def test_every_route_answers(scheduler):
     assert scheduler.api("GET", f"/jobs/{job}/logs") == {"entries": [], "next": ""}
     assert scheduler.api("GET", f"/jobs/{job}/metrics") == {"entries": [], "next": ""}
     assert scheduler.api("GET", f"/jobs/{job}/metrics?merged=1") == {"entries": [], "next": ""}
-    assert scheduler.api("GET", f"/jobs/{job}/checkpoints") == {"checkpoints": []}
+    assert scheduler.api("GET", f"/jobs/{job}/checkpoints") == {"checkpoints": [], "count": 0, "cursor": ""}
     events = scheduler.api("GET", "/events")["entries"]
     assert [e["event"] for e in events] == ["queue.created", "job.submitted"]
     assert scheduler.api("GET", f"/events?after={events[0]['id']}&limit=1")["entries"] == events[1:]
@@ -49,7 +49,8 @@ def test_routes_and_their_documentation_agree(scheduler):
     served = re.findall(r'\{ "(GET|POST|DELETE)", (API )?"([^"]+)"', (ROOT / "scheduler/api.c").read_text())
     assert sorted(rows) == sorted((method, ("/api/v1" if api else "") + path) for method, api, path in served)
     for method, path in rows:
-        answer = scheduler.local("PUT", path.replace("{id}", "default-1").replace("{name}", "nightly"))
+        answer = scheduler.local("PUT", path.replace("{id}", "default-1").replace("{name}", "nightly")
+                                 .replace("{checkpoint}", "1-1"))
         assert answer.status == 405 and method in answer.headers["Allow"].split(", "), path
 
 

@@ -149,7 +149,8 @@ def test_a_job_begins_where_another_is(q, which, step):
     ("other-1", "resume: job other-1 is of another queue than default"),
     ("default-1@worst", "resume: expected latest, best, a step or a checkpoint id behind the @"),
     ("default-1@77", 'resume: job default-1 has no good checkpoint "77": it has 1-1 \\(step 10\\)'),
-    ("default-1@best", 'resume: job default-1 has no good checkpoint "best"'), ("Best", "resume: expected latest, best,"),
+    ("default-1@best", 'resume: job default-1 has no good checkpoint "best"'),
+    ("Best", "resume: expected latest, best,"),
     (0, "resume: expected latest"), (1.5, "resume: expected latest"), ([], "resume: expected latest"),
     ("none-of-it", 'resume: a new job has no checkpoint "none-of-it"'),
 ])
