@@ -263,6 +263,9 @@ def test_a_schedule_has_code(cluster, tmp_path):
     assert done.stderr.startswith("packed 2 files"), done.stderr
     ended = wait_until(lambda: cluster.api("GET", "/api/v1/jobs?state=succeeded")["jobs"], 20, "one has run")
     assert said(cluster, ended[0]["id"]) == ["fired"]
+    cluster.api("DELETE", "/api/v1/schedules/n")
+    wait_until(lambda: all(
+        job["state"] == "succeeded" for job in cluster.api("GET", "/api/v1/jobs")["jobs"]), what="the last one has ended")
 
 
 def test_training_data_beside_the_spec_stays_relative_when_packed(cluster, tmp_path):
