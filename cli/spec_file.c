@@ -126,6 +126,11 @@ static void spec_file_place(const char *name, const struct buf *text, struct err
 	CLEANUP(free_p) char *message = mem_strdup(err->message);
 	CLEANUP(free_p) char *path = mem_strndup(message, strcspn(message, ":"));
 	const char *rest = message + strlen(path);
+	size_t quoted = strlen(path);
+	if (quoted > 2 && path[0] == '"' && path[quoted - 1] == '"') { /* a key that is no word of ours */
+		path[quoted - 1] = '\0';
+		memmove(path, path + 1, quoted - 1);
+	}
 	if (strncmp(path, "jobs[", 5) == 0 && strncmp(rest, ": ", 2) == 0) {
 		char *below = mem_printf("%s.%.*s", path, (int)strcspn(rest + 2, ":"), rest + 2);
 		free(path);

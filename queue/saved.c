@@ -42,7 +42,7 @@ static bool saved_first(void *arg, const char *key, const struct store_stat *st,
 
 /* An object that is gone does not verify; but a store that holds nothing at all of this installation is more
  * likely one that is not mounted, and no reason to give up every checkpoint. */
-static bool saved_missing(struct store *store, const char *key, struct error *err)
+bool saved_missing(struct store *store, const char *key, struct error *err)
 {
 	if (err->kind != ERR_NOT_FOUND)
 		return false;

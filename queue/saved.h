@@ -21,6 +21,10 @@ bool saved_split_id(const char *id, int64_t *attempt, int64_t *seq);
 /* "<store>/<key>" → key, if uri is in this store; else ERR_UNAVAILABLE. The caller frees it. */
 char *saved_key_of_uri(const char *store_url, const char *uri, struct error *err);
 
+/* What could not be read, as err says; false. If it was not there: ERR_DAMAGED, or ERR_UNAVAILABLE when the store holds
+ * nothing of this installation. */
+bool saved_missing(struct store *store, const char *key, struct error *err);
+
 /* The manifest that a committed summary names. m is the caller's either way (manifest_done). */
 bool saved_manifest(struct store *store, const struct summary *summary, struct manifest *m,
 		    struct error *err) MUST_CHECK;

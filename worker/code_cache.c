@@ -11,6 +11,7 @@
 
 #include "lib/beneath.h"
 #include "queue/code_data.h"
+#include "queue/saved.h"
 #include "worker/blank.h"
 #include "worker/facts.h"
 #include "worker/place.h"
@@ -102,8 +103,11 @@ static bool code_fetch(const struct code_cache_request *r, int cache, struct cod
 	CLEANUP(store) struct store *store = NULL;
 	CLEANUP(code) struct code code = { .contents.members = NULL };
 	CLEANUP(free_p) char *fresh = mem_printf("%s.new", r->hash);
-	if (!store_open(r->store, &store, err) || !code_read(store, r->installation, r->hash, &code, err))
+	CLEANUP(free_p) char *key = code_key(r->installation, r->hash, "manifest.json");
+	if (!store_open(r->store, &store, err))
 		return false;
+	if (!code_read(store, r->installation, r->hash, &code, err))
+		return saved_missing(store, key, err);
 	if (!beneath_remove(cache, fresh) || mkdirat(cache, fresh, 0700) < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot make a fresh folder in the code cache");
 	CLEANUP(close_fd) int root = beneath_open(cache, fresh, O_RDONLY | O_DIRECTORY, 0);
@@ -111,7 +115,8 @@ static bool code_fetch(const struct code_cache_request *r, int cache, struct cod
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the fresh folder of the code cache");
 	entry->size = tarball_content_size(&code.contents);
 	entry->files = (int64_t)code.contents.count;
-	bool ok = code_unpack(r, &code, store, root, err) && code_entry_write(entry, err);
+	bool ok = (code_unpack(r, &code, store, root, err) || saved_missing(store, key, err)) &&
+		  code_entry_write(entry, err);
 	if (ok && renameat(cache, fresh, cache, r->hash) < 0)
 		ok = error_errno(err, ERR_SYSTEM, NULL, "cannot rename the unpacked code");
 	if (!ok)

@@ -57,7 +57,7 @@ static void code_finished(void *arg, const char *text, const struct error *err)
 		runner_restore(r);
 		return;
 	}
-	if (err->kind == ERR_NOT_FOUND || err->kind == ERR_DAMAGED) {
+	if (err->kind == ERR_DAMAGED) {
 		struct error why;
 		error_set(&why, err->kind, "submitted again with --upload, the same code is sent again",
 			  "the code %.*s… cannot be used: %s", CODE_SHOWN, r->spec.code, err->message);

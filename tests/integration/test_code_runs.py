@@ -133,6 +133,20 @@ def test_many_at_once_fetch_it_once(cluster, tmp_path):
     assert sum("from the store" in line for line in told) == 1 and not any("cannot" in line for line in told), told
 
 
+def test_a_store_that_is_not_there_is_waited_for(cluster, tmp_path):
+    root = folder_of(tmp_path, {"main.sh": "echo ran"})
+    job = job_of(submit(cluster, {"command": "sh main.sh", "workdir": "."}, root))
+    away = cluster.store().rename(tmp_path / "away")
+    cluster.start_worker()
+    wait_until(lambda: any("cannot be fetched yet" in line for line in said(cluster, job, 1, "stoker")), 20, "it waits")
+    assert cluster.job(job)["state"] == "running"
+    if cluster.store().exists():
+        cluster.store().rmdir()  # the worker has made an empty one
+    away.rename(cluster.store())
+    assert cluster.wait_final(job)["state"] == "succeeded" and said(cluster, job) == ["ran"]
+    assert cluster.job(job)["attempt"] == "1"
+
+
 TRAIN = """
 import os, sys, time
 open("state.txt").read() == "original" or sys.exit("not the original")
