@@ -30,8 +30,8 @@ struct code_cache_request {
 	const char *path;
 };
 
-/* A helper_run_fn; text: "fetched" or "cached", how many files, bytes, and the facts. ERR_DAMAGED: the store has it not, or
- * it does not verify; ERR_UNAVAILABLE: the store cannot be read, or holds nothing at all (is it mounted?). */
+/* A helper_run_fn; text: "fetched" or "cached", how many files, bytes, and the facts. ERR_DAMAGED: the store has it
+ * not, or it does not verify; ERR_UNAVAILABLE: the store cannot be read, or holds nothing at all (is it mounted?). */
 bool code_cache_run(void *request, struct buf *text, struct error *err);
 
 #endif

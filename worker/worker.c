@@ -490,14 +490,10 @@ void worker_free(struct worker *worker)
 		event_free(worker->heartbeat);
 	if (worker->goodbye)
 		event_free(worker->goodbye);
-	free(worker->python);
-	free(worker->trainer);
-	free(worker->cache_dir);
-	free(worker->checkpoint_cache);
-	free(worker->code_dir);
-	free(worker->labels_json);
-	free(worker->state_dir);
-	free(worker->store);
+	char *texts[] = { worker->python,   worker->trainer,     worker->cache_dir, worker->checkpoint_cache,
+			  worker->code_dir, worker->labels_json, worker->state_dir, worker->store };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
 	if (worker->lock_fd >= 0)
 		close(worker->lock_fd);
 	free(worker);
