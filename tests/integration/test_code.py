@@ -265,7 +265,8 @@ def test_a_schedule_has_code(cluster, tmp_path):
     assert said(cluster, ended[0]["id"]) == ["fired"]
     cluster.api("DELETE", "/api/v1/schedules/n")
     wait_until(lambda: all(
-        job["state"] == "succeeded" for job in cluster.api("GET", "/api/v1/jobs")["jobs"]), what="the last one has ended")
+        job["state"] == "succeeded" for job in cluster.api("GET", "/api/v1/jobs")["jobs"]),
+               what="the last one has ended")
 
 
 def test_training_data_beside_the_spec_stays_relative_when_packed(cluster, tmp_path):
