@@ -158,7 +158,8 @@ static void walk_on_discarded(void *arg, const char *text, size_t len, const str
 		walk_remove(walk);
 		return;
 	}
-	walk_say_picks(walk, "kept", err->message);
+	if (err->kind != ERR_NOT_FOUND) /* else somebody has just done it; what is left the next gc finds */
+		walk_say_picks(walk, "kept", err->message);
 	walk_chunk(walk);
 }
 
@@ -248,6 +249,20 @@ static void walk_know(struct walk *walk, const char *text, size_t len, bool is_a
 	walk_end(walk, &err);
 }
 
+/* Of a job that is gone: what is lent of it by now is all that ever will be. */
+static void walk_on_lent_of_gone(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct walk *walk = arg;
+	json_t *lent = err ? NULL : fields_parse(text, len);
+	if (err && err->kind != ERR_NOT_FOUND) {
+		walk_end(walk, err);
+		return;
+	}
+	json_decref(walk->lent);
+	walk->lent = lent;
+	walk_chunk(walk);
+}
+
 static void walk_on_archived(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
@@ -256,7 +271,7 @@ static void walk_on_archived(void *arg, const char *text, size_t len, const stru
 	} else if (err) {
 		json_decref(walk->show);
 		walk->show = NULL;
-		walk_chunk(walk);
+		jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent_of_gone, walk);
 	} else {
 		walk_know(walk, text, len, true);
 	}
