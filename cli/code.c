@@ -1,3 +1,4 @@
+#include "cli/bar.h"
 #include "cli/code.h"
 
 #include <inttypes.h>
@@ -110,13 +111,19 @@ static bool code_post(struct cli *cli, const char *path, const void *data, size_
 static bool code_upload(struct cli *cli, const struct code_pack *pack, struct error *err)
 {
 	CLEANUP(free_p) char *block = mem_alloc(BLOCK_BYTES);
+	CLEANUP(free_p) char *title = mem_printf("code %.12s…", pack->hash.text);
+	struct bar bar = bar_begin(cli, title, pack->code.contents.size, 0);
+	int64_t sent = 0;
 	for (size_t i = 0; i < pack->code.blocks.count; i++) {
 		size_t len;
 		CLEANUP(free_p)
 		char *path = mem_printf("/api/v1/code/%s/%s", pack->hash.text, pack->code.blocks.hashes[i].text);
 		if (!code_pack_block(pack, i, block, &len, err) || !code_post(cli, path, block, len, err))
 			return false;
+		sent += (int64_t)len;
+		bar_draw(&bar, sent);
 	}
+	bar_end(&bar, sent);
 	CLEANUP(free_p) char *manifest = code_to_json(&pack->code);
 	CLEANUP(free_p) char *path = mem_printf("/api/v1/code/%s", pack->hash.text);
 	return code_post(cli, path, manifest, strlen(manifest), err);

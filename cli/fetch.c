@@ -8,42 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/bar.h"
 #include "cli/client.h"
 #include "cli/interrupt.h"
 #include "cli/text.h"
 #include "cli/unpack.h"
-#include "lib/clock.h"
 #include "lib/fields.h"
 
-enum { FETCH_TRIES = 5, FETCH_DRAW_MS = 100, FETCH_BAR = 24, FETCH_SILENCE_MS = 30000 };
+enum { FETCH_TRIES = 5, FETCH_SILENCE_MS = 30000 };
 
 struct fetching {
 	const struct fetch *fetch;
 	int fd;
 	int64_t at;       /* bytes in the file */
 	int64_t begun_at; /* of this try */
-	int64_t begun_ms, drawn_ms;
-	bool has_bar;
+	struct bar bar;
 	struct error failed; /* writing */
 };
-
-static void fetch_draw(struct fetching *f, bool is_over)
-{
-	int64_t now_ms = clock_boot_ms(), size = f->fetch->size > 0 ? f->fetch->size : 1;
-	if (!f->has_bar || (!is_over && now_ms - f->drawn_ms < FETCH_DRAW_MS))
-		return;
-	char done[32], all[32], pace[32], bar[FETCH_BAR + 1];
-	int64_t passed_ms = now_ms - f->begun_ms > 0 ? now_ms - f->begun_ms : 1;
-	text_size(f->at, done, sizeof done);
-	text_size(f->fetch->size, all, sizeof all);
-	text_size((f->at - f->begun_at) * 1000 / passed_ms, pace, sizeof pace);
-	for (int i = 0; i < FETCH_BAR; i++)
-		bar[i] = i < f->at * FETCH_BAR / size ? '#' : '.';
-	bar[FETCH_BAR] = '\0';
-	fprintf(stderr, "\r\033[K%s  [%s] %s of %s  %s/s%s", f->fetch->title, bar, done, all, pace,
-		is_over ? "\n" : "");
-	f->drawn_ms = now_ms;
-}
 
 /* A server that sends all of it although a part was asked for is right, too: then it begins again. */
 static bool fetch_data(void *arg, int status, const char *data, size_t len)
@@ -63,7 +44,7 @@ static bool fetch_data(void *arg, int status, const char *data, size_t len)
 		data += written;
 		len -= (size_t)written;
 	}
-	fetch_draw(f, false);
+	bar_draw(&f->bar, f->at);
 	return true;
 }
 
@@ -102,7 +83,7 @@ static bool fetch_try(struct cli *cli, struct fetching *f, int interrupt_fd, boo
 					.interrupt_fd = interrupt_fd };
 	CLEANUP(http_answer) struct http_answer answer;
 	f->begun_at = f->at;
-	f->begun_ms = clock_boot_ms();
+	f->bar = bar_begin(cli, f->fetch->title, f->fetch->size, f->at);
 	bool ok = http_client_call(client, &call, &answer, err);
 	*interrupted = answer.interrupted;
 	if (client != cli->client)
@@ -149,13 +130,13 @@ bool fetch_file(struct cli *cli, const struct fetch *fetch, struct error *err)
 	CLEANUP(close_fd) int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", part);
-	struct fetching f = { .fetch = fetch, .fd = fd, .has_bar = isatty(STDERR_FILENO) && !cli->common.json };
+	struct fetching f = { .fetch = fetch, .fd = fd };
 	if (st.st_size <= fetch->size)
 		f.at = st.st_size;
 	else if (ftruncate(fd, 0) < 0) /* of something else */
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", part);
 	bool ok = fetch_all(cli, &f, err);
-	fetch_draw(&f, true);
+	bar_end(&f.bar, f.at);
 	if (ok && f.at < fetch->size) {
 		fprintf(stderr, "  hint: the same command goes on where it stopped\n");
 		return true;

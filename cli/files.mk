@@ -1,5 +1,6 @@
 cli_SOURCES := \
 	cli/args.c \
+	cli/bar.c \
 	cli/cli.c \
 	cli/client.c \
 	cli/code.c \

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import urllib.parse
 import urllib.request
 
@@ -11,7 +12,7 @@ import pytest
 
 import fsck
 from cluster import ApiError, Cluster
-from harness import wait_until
+from harness import BUILD, wait_until
 from s3 import Store
 
 SAVER = """
@@ -150,6 +151,35 @@ def test_getting_the_files(saved):
     tar = to / f"{job}-checkpoint-1-3.tar"
     assert hashlib.sha256(tar.read_bytes()).digest() == hashlib.sha256(
         saved.store.get(saved.key(job, "1-3") + "data.tar")).digest()
+
+
+def on_a_terminal(cluster, *args):
+    """What the command writes to stderr, when that is a terminal."""
+    master, terminal = os.openpty()
+    done = subprocess.run([str(BUILD / "stoker"), *[str(a) for a in args]], stdout=subprocess.PIPE, stderr=terminal,
+                          env={**os.environ, "STOKER_URL": f"unix:{cluster.socket_of()}"}, timeout=60, check=True)
+    os.close(terminal)
+    said = b""
+    while True:
+        try:
+            said += os.read(master, 65536)
+        except OSError:  # Linux says the end so
+            os.close(master)
+            return done.stdout.decode(), said.decode()
+
+
+def test_a_terminal_sees_how_far_it_is(here):
+    job = here.run(upto=100)
+    out, err = on_a_terminal(here.cluster, "checkpoints", "get", job, "--to", here.tmp_path / "out")
+    assert "verified" in out and f"{job}-checkpoint-1-1  [########################] 8.6 MiB of 8.6 MiB" in err
+    code = here.tmp_path / "code"
+    code.mkdir()
+    (code / "a.sh").write_text("true")
+    (code / "job.yaml").write_text("command: sh a.sh\nworkdir: .\n")
+    _, err = on_a_terminal(here.cluster, "submit", code / "job.yaml")
+    assert re.search(r"code [0-9a-f]{12}…  \[#{24}\] ", err)
+    assert here.cli("checkpoints", "get", job, "--to", here.tmp_path / "again") and not here.cluster.cli(
+        "checkpoints", "get", job, "--to", here.tmp_path / "third").stderr
 
 
 def test_a_download_goes_on_where_it_stopped(saved):

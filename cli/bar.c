@@ -1,0 +1,46 @@
+#include "cli/bar.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+#include "lib/clock.h"
+
+enum { BAR_DRAW_MS = 100, BAR_WIDTH = 24 };
+
+struct bar bar_begin(const struct cli *cli, const char *title, int64_t size, int64_t at)
+{
+	return (struct bar){ .title = title,
+			     .size = size,
+			     .begun_at = at,
+			     .begun_ms = clock_boot_ms(),
+			     .is_shown = isatty(STDERR_FILENO) && !cli->common.json };
+}
+
+static void bar_print(struct bar *bar, int64_t at, const char *end)
+{
+	char done[32], all[32], pace[32], marks[BAR_WIDTH + 1];
+	int64_t passed_ms = clock_boot_ms() - bar->begun_ms, size = bar->size > 0 ? bar->size : 1;
+	text_size(at, done, sizeof done);
+	text_size(bar->size, all, sizeof all);
+	text_size((at - bar->begun_at) * 1000 / (passed_ms > 0 ? passed_ms : 1), pace, sizeof pace);
+	for (int i = 0; i < BAR_WIDTH; i++)
+		marks[i] = i < at * BAR_WIDTH / size ? '#' : '.';
+	marks[BAR_WIDTH] = '\0';
+	fprintf(stderr, "\r\033[K%s  [%s] %s of %s  %s/s%s", bar->title, marks, done, all, pace, end);
+}
+
+void bar_draw(struct bar *bar, int64_t at)
+{
+	int64_t now_ms = clock_boot_ms();
+	if (!bar->is_shown || now_ms - bar->drawn_ms < BAR_DRAW_MS)
+		return;
+	bar->drawn_ms = now_ms;
+	bar_print(bar, at, "");
+}
+
+void bar_end(struct bar *bar, int64_t at)
+{
+	if (bar->is_shown)
+		bar_print(bar, at, "\n");
+}

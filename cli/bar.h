@@ -1,0 +1,22 @@
+/*
+ * A bar on a terminal for what takes long: how much of how much, and how fast. On
+ * stderr, and only when that is a terminal.
+ */
+#ifndef STOKER_CLI_BAR_H
+#define STOKER_CLI_BAR_H
+
+#include "cli/cli.h"
+
+struct bar {
+	const char *title;
+	int64_t size;     /* bytes in all */
+	int64_t begun_at; /* bytes that were there before */
+	int64_t begun_ms, drawn_ms;
+	bool is_shown;
+};
+
+struct bar bar_begin(const struct cli *cli, const char *title, int64_t size, int64_t at);
+void bar_draw(struct bar *bar, int64_t at);
+void bar_end(struct bar *bar, int64_t at);
+
+#endif
