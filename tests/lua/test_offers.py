@@ -301,3 +301,16 @@ def test_strangers_in_the_way_hurt_nobody(q):
         q.redis.zadd(q.key("idle"), {"w9": q.now()})
         assert q.job(q.add())["state"] == "queued"
     q.redis.delete(q.key("idle"), q.key("worker:w9"))
+
+
+def test_a_lane_for_what_is_given_that_is_there_already(q):
+    w = Waiting(q)
+    w.ask()
+    q.redis.xgroup_create(q.key("ready:cpu1:5:!given"), "workers", "0", mkstream=True)
+    n = q.add()
+    claim = w.given()
+    assert claim["n"] == n
+    assert [one["consumer"] for one in q.redis.xpending_range(q.key("ready:cpu1:5:!given"), "workers", "-", "+", 9)] \
+        == ["w1"]
+    assert q.end(claim, "succeeded", exit=0) == ["ok", "succeeded"]
+    assert q.redis.keys(q.key("ready:*")) == []
