@@ -44,7 +44,8 @@ static const char *numpy_number(const char *at, int64_t *number)
 static int64_t numpy_item_bytes(const char *descr)
 {
 	int64_t bytes;
-	if (descr[0] != '\'' || !strchr("<>|=", descr[1]) || !strchr("biufcSVU", descr[2]) || !descr[2])
+	if (descr[0] != '\'' || !descr[1] || !strchr("<>|=", descr[1]) || !descr[2] ||
+	    !strchr("biufcSVU", descr[2])) /* in this order: a search for 0 finds the end of the set */
 		return 0;
 	const char *end = numpy_number(descr + 3, &bytes);
 	if (!end || *end != '\'' || bytes > INT32_MAX)

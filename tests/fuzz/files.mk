@@ -8,9 +8,12 @@ fuzz_TARGETS := \
 	json \
 	manifest \
 	metric_lines \
+	numpy \
+	pickle \
 	redis_url \
 	s3_xml \
 	safetensors \
 	tar \
 	torch \
+	torch_legacy \
 	yaml

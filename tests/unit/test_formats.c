@@ -253,6 +253,8 @@ static void test_numpy(void **state)
 		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (", 4, FORMAT_TORN },
 		{ "{'descr': '<f4', 'fortran_order': False, 'shape': (x), }\n", 4, FORMAT_TORN },
 		{ "{'descr': ", 4, FORMAT_TORN },
+		{ "{'shape': (1,), 'descr': '", 4, FORMAT_OPAQUE },
+		{ "{'shape': (1,), 'descr': '<", 4, FORMAT_OPAQUE },
 		{ "", 4, FORMAT_TORN },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
