@@ -8,6 +8,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 #include "lib/fields.h"
+#include "lib/utf8.h"
 
 enum { DIFF_FILES_SHOWN = 50, DIFF_VALUE_MAX = 120 };
 
@@ -150,9 +151,10 @@ static void diff_value(const json_t *value, struct buf *into)
 	} else if (!text) {
 		text = json = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 	}
-	CLEANUP(free_p) char *cut = mem_strndup(text, strnlen(text, DIFF_VALUE_MAX));
-	text_clean(into, cut);
-	buf_str(into, strlen(text) > DIFF_VALUE_MAX ? "…" : "");
+	size_t len = strlen(text), cut = utf8_cut(text, len, DIFF_VALUE_MAX);
+	CLEANUP(free_p) char *shown = mem_strndup(text, cut);
+	text_clean(into, shown);
+	buf_str(into, cut < len ? "…" : "");
 }
 
 static void diff_pair(const char *name, const json_t *pair, struct buf *into)
