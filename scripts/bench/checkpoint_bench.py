@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+from cluster import Cluster  # noqa: E402
 from harness import BUILD  # noqa: E402
 from s3 import KEYS, REGION, S3Server  # noqa: E402
 from table import line, row, write  # noqa: E402
@@ -189,6 +190,24 @@ def medians(rounds, contenders):
     return {name: tuple(statistics.median(column) for column in zip(*values)) for name, values in got.items()}
 
 
+def listing(folder, count=10000):
+    """Milliseconds until the API has listed the newest checkpoints of a job that has so many: the median of 20."""
+    with Cluster(folder, workers=0) as cluster:
+        job = cluster.submit({"command": "true", "hold": True})
+        summary = {"step": 0, "size": 1 << 30, "files": 7, "sha256": "0" * 64, "manifest_sha256": "0" * 64, "token": "1",
+                   "uri": "s3://bucket/" + "x" * 80 + "/manifest.json", "verified": "safetensors header and tensor spans",
+                   "state": "committed", "loss": 0.5, "metrics": {"loss": 0.5}, "time_ms": 1795322847000}
+        records = {f"1-{seq}": json.dumps({**summary, "seq": seq, "step": seq * 100}) for seq in range(1, count + 1)}
+        cluster.redis.client().hset("stoker:{default}:checkpoints:1", mapping=records)
+        times = []
+        for _ in range(20):
+            begun = time.monotonic()
+            page = cluster.api("GET", f"/api/v1/jobs/{job}/checkpoints")
+            times.append(1000 * (time.monotonic() - begun))
+        assert page["count"] == count and page["checkpoints"][0]["seq"] == count
+        return statistics.median(times)
+
+
 def measure(bench, rounds):
     gib = bench.mib / 1024
     put = medians(rounds, {"stoker": bench.ship, "aws": bench.aws, "rclone": bench.rclone, "curl": bench.curl_put})
@@ -207,6 +226,8 @@ def measure(bench, rounds):
     yield row("restore, verified, speed", bench.mib / get["stoker"][0], "MiB/s", "curl | tar x, synced",
               bench.mib / get["curl"][0], "ratio >= 0.7")
     yield row("memory of the helper, at most", bench.peak, "MiB", must="value < 100")
+    yield row("listing the checkpoints of a job that has 10,000", listing(bench.folder / "listing"), "ms",
+              must="value < 50")
     alone, shipping = slowdown(bench, rounds)
     yield row("steps of two loops while 1 GiB goes out, two cores", shipping, "steps", "alone", alone, "ratio >= 0.97")
 
