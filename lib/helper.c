@@ -91,6 +91,16 @@ static char *helper_take_line(char **text)
 	return line;
 }
 
+/* By what it did itself, and would do again; not by somebody's kill, or for want of memory. */
+static bool helper_crashed(const struct child_exit *how)
+{
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS };
+	for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
+		if (how->is_known && how->signal == crashes[i])
+			return true;
+	return false;
+}
+
 /* The text of a whole answer, which it is in; NULL: what went wrong is in err. */
 static char *helper_decode(struct buf *answer, const char *name, const struct child_exit *how, struct error *err)
 {
@@ -104,7 +114,8 @@ static char *helper_decode(struct buf *answer, const char *name, const struct ch
 	if (!hint) {
 		char words[64];
 		child_exit_text(how, words, sizeof words);
-		error_set(err, ERR_SYSTEM, NULL, "the helper process %s died: %s", name, words);
+		error_set(err, helper_crashed(how) ? ERR_INTERNAL : ERR_SYSTEM, NULL,
+			  "the helper process %s died: %s", name, words);
 	} else if (strcmp(kind, "ok") == 0) {
 		return text;
 	} else {

@@ -16,7 +16,7 @@ struct helper;
 /* In the helper: fills text (which is empty and bounded), or err. */
 typedef bool helper_run_fn(void *arg, struct buf *text, struct error *err);
 /* In the parent, once, when the helper is dead and its answer read. text is NULL exactly when it failed; a helper
- * that died without an answer is an ERR_SYSTEM. The helper may be freed in here. */
+ * that died without an answer is an ERR_SYSTEM, one that crashed an ERR_INTERNAL. The helper may be freed in here. */
 typedef void helper_done_fn(void *arg, const char *text, const struct error *err);
 
 struct helper_options {

@@ -156,7 +156,7 @@ static void ship_failed(struct checkpoints *c, struct unit *unit, const struct e
 	char what[256];
 	unit_describe(unit, what, sizeof what);
 	bool is_news = unit->told != c->unit_changes && err->kind != ERR_NOT_FOUND;
-	if (err->kind == ERR_SYSTEM) { /* the helper died: nobody knows how far it came */
+	if (err->kind == ERR_SYSTEM || err->kind == ERR_INTERNAL) { /* the helper died: nobody knows how far it came */
 		c->must_sweep = true;
 		removals_push(&c->removals, c->id, NULL, false);
 	}

@@ -80,6 +80,7 @@ struct runner {
 	int64_t resume_step;
 	int64_t restore_at;    /* when to try again; 0: not waiting */
 	int64_t restore_tries; /* of this checkpoint */
+	int restore_crashes;   /* of whoever read it */
 	bool is_rejecting;
 	bool is_restored; /* ready to start as far as the checkpoint goes */
 

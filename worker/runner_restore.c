@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "worker/runner_internal.h"
 
-enum { RESTORE_RETRY_MS = 2000, RESTORE_SAY_EACH = 30 };
+enum { RESTORE_RETRY_MS = 2000, RESTORE_SAY_EACH = 30, RESTORE_CRASHES_MAX = 3 };
 
 static void restore_forget(struct runner *r)
 {
@@ -14,7 +14,7 @@ static void restore_forget(struct runner *r)
 	free(r->resume_path);
 	r->resume_id = r->resume_summary = r->resume_path = NULL;
 	r->resume_step = -1;
-	r->restore_tries = 0;
+	r->restore_tries = r->restore_crashes = 0;
 }
 
 static void restore_is_done(struct runner *r)
@@ -69,7 +69,9 @@ static void restore_finished(void *arg, bool ok, const char *resume, int64_t ste
 		restore_is_done(r);
 		return;
 	}
-	if (err->kind == ERR_DAMAGED) {
+	/* Whoever reads it crashes: that would go on for ever, and an older one may be fine. */
+	r->restore_crashes += err->kind == ERR_INTERNAL;
+	if (err->kind == ERR_DAMAGED || r->restore_crashes == RESTORE_CRASHES_MAX) {
 		runner_say(r, "checkpoint %s cannot be used: %s", r->resume_id, err->message);
 		r->is_rejecting = true;
 		jobs_reject(r->jobs, &r->record->ref, r->resume_id, err->message, restore_rejected, r);

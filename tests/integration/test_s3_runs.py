@@ -2,7 +2,9 @@
 import ctypes
 import hashlib
 import json
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -143,6 +145,50 @@ def test_a_copy_that_was_spoilt_is_not_used(s3_server, tmp_path, monkeypatch):
             assert faults.count("GET", "data.tar") > 0
             log = "\n".join(e.get("stoker", "") for e in cluster.log_text(job))
             assert "the copy of it on this machine, which is forgotten now" in log and "cannot be used" not in log
+    finally:
+        faults.stop()
+
+
+def unpackers(cluster):
+    """Processes below this cluster's worker that unpack a checkpoint."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            is_one = open(f"/proc/{entry}/comm").read() == "stoker-unpack\n"
+            found += [int(entry)] if is_one and below(int(entry), cluster.workers[0].pid) else []
+        except OSError:
+            continue
+    return found
+
+
+def below(pid, ancestor):
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        pid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+    return False
+
+
+def test_a_checkpoint_on_which_every_reader_dies_is_given_up(s3_server, tmp_path, monkeypatch):
+    faults = Faults(s3_server)
+    try:
+        with near_cluster(tmp_path, monkeypatch, faults, "--checkpoint-cache", "0") as cluster:
+            job = train_until_stored(cluster, tmp_path)
+            before = stored(cluster, job)
+            newest = before.pop(3)["uri"].removeprefix("s3://").replace("manifest.json", "data.tar")
+            faults.fault = lambda method, path, n: "stall" if method == "GET" and newest in path else None
+            (tmp_path / "go").touch()
+            for _ in range(3):
+                wait_until(lambda: unpackers(cluster), 30, "somebody reads it")
+                for pid in unpackers(cluster):
+                    os.kill(pid, signal.SIGSEGV)
+                wait_until(lambda: not unpackers(cluster), 30, "it is dead")
+            done = cluster.wait_final(job)
+            assert done["state"] == "succeeded"
+            if before:
+                assert f"resumed at {max(before)}" in said(cluster, job)
+            log = "\n".join(e.get("stoker", "") for e in cluster.log_text(job))
+            assert "cannot be used: the helper process stoker-unpack died: signal 11" in log
     finally:
         faults.stop()
 
