@@ -301,7 +301,8 @@ const struct command cmd_submit = {
 		"lists are\n"
 		"what they look like. Relative paths in train.text and train.data that exist beside the file are made "
 		"absolute.\n"
-		"A relative workdir, counted from the file, is a folder that is packed and goes with the job (code.md).\n"
+		"A relative workdir, counted from the file, is a folder that is packed and goes with the job "
+		"(code.md).\n"
 		"A spec with the section schedule makes a recurring job instead (stoker schedules).\n"
 		"--follow shows the steps of a training job (backend tinygrad), and of any other job what it prints.\n"
 		"With --follow and --wait the exit code is the job's: 0, 10 failed, 11 cancelled.",
