@@ -1,5 +1,5 @@
-"""Cleaning without a pause, of things of any age, while jobs save, end, are removed, and begin where others are: nothing
-that somebody needs is ever deleted."""
+"""Cleaning without a pause, of things of any age, while jobs save, end, are removed, and begin where others are:
+nothing that somebody needs is ever deleted."""
 import random
 import threading
 import time
