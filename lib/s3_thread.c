@@ -8,11 +8,15 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "lib/clock.h"
 #include "lib/s3_internal.h"
+
+enum { LOWEST_NICE = 19 };
 
 enum { S3_IDLE_MS = 3600 * 1000 }; /* until somebody wakes it */
 
@@ -71,9 +75,18 @@ static int s3_begin_due(struct s3 *s3)
 	return wait_ms;
 }
 
+/* A helper at the lowest priority is one that nobody is to feel: its second thread must not double its share. */
+static void s3_thread_stay_low(void)
+{
+	const struct sched_param none = { 0 };
+	if (getpriority(PRIO_PROCESS, 0) >= LOWEST_NICE)
+		(void)!sched_setscheduler(0, SCHED_IDLE, &none);
+}
+
 static void *s3_thread(void *arg)
 {
 	struct s3 *s3 = arg;
+	s3_thread_stay_low();
 	while (s3_take_inbox(s3)) {
 		int running = 0, left = 0, wait_ms = s3_begin_due(s3);
 		CURLMsg *message;
