@@ -16,7 +16,7 @@ struct checkpoints_options {
 	int64_t limit; /* 0: 100 */
 };
 
-enum { CHECKPOINTS_VERIFY_MS = 3600 * 1000 };
+enum { CHECKPOINTS_VERIFY_MS = 3600 * 1000, CHECKPOINTS_A_CALL = 100 };
 
 static enum paint checkpoints_paint(const char *state)
 {
@@ -210,13 +210,18 @@ static bool checkpoints_get(struct cli *cli, const struct checkpoints_options *o
 static bool checkpoints_discard(struct cli *cli, const char *id, const json_t *body, struct error *err)
 {
 	CLEANUP(free_p) char *path = client_job_path(id, "/checkpoints/discard", err);
-	json_auto_t *answer = NULL;
-	if (!path || !client_post_within(cli, path, body, CHECKPOINTS_VERIFY_MS, &answer, err))
-		return false;
-	if (cli->common.json)
-		cli_print_json(answer);
-	else
-		printf("%s  %lld checkpoints deleted\n", id, (long long)fields_int(answer, "count", 0));
+	int64_t count = CHECKPOINTS_A_CALL, all = 0;
+	while (count == CHECKPOINTS_A_CALL) { /* a call takes only so many */
+		json_auto_t *answer = NULL;
+		if (!path || !client_post_within(cli, path, body, CHECKPOINTS_VERIFY_MS, &answer, err))
+			return false;
+		count = json_object_get(body, "ids") ? 0 : fields_int(answer, "count", 0);
+		all += fields_int(answer, "count", 0);
+		if (cli->common.json)
+			cli_print_json(answer);
+	}
+	if (!cli->common.json)
+		printf("%s  %lld checkpoints deleted\n", id, (long long)all);
 	return true;
 }
 

@@ -105,7 +105,10 @@ static bool unpack_member(const struct unpack *unpack, int root, int tar, const 
 			  (member->mode & 0777) | 0600);
 	if (file < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s/%s", unpack->folder, path);
-	return unpack_copy(unpack, tar, file, member, err);
+	/* What cannot be written is known at the latest now, while the tar is still there. */
+	return unpack_copy(unpack, tar, file, member, err) &&
+	       (fsync(file) == 0 || error_errno(err, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_SYSTEM, NULL,
+						"cannot write %s/%s", unpack->folder, path));
 }
 
 bool unpack_files(struct unpack *unpack, struct error *err)

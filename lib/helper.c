@@ -91,10 +91,11 @@ static char *helper_take_line(char **text)
 	return line;
 }
 
-/* By what it did itself, and would do again; not by somebody's kill, or for want of memory. */
+/* By what it did itself, and would do again; not by somebody's kill, for want of memory (which ends in an abort) or
+ * because its own file cannot be read any more. */
 static bool helper_crashed(const struct child_exit *how)
 {
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS };
+	static const int crashes[] = { SIGSEGV, SIGILL, SIGFPE, SIGSYS };
 	for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
 		if (how->is_known && how->signal == crashes[i])
 			return true;
@@ -114,8 +115,8 @@ static char *helper_decode(struct buf *answer, const char *name, const struct ch
 	if (!hint) {
 		char words[64];
 		child_exit_text(how, words, sizeof words);
-		error_set(err, helper_crashed(how) ? ERR_INTERNAL : ERR_SYSTEM, NULL,
-			  "the helper process %s died: %s", name, words);
+		error_set(err, helper_crashed(how) ? ERR_INTERNAL : ERR_SYSTEM, NULL, "the helper process %s died: %s",
+			  name, words);
 	} else if (strcmp(kind, "ok") == 0) {
 		return text;
 	} else {
@@ -208,7 +209,11 @@ struct helper *helper_start(struct event_base *base, const struct helper_options
 	h->watch = child_watch_new(base, h->pid, helper_on_exit, h, err);
 	h->readable = h->watch ? event_new(base, h->fd, EV_READ | EV_PERSIST, helper_on_readable, h) : NULL;
 	if (!h->readable || event_add(h->readable, NULL) < 0) {
+		if (h->watch)
+			error_set(err, ERR_SYSTEM, NULL, "%s cannot be watched", options->name);
+		kill(pid, SIGKILL); /* nobody else would */
 		helper_free(h);
+		waitpid(pid, NULL, 0);
 		return NULL;
 	}
 	return h;

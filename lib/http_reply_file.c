@@ -69,11 +69,17 @@ void http_reply_file(struct http_reply *reply, const struct http_request *reques
 		return;
 	}
 	struct evbuffer *body = evbuffer_new();
-	http_file_headers(reply, file, &range);
-	if (evhttp_request_get_command(reply->request) == EVHTTP_REQ_HEAD || range.len == 0)
+	bool is_sent = evhttp_request_get_command(reply->request) != EVHTTP_REQ_HEAD && range.len > 0;
+	if (!is_sent) {
 		close(file->fd);
-	else if (evbuffer_add_file(body, file->fd, range.from, range.len) < 0)
-		log_warn("a file could not be sent", "name=%s", file->name);
+	} else if (evbuffer_add_file(body, file->fd, range.from, range.len) < 0) {
+		close(file->fd);
+		evbuffer_free(body);
+		error_set(&err, ERR_SYSTEM, NULL, "%s cannot be sent", file->name);
+		http_reply_error(reply, 0, &err);
+		return;
+	}
+	http_file_headers(reply, file, &range);
 	bufferevent_set_max_single_write(reply->connection->bev, HTTP_STREAM_HIGH); /* not 16 KiB a turn of the loop */
 	evhttp_send_reply(http_reply_part(reply), range.is_given ? 206 : 200, NULL, body);
 	evbuffer_free(body);

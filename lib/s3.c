@@ -96,8 +96,7 @@ bool s3_open(const char *url, struct s3 **into, struct error *err)
 	bool ok = s3_settings_read(url, &s3->settings, err) && curl_api_load(&s3->api, err);
 	if (ok) {
 		s3->multi = s3->api.multi_init();
-		ok = (s3->multi || error_set(err, ERR_SYSTEM, NULL, "libcurl does not start")) &&
-		     s3_thread_start(s3, err);
+		ok = s3->multi || error_set(err, ERR_SYSTEM, NULL, "libcurl does not start");
 	}
 	if (!ok)
 		s3_close(STEAL(s3));

@@ -139,6 +139,12 @@ void s3_thread_stop(struct s3 *s3)
 
 void s3_begin(struct s3 *s3, struct s3_call *call)
 {
+	/* Only now: a process that confines itself after it has opened the store has a thread that is confined, too. */
+	if (!s3->has_thread && !s3_thread_start(s3, &call->error)) {
+		call->is_done = true;
+		s3->ended++;
+		return;
+	}
 	struct s3_transfer *t = mem_alloc(sizeof *t);
 	*t = (struct s3_transfer){ .s3 = s3, .call = call };
 	if (!call->sha256)

@@ -201,6 +201,10 @@ do
         local list = {}
         for name, value in pairs(fields) do
             append(list, tostring(name), value)
+            if #list >= 1000 then -- a call takes only so many arguments
+                call_with('HSET', key, list)
+                list = {}
+            end
         end
         call_with('HSET', key, list)
     end

@@ -5,10 +5,14 @@ do
     local function want_summary(text)
         local summary = want_object(text, 'summary', SUMMARY_MAX_BYTES)
         local step = summary.step
+        summary.lent, summary.from = nil, nil -- these are ours
         if step == cjson.null then
             summary.step = nil
-        elseif step ~= nil and (type(step) ~= 'number' or step ~= math.floor(step) or step < 0) then
+        elseif step ~= nil and (type(step) ~= 'number' or step ~= math.floor(step) or step < 0 or step > LARGEST) then
             fail('INVALID', 'summary.step: expected an integer from 0, got %s', quoted(step))
+        end
+        if not pcall(cjson.encode, summary) then
+            fail('INVALID', 'summary: a number in it is not finite')
         end
         return summary
     end
@@ -84,13 +88,18 @@ do
         return answer_deleting(list)
     end
 
-    -- The newest good one before place i.
-    local function next_older(list, i)
-        for k = i - 1, 1, -1 do
-            if list[k].record.state == 'committed' then
-                return list[k]
+    -- Where to go on instead of the one at place i: the best one, if that is what the job asks for; the newest good one
+    -- before it; else the newest at all.
+    local function instead_of(q, j, list, i)
+        local others, older = {}, nil
+        for k, c in ipairs(list) do
+            if k ~= i and c.record.state == 'committed' then
+                append(others, c)
+                older = k < i and c or older
             end
         end
+        local best = j.f.resume_best and checkpoints.best(others, spec_policy(q, j.n).best)[1]
+        return best or older or others[#others]
     end
 
     local function reject(keys, args)
@@ -106,7 +115,7 @@ do
             fail('NOTFOUND', 'job %s has no checkpoint %s', job_id(q, j.n), id)
         end
         attempt_revive(q, j)
-        local older = next_older(list, i)
+        local older = instead_of(q, j, list, i)
         if c.record.state ~= 'rejected' then
             checkpoints.mark(q, j, c, 'rejected')
             event_note(q, j, 'checkpoint.rejected', 'checkpoint', id, 'step', c.record.step, 'reason', reason)

@@ -3,8 +3,7 @@
 -- answered until they are forgotten.
 do
     -- Why this one has to stay, or nil.
-    local function objection(q, j, list, c)
-        local id, good = job_id(q, j.n), checkpoints.committed(list)
+    local function objection(q, j, c)
         local borrower = checkpoints.borrower(q, c)
         if borrower then
             return ('job %s goes on from it'):format(job_id(q, borrower))
@@ -12,46 +11,58 @@ do
             return 'it is being restored'
         elseif c.id == j.f.resume_next then
             return 'the next attempt goes on from it'
-        elseif #good == 1 and good[1].id == c.id then
-            return ('it is the last good one | stoker rm %s, and then stoker gc, take all it has'):format(id)
         end
     end
 
-    local function mark(q, j, list, c, actor)
+    local function refuse(q, j, id, why)
+        fail('CONFLICT', 'checkpoint %s of job %s stays: %s', id, job_id(q, j.n), why)
+    end
+
+    local function mark(q, j, c, actor)
         if c.record.state == 'deleting' then
             return
         end
         checkpoints.let_go(q, j, c)
         c.record.state = 'deleting'
         event_note(q, j, 'checkpoint.discarded', 'checkpoint', c.id, 'step', c.record.step, 'actor', actor)
-        checkpoints.note_newest(j, list)
     end
 
     -- Those with these ids; nothing is marked when one of them has to stay.
     local function named(q, j, list, ids)
-        local chosen = {}
+        local chosen, good, going = {}, checkpoints.committed(list), {}
         for i, id in ipairs(ids) do
             local c = checkpoints.find(list, id)
             if not c then
                 fail('NOTFOUND', 'job %s has no checkpoint %s | stoker checkpoints %s', job_id(q, j.n), id,
                      job_id(q, j.n))
             end
-            local why = c.record.state ~= 'deleting' and objection(q, j, list, c)
+            local why = c.record.state ~= 'deleting' and objection(q, j, c)
             if why then
-                fail('CONFLICT', 'checkpoint %s of job %s stays: %s', id, job_id(q, j.n), why)
+                refuse(q, j, id, why)
             end
             chosen[i] = c
+            going[c.id] = true
+        end
+        for i = #good, 1, -1 do
+            if not going[good[i].id] then
+                return chosen
+            end
+        end
+        if good[1] then
+            refuse(q, j, good[#good].id, ('it is the last good one | stoker rm %s, and then stoker gc, take all it has')
+                   :format(job_id(q, j.n)))
         end
         return chosen
     end
 
-    -- All but the last k; what has to stay stays.
+    -- All but the last k, up to as many as a call may have; what has to stay stays.
     local function all_but(q, j, list, k)
         local good, chosen = checkpoints.committed(list), {}
         local oldest, is_older = good[#good - k + 1], #good > k
         for _, c in ipairs(list) do
             is_older = is_older and c ~= oldest
-            if c.record.state == 'deleting' or (is_older and not objection(q, j, list, c)) then
+            if #chosen < MAX_JOBS_A_CALL and
+                (c.record.state == 'deleting' or (is_older and not objection(q, j, c))) then
                 append(chosen, c)
             end
         end
@@ -87,8 +98,9 @@ do
         local list = checkpoints.load(q, n)
         local chosen = is_last and all_but(q, j, list, k) or named(q, j, list, {unpack(args, 3)})
         for _, c in ipairs(chosen) do
-            mark(q, j, list, c, actor)
+            mark(q, j, c, actor)
         end
+        checkpoints.note_newest(j, list)
         job_save(q, j)
         queue_flush(q)
         return answer(q, j, chosen)

@@ -33,13 +33,22 @@ function checkpoints.best(list, rule)
     return known
 end
 
+-- "<n>:<id>": has this unfinished job still what it was lent? Answers n, or nil.
+function checkpoints.is_borrowing(q, lent)
+    local n, id = tostring(lent):match('^(%d+):(.+)$')
+    local state = n and redis.pcall('HGET', key_of(q, 'job:' .. n), 'state')
+    if type(state) == 'string' and not STATE_FINAL[state] and
+        redis.pcall('HEXISTS', key_of(q, 'checkpoints:' .. n), id) == 1 then
+        return n
+    end
+end
+
 -- The unfinished job that still has what it was lent of this one, or nil.
 function checkpoints.borrower(q, c)
-    for _, lent in ipairs(type(c.record.lent) == 'table' and c.record.lent or {}) do
-        local n, id = lent:match('^(%d+):(.+)$')
-        local state = redis.pcall('HGET', key_of(q, 'job:' .. n), 'state')
-        if type(state) == 'string' and not STATE_FINAL[state] and
-            redis.pcall('HEXISTS', key_of(q, 'checkpoints:' .. n), id) == 1 then
+    local lent = type(c.record.lent) == 'table' and c.record.lent or {}
+    for i = #lent, 1, -1 do -- who came last is the most likely
+        local n = checkpoints.is_borrowing(q, lent[i])
+        if n then
             return n
         end
     end

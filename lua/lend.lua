@@ -84,6 +84,9 @@ do
                  id, q.name)
         end
         n = want_job_number(n)
+        if tonumber(n) > q.meta.next then
+            fail('INVALID', 'resume: there is no job %s | stoker ls --queue %s', id, q.name)
+        end
         expect_type(q, 'hash', 'checkpoints:' .. n)
         expect_type(q, 'zset', 'borrowers')
         local from = job_find(q, n)
@@ -93,18 +96,35 @@ do
         return checkpoints.find_loan(q, 'resume', from, which, spec_policy_of(values))
     end
 
-    -- Notes with the lender who has it; another job of this call may have been lent it, too.
+    -- Notes with a job that has the objects, if it still has the record, who else has it by now; those who are done
+    -- with it go. Another job of this call may have been lent it, too.
     local function note_borrower(q, from_n, id, to)
-        local c = {id = id, record = cjson.decode(call('HGET', key_of(q, 'checkpoints:' .. from_n), id))}
-        local lent = type(c.record.lent) == 'table' and c.record.lent or {}
+        local text = redis.pcall('HGET', key_of(q, 'checkpoints:' .. from_n), id)
+        if type(text) ~= 'string' then
+            return
+        end
+        local c, lent = {id = id, record = cjson.decode(text)}, {}
+        for _, one in ipairs(type(c.record.lent) == 'table' and c.record.lent or {}) do
+            append(lent, checkpoints.is_borrowing(q, one) and one or nil)
+        end
         append(lent, to)
         c.record.lent = lent
         checkpoints.put(q, from_n, c)
     end
 
+    -- What was lent before is lent by the job that saved it, too: the objects are that job's.
+    local function note_borrowers(q, loan, lent, to)
+        note_borrower(q, loan.from.n, lent.id, to)
+        local origin = lent.record.from and tostring(lent.record.from):match('%-(%d+)$')
+        if origin then
+            note_borrower(q, origin, ('%s-%s'):format(as_text(lent.record.attempt), as_text(lent.record.seq)), to)
+        end
+    end
+
     -- Writes it. Answers the newest record, {id, record}.
     function checkpoints.lend(q, loan, to_n)
         local last
+        call('DEL', key_of(q, 'checkpoints:' .. to_n)) -- a stranger's, if there is anything
         for i = math.max(loan.at - loan.count + 1, 1), loan.at do
             local lent, seq = loan.good[i], (last and last.seq or 0) + 1
             local record = {}
@@ -114,7 +134,7 @@ do
             record.from, record.lent = record.from or job_id(q, loan.from.n), nil
             last = {id = '0-' .. seq, seq = seq, record = record}
             checkpoints.put(q, to_n, last)
-            note_borrower(q, loan.from.n, lent.id, to_n .. ':' .. last.id)
+            note_borrowers(q, loan, lent, to_n .. ':' .. last.id)
         end
         call('ZADD', key_of(q, 'borrowers'), q.now_text, to_n)
         return last

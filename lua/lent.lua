@@ -1,12 +1,11 @@
--- stoker_lent: the URIs of what unfinished jobs were lent and still have, as a JSON list. Whoever looks for objects
--- that nobody needs asks here, too: the job that lent them may be gone.
+-- stoker_lent: the URIs of what jobs were lent and still have, as a JSON list: of unfinished ones, and of those that have
+-- ended, since they may be retried. Whoever looks for objects that nobody needs asks here, too: the lender may be gone.
 do
     local function lent(keys, args)
         no_more_arguments(args, 0)
         local q, uris = queue_open(keys), {}
         for _, n in ipairs(call('ZRANGE', key_of(q, 'borrowers'), 0, -1)) do
-            local state = call('HGET', key_of(q, 'job:' .. n), 'state')
-            for _, c in ipairs(state and not STATE_FINAL[state] and checkpoints.load(q, n) or {}) do
+            for _, c in ipairs(checkpoints.load(q, n)) do
                 if c.attempt == 0 then
                     append(uris, cjson.encode(c.record.uri))
                 end

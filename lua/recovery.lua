@@ -93,7 +93,12 @@ local function recovery_select(q, j)
     local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id) or nil
     job_clear(j, 'resume_next')
     if summary then
-        recovery_resume_from(q, j, {id = id, record = cjson.decode(summary)})
+        local record = cjson.decode(summary)
+        if record.lent then -- nothing to its runner, and it may be long
+            record.lent = nil
+            summary = cjson.encode(record)
+        end
+        recovery_resume_from(q, j, {id = id, record = record})
     elseif j.f.attempt ~= '1' then
         recovery_resume_from(q, j, nil)
     end

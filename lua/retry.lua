@@ -116,8 +116,11 @@ do
         if known then
             return job_id(q, known)
         end
-        local fields = records.back(q, n, text)
-        local ok, answer = pcall(action_once, q, 'retry', n, o)
+        local fields
+        local ok, answer = pcall(function()
+            fields = records.back(q, n, text)
+            return action_once(q, 'retry', n, o)
+        end)
         records.away(q, n)
         if not ok then
             error(answer, 0)

@@ -196,9 +196,18 @@ bool saved_check(struct store *store, const char *key, struct error *err)
 	CLEANUP(manifest) struct manifest m;
 	size_t len;
 	manifest_init(&m);
-	if (!saved_fetch_manifest(store, key, &text, &len, err))
+	if (!store_get_text(store, key, MANIFEST_MAX, &text, &len, err))
 		return false;
 	if (!manifest_from_json(text, len, &m, err))
 		return error_wrap(err, "%s", key);
-	return saved_is_beside(key, &m, err) && saved_verify_data(store, &m, err);
+	if (!saved_is_beside(key, &m, err))
+		return false;
+	struct store_stat st;
+	struct error gone;
+	if (saved_verify_data(store, &m, err))
+		return true;
+	/* Or was it deleted meanwhile? The manifest goes first. */
+	if (!store_stat(store, key, &st, &gone) && gone.kind == ERR_NOT_FOUND && err)
+		*err = gone;
+	return false;
 }

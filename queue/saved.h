@@ -59,7 +59,8 @@ bool saved_read_rest(struct saved_data *data, struct error *err) MUST_CHECK;
 
 /* All of it: what a summary names is there and as it was committed. */
 bool saved_verify(struct store *store, const char *summary_json, struct error *err) MUST_CHECK;
-/* The same of a manifest by its key, whatever was committed: its data are as it says. */
+/* The same of a manifest by its key, whatever was committed: its data are as it says. ERR_NOT_FOUND: it is not there,
+ * or not any more. */
 bool saved_check(struct store *store, const char *key, struct error *err) MUST_CHECK;
 
 static inline void cleanup_saved_data(struct saved_data *data)

@@ -7,6 +7,7 @@
 #include "lib/config.h"
 #include "lib/fields.h"
 #include "lib/store.h"
+#include "queue/saved.h"
 #include "scheduler/api.h"
 #include "scheduler/data_link.h"
 #include "scheduler/pick.h"
@@ -407,7 +408,8 @@ static bool api_discard_words(struct api_call *call, const char *words[100], siz
 		return error_set(err, ERR_INPUT, NULL, "ids: expected a list of 1 to 100 checkpoint ids");
 	json_array_foreach(ids, i, value)
 	{
-		if (!json_is_string(value))
+		int64_t attempt, seq;
+		if (!json_is_string(value) || !saved_split_id(json_string_value(value), &attempt, &seq))
 			return error_set(err, ERR_INPUT, NULL, "ids: expected a list of 1 to 100 checkpoint ids");
 		words[(*count)++] = json_string_value(value);
 	}

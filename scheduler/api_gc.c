@@ -8,11 +8,12 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+#include "lib/utf8.h"
 #include "scheduler/api.h"
 #include "scheduler/gc.h"
 #include "scheduler/stored.h"
 
-enum { WALK_BEAT_S = 10 };
+enum { WALK_BEAT_S = 10, WALK_FULL_MS = 50 };
 enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000, WALK_UPLOAD_MS = 86400000 };
 
 struct walk_pick { /* a unit that goes */
@@ -23,7 +24,6 @@ struct walk_pick { /* a unit that goes */
 struct walk {
 	struct api_call *call;
 	struct scheduler *scheduler;
-	char *store; /* the URL without a slash at its end */
 	struct stored_units units;
 	size_t at, end; /* the units of one job; `at` moves on in chunks */
 	bool is_gc, is_dry_run, is_archived;
@@ -35,26 +35,28 @@ struct walk {
 	struct walk_pick picks[WALK_CHUNK];
 	size_t pick_count;
 	int64_t objects, bytes, problems; /* the sum */
+	struct event *next;               /* the next job, from the loop */
 	struct event *beat;               /* an empty line now and then: reading may take long */
 };
 
 static void walk_next(struct walk *walk);
+static void walk_later(struct walk *walk, int64_t in_ms);
 static void walk_chunk(struct walk *walk);
 
 static void walk_free(struct walk *walk)
 {
 	event_free(walk->beat);
+	event_free(walk->next);
 	stored_units_done(&walk->units);
 	json_decref(walk->lent);
 	json_decref(walk->show);
-	free(walk->store);
 	free(walk);
 }
 
 /* Takes the reference. */
 static void walk_line(struct walk *walk, json_t *line)
 {
-	CLEANUP(free_p) char *text = json_dumps(line, JSON_COMPACT);
+	CLEANUP(free_p) char *text = line ? json_dumps(line, JSON_COMPACT) : mem_strdup("{}");
 	json_decref(line);
 	http_stream_line(walk->call->reply, text, strlen(text));
 }
@@ -75,8 +77,9 @@ static void walk_end(struct walk *walk, const struct error *err)
 
 static json_t *walk_unit_line(const struct stored_unit *unit, const char *action, const char *why)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "action", action, "job", unit->job, "key", unit->prefix,
-			 "size", (json_int_t)unit->size, "modified_ms", (json_int_t)unit->modified_ms, "why", why);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s%}", "action", action, "job", unit->job, "key", unit->prefix,
+			 "size", (json_int_t)unit->size, "modified_ms", (json_int_t)unit->modified_ms, "why", why,
+			 utf8_valid_prefix(why, strlen(why)));
 }
 
 /* ---- gc ---- */
@@ -166,7 +169,7 @@ static void walk_on_discarded(void *arg, const char *text, size_t len, const str
 static void walk_judge(struct walk *walk, const struct stored_unit *unit)
 {
 	const struct gc_job job = { .show = walk->show, .lent = walk->lent, .newest = walk->newest };
-	struct gc_verdict verdict = gc_judge(walk->store, unit, &job, clock_wall_ms(), walk->older_ms);
+	struct gc_verdict verdict = gc_judge(unit, &job, clock_wall_ms(), walk->older_ms);
 	if (verdict.why)
 		walk->picks[walk->pick_count++] = (struct walk_pick){ unit, verdict };
 	if (!verdict.doubt)
@@ -183,7 +186,7 @@ static void walk_chunk(struct walk *walk)
 	while (walk->at < walk->end && walk->pick_count < WALK_CHUNK)
 		walk_judge(walk, &walk->units.all[walk->at++]);
 	if (!walk->pick_count) {
-		walk_next(walk);
+		walk_later(walk, http_stream_is_full(walk->call->reply) ? WALK_FULL_MS : 0);
 		return;
 	}
 	size_t count = walk_ids(walk, ids);
@@ -212,10 +215,11 @@ static void walk_on_verified(void *arg, const char *text, size_t len, const stru
 		walk_end(walk, err);
 		return;
 	}
+	bool is_gone = err && err->kind == ERR_NOT_FOUND; /* deleted since it was listed */
 	walk->objects++;
-	walk->bytes += unit->size;
-	walk->problems += err != NULL;
-	walk_line(walk, walk_unit_line(unit, err ? "damaged" : "good", err ? err->message : ""));
+	walk->bytes += is_gone ? 0 : unit->size;
+	walk->problems += err && !is_gone;
+	walk_line(walk, walk_unit_line(unit, is_gone ? "gone" : err ? "damaged" : "good", err ? err->message : ""));
 	walk_verify_next(walk);
 }
 
@@ -380,6 +384,24 @@ static void walk_next(struct walk *walk)
 	jobs_stats(walk->scheduler->jobs, walk->queue, walk_on_stats, walk);
 }
 
+static void walk_go_on(evutil_socket_t fd, short what, void *arg)
+{
+	struct walk *walk = arg;
+	(void)fd;
+	(void)what;
+	if (walk->is_dry_run && http_stream_is_void(walk->call->reply))
+		walk_end(walk, NULL); /* nobody listens any more */
+	else
+		walk_next(walk);
+}
+
+/* From the loop, and not before the client has taken what was said. */
+static void walk_later(struct walk *walk, int64_t in_ms)
+{
+	const struct timeval in = { .tv_usec = (suseconds_t)(in_ms * 1000) };
+	event_add(walk->next, &in);
+}
+
 static void walk_on_listed(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
@@ -413,14 +435,12 @@ static void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
 	walk->is_gc = is_gc;
 	walk->is_dry_run = fields_is_true(call->body, "dry_run");
 	walk->older_ms = older_ms;
-	walk->store = mem_strdup(call->scheduler->settings->store);
-	for (size_t len = strlen(walk->store); len && walk->store[len - 1] == '/'; len--)
-		walk->store[len - 1] = '\0';
 	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/", call->scheduler->installation);
 	const struct timeval beat = { .tv_sec = WALK_BEAT_S };
 	http_stream_start(call->reply, &events);
 	walk->beat = event_new(call->scheduler->base, -1, EV_PERSIST, walk_beat, walk);
 	event_add(walk->beat, &beat);
+	walk->next = evtimer_new(call->scheduler->base, walk_go_on, walk);
 	stored_ask(call->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
 }
 

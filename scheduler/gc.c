@@ -8,13 +8,21 @@
 
 enum { GC_TERM_MS = 7 * 86400 * 1000 }; /* the default of recovery.quarantine */
 
-static bool gc_is_lent(const json_t *lent, const char *uri)
+/* By its key: which way the store is written is no part of what it is, and a prefix names installation, job, uid, token
+ * and sequence. */
+static bool gc_names(const char *uri, const char *key)
+{
+	size_t len = strlen(uri), key_len = strlen(key);
+	return len > key_len && uri[len - key_len - 1] == '/' && strcmp(uri + len - key_len, key) == 0;
+}
+
+static bool gc_is_lent(const json_t *lent, const char *key)
 {
 	size_t i;
 	const json_t *one;
 	json_array_foreach(lent, i, one)
 	{
-		if (json_is_string(one) && strcmp(json_string_value(one), uri) == 0)
+		if (json_is_string(one) && gc_names(json_string_value(one), key))
 			return true;
 	}
 	return false;
@@ -27,7 +35,7 @@ static bool gc_is_final(const json_t *job)
 }
 
 /* The record that names it: a new reference, and its id. */
-static json_t *gc_record(const json_t *show, const char *uri, char id[48])
+static json_t *gc_record(const json_t *show, const char *key, char id[48])
 {
 	const json_t *all = json_object_get(show, "checkpoints");
 	const char *name;
@@ -35,7 +43,7 @@ static json_t *gc_record(const json_t *show, const char *uri, char id[48])
 	json_object_foreach((json_t *)all, name, ignored)
 	{
 		json_t *record = fields_json(all, name);
-		if (record && fields_is(record, "uri", uri) && str_copy(id, 48, name))
+		if (record && gc_names(fields_text(record, "uri"), key) && str_copy(id, 48, name))
 			return record;
 		json_decref(record);
 	}
@@ -54,10 +62,10 @@ static int64_t gc_term_ms(const json_t *show)
 }
 
 /* Of a job that has ended: its records say what is needed. */
-static const char *gc_judge_record(const struct stored_unit *unit, const json_t *show, const char *uri, int64_t now_ms,
+static const char *gc_judge_record(const struct stored_unit *unit, const json_t *show, const char *key, int64_t now_ms,
 				   char id[48])
 {
-	json_auto_t *record = gc_record(show, uri, id);
+	json_auto_t *record = gc_record(show, key, id);
 	const char *state = fields_text(record, "state");
 	if (!record)
 		return unit->has_manifest ? "no record of its job names it" : "it has no manifest";
@@ -69,13 +77,12 @@ static const char *gc_judge_record(const struct stored_unit *unit, const json_t 
 	return NULL;
 }
 
-struct gc_verdict gc_judge(const char *store, const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms,
-			   int64_t older_ms)
+struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms, int64_t older_ms)
 {
 	struct gc_verdict verdict = { .why = NULL };
-	CLEANUP(free_p) char *uri = mem_printf("%s/%smanifest.json", store, unit->prefix);
+	CLEANUP(free_p) char *key = mem_printf("%smanifest.json", unit->prefix);
 	const json_t *record = json_object_get(job->show, "job");
-	if (now_ms - unit->modified_ms < older_ms || gc_is_lent(job->lent, uri))
+	if (now_ms - unit->modified_ms < older_ms || gc_is_lent(job->lent, key))
 		return verdict;
 	if (!job->lent)
 		verdict.doubt = "Redis does not have its queue";
@@ -86,6 +93,6 @@ struct gc_verdict gc_judge(const char *store, const struct stored_unit *unit, co
 	else if (!fields_is(record, "uid", unit->uid))
 		verdict.doubt = "Redis has another job of this number: did it lose writes?";
 	else if (gc_is_final(record))
-		verdict.why = gc_judge_record(unit, job->show, uri, now_ms, verdict.id);
+		verdict.why = gc_judge_record(unit, job->show, key, now_ms, verdict.id);
 	return verdict;
 }

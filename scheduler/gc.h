@@ -26,8 +26,7 @@ struct gc_verdict {
 	char id[48];       /* of its record in Redis; "": it has none */
 };
 
-/* store: the URL, without a slash at its end. Only what is at least older_ms old goes. */
-struct gc_verdict gc_judge(const char *store, const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms,
-			   int64_t older_ms);
+/* Only what is at least older_ms old goes. */
+struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms, int64_t older_ms);
 
 #endif

@@ -33,6 +33,10 @@ static void pick_rule(struct pick *pick, const json_t *spec)
 	const json_t *recovery = json_object_get(spec, "recovery");
 	const json_t *keep = json_object_get(json_object_get(spec, "checkpoint"), "keep_best");
 	bool is_recovery = *fields_text(recovery, "best_metric") || !keep;
+	if (fields_is(recovery, "checkpoint", "best_loss")) {
+		pick->metric = "loss";
+		return;
+	}
 	const char *metric = fields_text(is_recovery ? recovery : keep, is_recovery ? "best_metric" : "metric");
 	const char *mode = fields_text(recovery, "best_mode");
 	if (!*mode && !is_recovery)

@@ -128,7 +128,12 @@ static bool cache_make_room(const struct cache *cache, int64_t size)
 	struct cache_file *files = cache_look(cache, dir, &count, &bytes);
 	if (count)
 		qsort(files, count, sizeof *files, cache_oldest_first);
-	for (size_t i = 0; i < count && (bytes + size > cache->most_bytes || free_bytes - size < spare); i++) {
+	int64_t all = 0; /* what can go */
+	for (size_t i = 0; i < count; i++)
+		all += files[i].size;
+	bool is_of_use = bytes - all + size <= cache->most_bytes && free_bytes + all - size >= spare;
+	for (size_t i = 0; i < count && is_of_use && (bytes + size > cache->most_bytes || free_bytes - size < spare);
+	     i++) {
 		unlinkat(dirfd(dir), files[i].name, 0);
 		bytes -= files[i].size;
 		free_bytes += files[i].size;

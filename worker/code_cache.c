@@ -192,7 +192,9 @@ static bool code_evict(int cache, const struct code_aged *aged)
 		return false;
 	str_format(hash, sizeof hash, "%.*s", DIGEST_HEX, aged->name);
 	CLEANUP(free_p) char *fresh = mem_printf("%s.new", hash);
-	return beneath_remove(cache, hash) && beneath_remove(cache, fresh) && unlinkat(cache, aged->name, 0) == 0;
+	/* Out of its name first: what is there under it is whole, whenever we die. */
+	return beneath_remove(cache, fresh) && (renameat(cache, hash, cache, fresh) == 0 || errno == ENOENT) &&
+	       beneath_remove(cache, fresh) && unlinkat(cache, aged->name, 0) == 0;
 }
 
 /* keep: the lock file of ours. Best effort: who comes next tries again. */

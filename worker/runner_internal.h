@@ -78,9 +78,10 @@ struct runner {
 	char *resume_summary;
 	char *resume_path;
 	int64_t resume_step;
-	int64_t restore_at;    /* when to try again; 0: not waiting */
-	int64_t restore_tries; /* of this checkpoint */
-	int restore_crashes;   /* of whoever read it */
+	int64_t restore_at;               /* when to try again; 0: not waiting */
+	int64_t restore_tries;            /* of this checkpoint */
+	int restore_crashes;              /* of whoever read it */
+	bool is_deadly, has_given_up_one; /* rejected for them: this one, and one of this attempt */
 	bool is_rejecting;
 	bool is_restored; /* ready to start as far as the checkpoint goes */
 

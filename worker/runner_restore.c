@@ -40,6 +40,7 @@ static void restore_rejected(void *arg, const char *const *ids, size_t count, co
 {
 	struct runner *r = arg;
 	r->is_rejecting = false;
+	r->has_given_up_one |= !err && r->is_deadly;
 	if (r->state != RUN_RESTORING)
 		return;
 	if (err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND)) {
@@ -69,11 +70,14 @@ static void restore_finished(void *arg, bool ok, const char *resume, int64_t ste
 		restore_is_done(r);
 		return;
 	}
-	/* Whoever reads it crashes: that would go on for ever, and an older one may be fine. */
+	/* Whoever reads it crashes: that would go on for ever, and an older one may be fine. But if that is so with the
+	 * next one, too, it is this machine that is sick, and not every checkpoint. */
 	r->restore_crashes += err->kind == ERR_INTERNAL;
-	if (err->kind == ERR_DAMAGED || r->restore_crashes == RESTORE_CRASHES_MAX) {
+	bool is_deadly = r->restore_crashes >= RESTORE_CRASHES_MAX && !r->has_given_up_one;
+	if (err->kind == ERR_DAMAGED || is_deadly) {
 		runner_say(r, "checkpoint %s cannot be used: %s", r->resume_id, err->message);
 		r->is_rejecting = true;
+		r->is_deadly = is_deadly;
 		jobs_reject(r->jobs, &r->record->ref, r->resume_id, err->message, restore_rejected, r);
 		return;
 	}

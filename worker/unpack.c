@@ -24,9 +24,10 @@ static bool unpack_cached(const struct unpack_request *request, int fd, const st
 		log_debug("the checkpoint was on this machine", "sha256=%s", request->summary->sha256);
 		return true;
 	}
+	if (err->kind != ERR_DAMAGED) /* of the run's folder, say: nothing is wrong with the copy */
+		return false;
 	cache_forget(&request->cache, request->summary->sha256);
-	if (err->kind == ERR_DAMAGED)
-		err->kind = ERR_UNAVAILABLE;
+	err->kind = ERR_UNAVAILABLE;
 	return error_wrap(err, "the copy of it on this machine, which is forgotten now");
 }
 

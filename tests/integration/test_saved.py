@@ -319,7 +319,8 @@ def test_what_a_job_goes_on_from_stays(here):
 @pytest.mark.parametrize("body,sentence", [
     ({}, "expected ids or keep_last, got neither"), ({"ids": ["1-1"], "keep_last": 1}, "expected ids or keep_last"),
     ({"ids": []}, "ids: expected a list of 1 to 100"), ({"ids": [1]}, "ids: expected a list"),
-    ({"keep_last": 0}, "last: expected"), ({"keep_last": "x"}, "keep_last"), ({"ids": ["x"]}, "checkpoint: expected"),
+    ({"keep_last": 0}, "last: expected"), ({"keep_last": "x"}, "keep_last"), ({"ids": ["x"]}, "ids: expected a list"),
+    ({"ids": ["last", "1"]}, "ids: expected a list"),
     ({"all": True}, "all: unknown key"),
 ])
 def test_bad_ways_to_let_go(here, body, sentence):
@@ -393,6 +394,8 @@ def test_gc_leaves_what_was_lent_by_a_removed_job(here):
     took, _, _ = gc(here)
     assert took == [("deleted", job, "its job was removed")] and objects(here, job) == [1, 2]
     here.cli("cancel", other)
+    assert gc(here)[0] == [], "the other one may be retried"
+    here.cli("rm", other)
     assert len(gc(here)[0]) == 2 and objects(here, job) == []
 
 
@@ -410,6 +413,28 @@ def test_gc_takes_nothing_where_redis_lost_something(here):
         ("kept", "default-1", "Redis has another job of this number: did it lose writes?"),
         ("kept", "default-900", "Redis has not had its job: did it lose writes?"),
         ("kept", "other-1", "Redis does not have its queue")]
+
+
+def test_gc_knows_a_store_by_another_name(tmp_path):
+    """The scheduler has the folder of the workers somewhere else."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "store")
+    with Cluster(tmp_path, scheduler_options=["--store", f"file://{tmp_path}/elsewhere"],
+                 worker_options=["--cpus", "2", "--store", f"file://{tmp_path}/store"]) as cluster:
+        saved = Saved(cluster, f"file://{tmp_path}/store", tmp_path, {})
+        job, gone = saved.run(), saved.run()
+        saved.cli("rm", gone)
+        assert gc(saved)[0] == [("deleted", gone, "its job was removed")] * 3 and objects(saved, job) == [1, 2, 3]
+        assert "is not in the store" in saved.fails("checkpoints", "get", job)
+
+
+def test_gc_of_many_jobs_that_redis_does_not_have(here):
+    here.run(upto=100)
+    key = here.key("default-1", "1-1")
+    for n in range(300):
+        here.store.put(key.replace("/default-1-", f"/other-{n + 1}-") + "manifest.json", b"{}")
+    took, total, status = gc(here)
+    assert status == 12 and total["problems"] == len(took) == 300
 
 
 def test_gc_knows_the_archive(here):

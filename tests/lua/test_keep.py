@@ -194,6 +194,83 @@ def test_what_is_lent_stays_until_the_borrower_has_ended(q):
     assert q.commit(claim, 3, 30) == ["ok", "1-1", "1-2"]
 
 
+def test_what_is_lent_on_is_known_to_its_origin(q):
+    """Job 1 lends to job 2, whose retry, job 3, has it from there: the objects are those of job 1 all the same."""
+    claim = many(q, [10], {"keep_last": 1})
+    q.add(resume="default-1")
+    q.cancel(2)
+    assert q.retry(2, 0) == "default-3"
+    assert q.commit(claim, 2, 20) == ["ok"], "job 3 may begin with it"
+    with pytest.raises(ResponseError, match="^CONFLICT checkpoint 1-1 of job default-1 stays: job default-3 goes on"):
+        q.discard(1, "", "1-1")
+    q.cancel(3)
+    assert q.commit(claim, 3, 30) == ["ok", "1-1", "1-2"]
+
+
+def test_who_is_done_with_it_is_forgotten(q):
+    many(q, [10], {})
+    for n in range(2, 6):
+        q.add(resume="default-1")
+        q.cancel(n)
+    q.add(resume="default-1")
+    assert json.loads(q.redis.hget(q.key("checkpoints:1"), "1-1"))["lent"] == ["6:0-1"]
+
+
+def test_a_claim_does_not_carry_who_was_lent_it(q):
+    claim = many(q, [10], {})
+    q.add(resume="default-1", hold=True)
+    assert "lent" not in again(q, claim)["checkpoint"]
+
+
+def test_a_job_that_is_not_there_yet_lends_nothing(q):
+    """What an earlier queue of this name left under a number that is about to be given out."""
+    q.redis.hset(q.key("job:1"), mapping={"state": "failed", "uid": "0123456789abcdef"})
+    q.redis.hset(q.key("checkpoints:1"), "1-1", json.dumps({"state": "committed", "step": 1}))
+    with pytest.raises(ResponseError, match="^INVALID resume: there is no job default-1"):
+        q.add(resume="default-1")
+    q.redis.set(q.key("checkpoints:3"), "a stranger's")
+    q.redis.delete(q.key("job:1"), q.key("checkpoints:1"))
+    many(q, [10], {})
+    q.add()
+    assert q.add(resume="default-1") == "3" and q.checkpoints(3) == {"0-1": "committed"}
+
+
+def test_the_best_does_not_verify(q):
+    """Then the next best, and the newest when nothing is older."""
+    losses = [{"loss": 1}, {"loss": 3}, {"loss": 2}]
+    claim = many(q, [10, 20, 30], {"keep_last": 9}, losses, resume="best")
+    claim = again(q, claim)
+    assert claim["resume"] == "1-1"
+    assert q.reject(*claim.fence, "1-1", "damaged")[0] == "1-3"
+    assert q.reject(*claim.fence, "1-3", "damaged")[0] == "1-2"
+    assert q.reject(*claim.fence, "1-2", "damaged") == []
+
+
+def test_the_oldest_was_asked_for_and_does_not_verify(q):
+    claim = many(q, [10, 20, 30], {"keep_last": 9}, retry={"backoff": "1h", "max_backoff": "1h"})
+    q.end(claim, "error")
+    q.retry(1, 1, "", "", "10")
+    claim, = q.take()
+    assert claim["resume"] == "1-1" and q.reject(*claim.fence, "1-1", "damaged")[0] == "1-3"
+
+
+@pytest.mark.parametrize("summary", ['{"step":1e999}', '{"step":1e300}', '{"loss":1e999}', '{"step":1,"x":[1e999]}'])
+def test_numbers_that_no_reader_takes(q, summary):
+    claim = q.start()
+    before = q.snapshot()
+    with pytest.raises(ResponseError, match="^INVALID summary"):
+        q.checkpoint(*claim.fence, "1-1", summary)
+    assert q.snapshot() == before
+
+
+def test_what_is_ours_in_a_summary_is_not_a_clients(q):
+    claim = q.start(checkpoint={"keep_last": 1})
+    q.commit(claim, 1, 10, lent=[1, "x", "2:0-1"], **{"from": "default-9"})
+    assert q.commit(claim, 2, 20) == ["ok", "1-1"]
+    record = json.loads(q.redis.hget(q.key("checkpoints:1"), "1-1"))
+    assert "lent" not in record and "from" not in record
+
+
 # ---------------------------------------------------------------- retry
 
 @pytest.mark.parametrize("which,step", [("", 30), ("latest", 30), ("20", 20), ("1-1", 10), ("best", 20)])
@@ -251,6 +328,24 @@ def test_discarding(q):
         q.discard(1, "", "1-3")
 
 
+def test_not_all_at_once_either(q):
+    q.end(many(q, [10, 20, 30], {"keep_last": 9}), "succeeded")
+    before = q.snapshot()
+    with pytest.raises(ResponseError, match="^CONFLICT checkpoint 1-3 of job default-1 stays: it is the last good"):
+        q.discard(1, "", "1-3", "1-1", "1-2")
+    assert q.snapshot() == before
+
+
+def test_many_are_let_go_a_hundred_at_a_time(q):
+    q.end(many(q, range(1, 251), {"keep_last": 1000}), "succeeded")
+    counts = []
+    while not counts or counts[-1] == 100:
+        answer = json.loads(q.discard(1, "", "last", 1))
+        counts.append(answer["count"])
+        q.drop(1, answer["uid"], answer["token"], *[c["id"] for c in answer["checkpoints"]])
+    assert counts == [100, 100, 49] and q.checkpoints(1) == {"1-250": "committed"}
+
+
 def test_all_but_the_last(q):
     claim = many(q, [10, 20, 30, 40], {"keep_last": 9})
     q.end(claim, "permanent")
@@ -301,8 +396,9 @@ def test_what_is_lent_is_known(q):
     q.remove(1)
     assert json.loads(q.lent()) == ["file:///store/a"], "although the lender is gone"
     q.cancel(2)
-    assert json.loads(q.lent()) == []
+    assert json.loads(q.lent()) == ["file:///store/a"], "it may be retried"
     q.remove(2)
+    assert json.loads(q.lent()) == []
     assert not q.redis.exists(q.key("borrowers"))
 
 
