@@ -194,8 +194,9 @@ def listing(folder, count=10000):
     """Milliseconds until the API has listed the newest checkpoints of a job that has so many: the median of 20."""
     with Cluster(folder, workers=0) as cluster:
         job = cluster.submit({"command": "true", "hold": True})
-        summary = {"step": 0, "size": 1 << 30, "files": 7, "sha256": "0" * 64, "manifest_sha256": "0" * 64, "token": "1",
-                   "uri": "s3://bucket/" + "x" * 80 + "/manifest.json", "verified": "safetensors header and tensor spans",
+        summary = {"step": 0, "size": 1 << 30, "files": 7, "sha256": "0" * 64, "manifest_sha256": "0" * 64,
+                   "token": "1", "uri": "s3://bucket/" + "x" * 80 + "/manifest.json",
+                   "verified": "safetensors header and tensor spans",
                    "state": "committed", "loss": 0.5, "metrics": {"loss": 0.5}, "time_ms": 1795322847000}
         records = {f"1-{seq}": json.dumps({**summary, "seq": seq, "step": seq * 100}) for seq in range(1, count + 1)}
         cluster.redis.client().hset("stoker:{default}:checkpoints:1", mapping=records)
