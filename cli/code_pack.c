@@ -67,6 +67,20 @@ static bool pack_write(struct packing *p, const char *data, size_t len, struct e
 	return true;
 }
 
+static bool pack_changed(const struct code_file *file, struct error *err)
+{
+	return error_set(err, ERR_CONFLICT, "pack it when nobody writes to it", "%s changed while it was packed",
+			 file->source);
+}
+
+/* Not another file than before it was read, and not written to meanwhile. */
+static bool pack_is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
 static bool pack_contents(struct packing *p, const struct code_file *file, int fd, struct error *err)
 {
 	int64_t left = file->size;
@@ -83,8 +97,7 @@ static bool pack_contents(struct packing *p, const struct code_file *file, int f
 		if (!pack_write(p, p->piece, (size_t)got, err))
 			return false;
 	}
-	return left == 0 || error_set(err, ERR_CONFLICT, "pack it when nobody writes to it",
-				      "%s changed while it was packed", file->source);
+	return left == 0 || pack_changed(file, err);
 }
 
 /* header, contents, padding; the contents are written by who calls in between. */
@@ -110,13 +123,16 @@ static bool pack_end_file(struct packing *p, struct tarball_member *member, stru
 static bool pack_file(struct packing *p, const struct code_file *file, struct error *err)
 {
 	CLEANUP(close_fd) int fd = open(file->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	struct stat before, after;
+	if (fd < 0 || fstat(fd, &before) < 0)
 		return error_errno(err, ERR_INPUT, ".stokerignore names what is left out", "cannot read %s",
 				   file->source);
 	struct tarball_member *member = tarball_member_add(&p->pack->code.contents, file->path);
 	member->mode = file->is_executable ? 0755 : 0644;
 	member->size = file->size;
-	return pack_begin_file(p, member, err) && pack_contents(p, file, fd, err) && pack_end_file(p, member, err);
+	return pack_begin_file(p, member, err) && pack_contents(p, file, fd, err) &&
+	       ((fstat(fd, &after) == 0 && pack_is_same(&before, &after)) || pack_changed(file, err)) &&
+	       pack_end_file(p, member, err);
 }
 
 static bool pack_text(struct packing *p, const char *path, const char *text, size_t len, struct error *err)

@@ -102,11 +102,10 @@ static bool fetch_interrupted(struct cli *cli)
 	return true;
 }
 
-static bool fetch_all(struct cli *cli, struct fetching *f, struct error *err)
+static bool fetch_rest(struct cli *cli, struct fetching *f, int interrupt_fd, struct error *err)
 {
-	CLEANUP(close_fd) int interrupt_fd = interrupt_open(err);
 	bool interrupted = false;
-	for (int tries = 0; interrupt_fd >= 0 && f->at < f->fetch->size; tries++) {
+	for (int tries = 0; f->at < f->fetch->size; tries++) {
 		int64_t before = f->at;
 		bool ok = fetch_try(cli, f, interrupt_fd, &interrupted, err);
 		if (interrupted)
@@ -120,7 +119,19 @@ static bool fetch_all(struct cli *cli, struct fetching *f, struct error *err)
 			return error_set(err, ERR_DAMAGED, NULL, "%s ends at %" PRId64 " of %" PRId64 " bytes",
 					 f->fetch->title, f->at, f->fetch->size);
 	}
-	return interrupt_fd >= 0;
+	return true;
+}
+
+/* What comes after it may be interrupted as anything. */
+static bool fetch_all(struct cli *cli, struct fetching *f, struct error *err)
+{
+	int interrupt_fd = interrupt_open(err);
+	bool ok = interrupt_fd >= 0 && fetch_rest(cli, f, interrupt_fd, err);
+	if (cli->exit_code == EXIT_INTERRUPTED)
+		close(interrupt_fd); /* it still waits to kill us: the command ends first, in good order */
+	else
+		interrupt_close(interrupt_fd);
+	return ok;
 }
 
 bool fetch_file(struct cli *cli, const struct fetch *fetch, struct error *err)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 int interrupt_open(struct error *err)
 {
@@ -17,6 +18,17 @@ int interrupt_open(struct error *err)
 	if (fd < 0)
 		error_errno(err, ERR_SYSTEM, NULL, "cannot listen for signals");
 	return fd;
+}
+
+void interrupt_close(int fd)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (fd >= 0)
+		close(fd);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 bool interrupt_wait(int fd, int64_t ms)

@@ -14,7 +14,8 @@
 #include "scheduler/stored.h"
 
 enum { WALK_BEAT_S = 10, WALK_FULL_MS = 50 };
-enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000, WALK_UPLOAD_MS = 86400000 };
+enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000 };
+#define WALK_UPLOAD_MS INT64_C(604800000) /* an upload that was begun so long ago goes on no more */
 
 struct walk_pick { /* a unit that goes */
 	const struct stored_unit *unit;

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import urllib.parse
 import urllib.request
@@ -13,7 +14,7 @@ import pytest
 import fsck
 from cluster import ApiError, Cluster
 from harness import BUILD, wait_until
-from s3 import Store
+from s3 import Faults, Store
 
 SAVER = """
 import os, sys, time
@@ -462,3 +463,37 @@ def test_links_need_no_token_and_everything_else_does(scheduler):
     query = urllib.parse.urlencode({"key": "a/b", "name": "x", "until": 1, "signature": "0" * 64})
     assert status("/api/v1/data?" + query) == 403
     assert status("/api/v1/jobs/default-1/checkpoints/latest") == 401
+
+
+def test_a_download_is_interrupted_and_goes_on(s3_server, tmp_path, monkeypatch):
+    """By a signal in the middle: it says how to go on, leaves what it has, and the same command gets the rest alone."""
+    env = s3_server.env
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://runs/{tmp_path.name}"
+    faults = Faults(s3_server, lambda method, path, n: "half" if method == "GET" and "data.tar" in path else None)
+    try:
+        with Cluster(tmp_path, scheduler_options=["--store", url],
+                     worker_options=["--cpus", "2", "--store", url]) as cluster:
+            saved = Saved(cluster, url, tmp_path, env)
+            job = saved.run(upto=100)
+            part = tmp_path / "out" / f"{job}-checkpoint-1-1.tar.part"
+            monkeypatch.setenv("STOKER_S3_ENDPOINT", faults.endpoint)
+            cluster.schedulers[0].kill()
+            cluster.start_scheduler()  # whose links lead to what answers the half, and hangs up
+            command = subprocess.Popen([str(BUILD / "stoker"), "checkpoints", "get", job, "--to", str(part.parent)],
+                                       env={**os.environ, "STOKER_URL": f"unix:{cluster.socket_of()}"},
+                                       stderr=subprocess.PIPE, text=True)
+            wait_until(lambda: part.exists() and part.stat().st_size > 1000000, 30, "a part is there")
+            command.send_signal(signal.SIGINT)
+            _, err = command.communicate(timeout=30)
+            assert command.returncode == 130 and "the same command goes on where it stopped" in err
+            had = part.stat().st_size
+            faults.fault = lambda method, path, n: None
+            before = len(faults.sent)
+            assert "verified" in saved.cli("checkpoints", "get", job, "--to", part.parent)
+            requests = list(zip(faults.seen, faults.sent))[before:]
+            asked = [headers.get("Range") for (_, path), headers in requests if "data.tar" in path]
+            assert [a for a in asked if a] == [f"bytes={had}-"]
+    finally:
+        faults.stop()
