@@ -1,5 +1,5 @@
--- stoker_lent: the URIs of what jobs were lent and still have, as a JSON list; also of those that have ended, since they
--- may be retried. Whoever looks for objects that nobody needs asks here, too: the lender may be gone.
+-- stoker_lent: the URIs of what jobs were lent and still have, as a JSON list; also of those that have ended, since
+-- they may be retried. Whoever looks for objects that nobody needs asks here, too: the lender may be gone.
 do
     local function lent(keys, args)
         no_more_arguments(args, 0)

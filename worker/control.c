@@ -23,13 +23,18 @@ static bool control_number(const json_t *value, double *number)
 	       metric_lines_number(json_string_value(value), json_string_length(value), number);
 }
 
-static int64_t control_integer(const json_t *root, const char *name)
+/* A count from 0 on; -1 when it is not said. */
+static bool control_count(const json_t *root, const char *name, int64_t *count, struct error *err)
 {
 	double number;
 	const json_t *value = json_object_get(root, name);
-	if (json_is_integer(value))
-		return json_integer_value(value);
-	return value && control_number(value, &number) && number >= 0 && number < 9e15 ? (int64_t)number : -1;
+	*count = -1;
+	if (!value || json_is_null(value))
+		return true;
+	if (!control_number(value, &number) || !(number >= 0 && number < 9e15))
+		return error_set(err, ERR_INPUT, NULL, "%s is not a number from 0 on", name);
+	*count = (int64_t)number;
+	return true;
 }
 
 static char *control_text(const json_t *root, const char *name)
@@ -72,15 +77,14 @@ static bool control_take_checkpoint(const json_t *root, struct control_line *lin
 
 static bool control_take_corrupted(const json_t *root, struct control_line *line, struct error *err)
 {
-	(void)err;
 	line->reason = control_text(root, "reason");
-	line->onset = control_integer(root, "onset");
-	return true;
+	return control_count(root, "onset", &line->onset, err);
 }
 
 static bool control_take_progress(const json_t *root, struct control_line *line, struct error *err)
 {
-	line->total = control_integer(root, "total");
+	if (!control_count(root, "total", &line->total, err))
+		return false;
 	return line->step >= 0 || error_set(err, ERR_INPUT, NULL, "progress without a step");
 }
 
@@ -137,8 +141,7 @@ bool control_parse(const char *text, size_t len, struct control_line *line, stru
 		if (strcmp(control_kinds[i].name, name) != 0)
 			continue;
 		line->kind = control_kinds[i].kind;
-		line->step = control_integer(root, "step");
-		if (control_kinds[i].take(root, line, err))
+		if (control_count(root, "step", &line->step, err) && control_kinds[i].take(root, line, err))
 			return true;
 		control_line_done(line);
 		return false;
