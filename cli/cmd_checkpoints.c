@@ -116,15 +116,23 @@ static void checkpoints_explain(const json_t *checkpoint, struct buf *text)
 	}
 	if (*fields_text(checkpoint, "from"))
 		buf_printf(text, "  Lent by %s.\n", fields_text(checkpoint, "from"));
+	if (fields_int(checkpoint, "used", 0) > 0)
+		buf_printf(text, "  Kept as long as those that use files of it: %lld.\n",
+			   (long long)fields_int(checkpoint, "used", 0));
 	buf_printf(text, "  %s\n  %s, sha256 of its blocks %s\n", fields_text(checkpoint, "uri"), size,
 		   fields_text(checkpoint, "sha256"));
+	const json_t *others = json_object_get(manifest, "others");
 	json_array_foreach(json_object_get(manifest, "files"), i, file)
 	{
+		const json_t *other = json_array_get(others, (size_t)fields_int(file, "elsewhere", 0) - 1);
 		if (fields_is_true(file, "folder"))
 			continue;
 		text_size(fields_int(file, "size", 0), size, sizeof size);
 		buf_printf(text, "  %10s  ", size);
 		text_clean(text, fields_text(file, "path"));
+		if (other)
+			buf_printf(text, "  unchanged since %lld-%lld", (long long)fields_int(manifest, "attempt", 0),
+				   (long long)fields_int(other, "seq", 0));
 		buf_byte(text, '\n');
 	}
 }

@@ -167,20 +167,67 @@ static bool fetch_make_folder(const char *path, struct error *err)
 	       error_errno(err, ERR_SYSTEM, NULL, "cannot make the folder %s", path);
 }
 
+/* The tar itself (seq 0), or that of an earlier checkpoint which has files of it. */
+static bool fetch_object(struct cli *cli, const char *job, const char *id, int64_t seq, const struct fetch *file,
+			 struct error *err)
+{
+	json_auto_t *link = NULL;
+	CLEANUP(free_p) char *object = seq ? mem_printf("?object=%" PRId64, seq) : mem_strdup("");
+	/* By its id: what is the latest may be another one by now. */
+	CLEANUP(free_p) char *where = mem_printf("/api/v1/jobs/%s/checkpoints/%s/link%s", job, id, object);
+	if (!client_get(cli, where, &link, err))
+		return false;
+	struct fetch with = *file;
+	with.url = fields_text(link, "url");
+	return fetch_file(cli, &with, err);
+}
+
+static bool fetch_objects(struct cli *cli, const struct fetch_checkpoint *fetch, const json_t *checkpoint,
+			  const struct fetch *file, struct error *err)
+{
+	const char *id = fields_text(checkpoint, "id");
+	const json_t *other;
+	size_t i;
+	if (!fetch_object(cli, fetch->job, id, 0, file, err))
+		return false;
+	json_array_foreach(json_object_get(json_object_get(checkpoint, "manifest"), "others"), i, other)
+	{
+		int64_t seq = fields_int(other, "seq", 0);
+		CLEANUP(free_p) char *path = unpack_object_path(file->path, seq);
+		const struct fetch of = { .path = path, .size = fields_int(other, "size", 0), .title = file->title };
+		if (cli->exit_code != EXIT_INTERRUPTED && !fetch_object(cli, fetch->job, id, seq, &of, err))
+			return false;
+	}
+	return true;
+}
+
+static bool fetch_remove_tars(const json_t *checkpoint, const char *tar, struct error *err)
+{
+	const json_t *other;
+	size_t i;
+	if (unlink(tar) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot remove %s", tar);
+	json_array_foreach(json_object_get(json_object_get(checkpoint, "manifest"), "others"), i, other)
+	{
+		CLEANUP(free_p) char *path = unpack_object_path(tar, fields_int(other, "seq", 0));
+		if (unlink(path) < 0)
+			return error_errno(err, ERR_SYSTEM, NULL, "cannot remove %s", path);
+	}
+	return true;
+}
+
 /* What is unpacked is named by its id, so that another one is never taken for it. */
 static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, const json_t *checkpoint,
-		       const json_t *link, struct buf *said, struct error *err)
+		       struct buf *said, struct error *err)
 {
 	const char *id = fields_text(checkpoint, "id");
 	CLEANUP(free_p) char *named = mem_printf("%s-checkpoint-%s", fetch->job, id);
 	const char *to = fetch->to ? fetch->to : fetch->as_tar ? "." : named;
 	CLEANUP(free_p) char *tar = mem_printf("%s/%s.tar", to, named);
-	const struct fetch file = {
-		.url = fields_text(link, "url"), .path = tar, .size = fields_int(checkpoint, "size", 0), .title = named
-	};
+	const struct fetch file = { .path = tar, .size = fields_int(checkpoint, "size", 0), .title = named };
 	struct unpack unpack = { .tar = tar, .folder = to, .checkpoint = checkpoint };
 	char size[32];
-	if (!fetch_make_folder(to, err) || !fetch_file(cli, &file, err))
+	if (!fetch_make_folder(to, err) || !fetch_objects(cli, fetch, checkpoint, &file, err))
 		return false;
 	if (cli->exit_code == EXIT_INTERRUPTED)
 		return true;
@@ -189,10 +236,8 @@ static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, co
 	text_size(file.size, size, sizeof size);
 	if (fetch->as_tar)
 		return buf_printf(said, "%s  %s, verified\n", tar, size) || true;
-	if (!unpack_files(&unpack, err))
+	if (!unpack_files(&unpack, err) || !fetch_remove_tars(checkpoint, tar, err))
 		return false;
-	if (unlink(tar) < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot remove %s", tar);
 	buf_printf(said, "%s  checkpoint %s", to, id);
 	if (fields_int(checkpoint, "step", -1) >= 0)
 		buf_printf(said, ", step %" PRId64, fields_int(checkpoint, "step", -1));
@@ -202,16 +247,11 @@ static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, co
 
 bool fetch_checkpoint(struct cli *cli, const struct fetch_checkpoint *fetch, struct buf *said, struct error *err)
 {
-	json_auto_t *checkpoint = NULL, *link = NULL;
+	json_auto_t *checkpoint = NULL;
 	CLEANUP(buf) struct buf tail;
 	buf_init(&tail, 1024);
 	buf_str(&tail, "/checkpoints/");
 	http_encode(&tail, fetch->which);
 	CLEANUP(free_p) char *path = client_job_path(fetch->job, buf_text(&tail), err);
-	if (!path || !client_get(cli, path, &checkpoint, err))
-		return false;
-	/* By its id: what is the latest may be another one by now. */
-	CLEANUP(free_p)
-	char *where = mem_printf("/api/v1/jobs/%s/checkpoints/%s/link", fetch->job, fields_text(checkpoint, "id"));
-	return client_get(cli, where, &link, err) && fetch_into(cli, fetch, checkpoint, link, said, err);
+	return path && client_get(cli, path, &checkpoint, err) && fetch_into(cli, fetch, checkpoint, said, err);
 }

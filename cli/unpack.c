@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static bool unpack_manifest(const struct unpack *unpack, struct manifest *m, str
 		return error_set(err, ERR_DAMAGED, NULL, "the scheduler gave no manifest of the checkpoint");
 	if (!manifest_from_json(text, strlen(text), m, err))
 		return false;
-	if (strcmp(blocks_hash(&m->blocks).text, fields_text(unpack->checkpoint, "sha256")) != 0)
+	if (strcmp(blocks_hash(&m->own.blocks).text, fields_text(unpack->checkpoint, "sha256")) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "the manifest is not the one that was committed");
 	return true;
 }
@@ -38,34 +39,51 @@ static bool unpack_read(int fd, const char *path, void *into, size_t len, int64_
 	return true;
 }
 
-static bool unpack_verify_blocks(const struct unpack *unpack, const struct manifest *m, int fd, struct error *err)
+static bool unpack_verify_blocks(const char *path, const struct manifest_object *object, int fd, struct error *err)
 {
 	CLEANUP(free_p) char *block = mem_alloc(BLOCK_BYTES);
-	for (size_t i = 0; i < m->blocks.count; i++) {
-		int64_t at = (int64_t)i * BLOCK_BYTES, left = m->contents.size - at;
+	for (size_t i = 0; i < object->blocks.count; i++) {
+		int64_t at = (int64_t)i * BLOCK_BYTES, left = object->size - at;
 		size_t len = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
-		if (!unpack_read(fd, unpack->tar, block, len, at, err))
+		if (!unpack_read(fd, path, block, len, at, err))
 			return false;
-		if (strcmp(digest_of(block, len).text, m->blocks.hashes[i].text) != 0)
+		if (strcmp(digest_of(block, len).text, object->blocks.hashes[i].text) != 0)
 			return error_set(
 				err, ERR_DAMAGED, "what was fetched is removed: the same command fetches it anew",
-				"the SHA-256 of block %zu of %s is not the one that was committed", i + 1, unpack->tar);
+				"the SHA-256 of block %zu of %s is not the one that was committed", i + 1, path);
 	}
 	return true;
+}
+
+static bool unpack_verify_object(const char *path, const struct manifest_object *object, struct error *err)
+{
+	CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", path);
+	if (unpack_verify_blocks(path, object, fd, err))
+		return true;
+	if (err->kind == ERR_DAMAGED)
+		unlink(path);
+	return false;
+}
+
+char *unpack_object_path(const char *tar, int64_t seq)
+{
+	return mem_printf("%.*s-object-%" PRId64 ".tar", (int)(strlen(tar) - strlen(".tar")), tar, seq);
 }
 
 bool unpack_verify(const struct unpack *unpack, struct error *err)
 {
 	CLEANUP(manifest) struct manifest m;
-	CLEANUP(close_fd) int fd = open(unpack->tar, O_RDONLY | O_CLOEXEC);
 	manifest_init(&m);
-	if (fd < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", unpack->tar);
-	if (unpack_manifest(unpack, &m, err) && unpack_verify_blocks(unpack, &m, fd, err))
-		return true;
-	if (err->kind == ERR_DAMAGED)
-		unlink(unpack->tar);
-	return false;
+	if (!unpack_manifest(unpack, &m, err) || !unpack_verify_object(unpack->tar, &m.own, err))
+		return false;
+	for (size_t i = 0; i < m.other_count; i++) {
+		CLEANUP(free_p) char *path = unpack_object_path(unpack->tar, m.others[i].seq);
+		if (!unpack_verify_object(path, &m.others[i], err))
+			return false;
+	}
+	return true;
 }
 
 static bool unpack_copy(const struct unpack *unpack, int tar, int file, const struct tarball_member *member,
@@ -111,21 +129,38 @@ static bool unpack_member(const struct unpack *unpack, int root, int tar, const 
 						"cannot write %s/%s", unpack->folder, path));
 }
 
+/* Those of one object. */
+static bool unpack_members(struct unpack *unpack, const struct manifest *m, int root, const char *tar, size_t elsewhere,
+			   struct error *err)
+{
+	CLEANUP(close_fd) int fd = open(tar, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", tar);
+	for (size_t i = 0; i < m->contents.count; i++) {
+		const struct tarball_member *member = &m->contents.members[i];
+		if (member->elsewhere != elsewhere)
+			continue;
+		if (!unpack_member(unpack, root, fd, member, err))
+			return false;
+		unpack->file_count += !member->is_folder;
+	}
+	return true;
+}
+
 bool unpack_files(struct unpack *unpack, struct error *err)
 {
 	CLEANUP(manifest) struct manifest m;
-	CLEANUP(close_fd) int tar = open(unpack->tar, O_RDONLY | O_CLOEXEC);
 	CLEANUP(close_fd) int root = beneath_root(unpack->folder);
 	manifest_init(&m);
-	if (tar < 0 || root < 0)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", tar < 0 ? unpack->tar : unpack->folder);
-	if (!unpack_manifest(unpack, &m, err))
-		return false;
+	if (root < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", unpack->folder);
 	unpack->file_count = 0;
-	for (size_t i = 0; i < m.contents.count; i++) {
-		if (!unpack_member(unpack, root, tar, &m.contents.members[i], err))
+	if (!unpack_manifest(unpack, &m, err) || !unpack_members(unpack, &m, root, unpack->tar, 0, err))
+		return false;
+	for (size_t i = 0; i < m.other_count; i++) {
+		CLEANUP(free_p) char *path = unpack_object_path(unpack->tar, m.others[i].seq);
+		if (!unpack_members(unpack, &m, root, path, i + 1, err))
 			return false;
-		unpack->file_count += !m.contents.members[i].is_folder;
 	}
 	return true;
 }

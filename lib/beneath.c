@@ -32,6 +32,13 @@ bool beneath_is_path(const char *path)
 	}
 }
 
+const char *beneath_below(const char *folder, const char *path)
+{
+	size_t len = strlen(folder);
+	bool is_below = strncmp(path, folder, len) == 0 && path[len] == '/' && beneath_is_path(path + len + 1);
+	return is_below ? path + len + 1 : NULL;
+}
+
 int beneath_root(const char *path)
 {
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -19,6 +19,9 @@
 /* Relative, clean (no empty, "." or ".." part), no control characters, within the limits above. */
 bool beneath_is_path(const char *path);
 
+/* "/a/b/c" below "/a" → "b/c"; NULL if it is not below, or not such a path. */
+const char *beneath_below(const char *folder, const char *path);
+
 /* A folder by its ordinary path: links are followed on the way there. -1 with errno. */
 int beneath_root(const char *path);
 

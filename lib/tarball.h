@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include "lib/digest.h"
 #include "lib/error.h"
@@ -25,9 +26,10 @@
 struct tarball_member {
 	char *path; /* in the tar */
 	bool is_folder;
-	mode_t mode;              /* permission bits only */
-	int64_t size;             /* of a file */
-	int64_t offset;           /* of a file's data in the tar */
+	mode_t mode;      /* permission bits only */
+	int64_t size;     /* of a file */
+	size_t elsewhere; /* 0: a file's data are in this tar; else which of the caller's other objects has them */
+	int64_t offset;   /* of a file's data in the tar, or in that object */
 	struct digest_hex sha256; /* of a file, where it was asked for; else "" */
 };
 
@@ -61,6 +63,11 @@ void tarball_writer_hash_files(struct tarball_writer *w);
 typedef void tarball_tap_fn(void *arg, const char *path, int64_t at, const void *data, size_t len);
 void tarball_writer_tap(struct tarball_writer *w, tarball_tap_fn *fn, void *arg);
 
+/* Whoever knows that the data of a file, as it is now, are stored already: true, with elsewhere and offset set. Then
+ * they are neither read nor written. Asked of each file before it is read. */
+typedef bool tarball_known_fn(void *arg, const struct stat *st, struct tarball_member *member);
+void tarball_writer_known(struct tarball_writer *w, tarball_known_fn *fn, void *arg);
+
 /* The file or folder `path` below the folder root becomes the member `name`. A folder is only itself:
  * tarball_add_tree adds everything in it, too, sorted by name. root must stay open until the end. */
 bool tarball_add(struct tarball_writer *w, int root, const char *path, const char *name, struct error *err) MUST_CHECK;
@@ -80,8 +87,18 @@ bool tarball_is_open_for_writing(int fd);
 /* ---- reading ---- */
 typedef bool tarball_read_fn(void *arg, void *data, size_t size, size_t *len, struct error *err);
 
+/* The data of a member that is elsewhere, in pieces: asked until *len is 0, then of the next member. */
+typedef bool tarball_elsewhere_fn(void *arg, const struct tarball_member *member, void *data, size_t size, size_t *len,
+				  struct error *err);
+
+struct tarball_source {
+	tarball_read_fn *read;           /* the tar */
+	tarball_elsewhere_fn *elsewhere; /* NULL: no member is */
+	void *arg;
+};
+
 /* Unpacks into the fresh folder root and syncs every file and folder. */
-bool tarball_unpack(tarball_read_fn *fn, void *arg, const struct tarball *expected, int root,
+bool tarball_unpack(const struct tarball_source *source, const struct tarball *expected, int root,
 		    struct error *err) MUST_CHECK;
 
 #endif

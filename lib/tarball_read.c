@@ -14,8 +14,7 @@
 
 struct tarball_reader {
 	struct archive *archive;
-	tarball_read_fn *fn;
-	void *arg;
+	const struct tarball_source *source;
 	int root;
 	struct error *err;
 	char *chunk;
@@ -25,7 +24,7 @@ struct tarball_reader {
 
 static bool tarball_next(struct tarball_reader *r, size_t *len)
 {
-	if (!r->fn(r->arg, r->chunk, CHUNK_BYTES, len, r->err))
+	if (!r->source->read(r->source->arg, r->chunk, CHUNK_BYTES, len, r->err))
 		return false;
 	size_t used = *len;
 	if (used > 0 && !r->chunk[0] && memcmp(r->chunk, r->chunk + 1, used - 1) == 0)
@@ -38,7 +37,7 @@ static bool tarball_next(struct tarball_reader *r, size_t *len)
 	return true;
 }
 
-static la_ssize_t tarball_source(struct archive *archive, void *arg, const void **data)
+static la_ssize_t tarball_read_more(struct archive *archive, void *arg, const void **data)
 {
 	struct tarball_reader *r = arg;
 	size_t len = 0;
@@ -139,6 +138,20 @@ static bool tarball_write_all(struct tarball_reader *r, int fd, const char *data
 	return true;
 }
 
+/* The next piece of a file; *len 0 at its end. */
+static bool tarball_piece(struct tarball_reader *r, const struct tarball_member *member, const void **data, size_t *len,
+			  int64_t *at)
+{
+	if (member->elsewhere) {
+		*data = r->chunk; /* nothing of the tar is in it: libarchive has asked for none since the last header */
+		return r->source->elsewhere(r->source->arg, member, r->chunk, CHUNK_BYTES, len, r->err);
+	}
+	int result = archive_read_data_block(r->archive, data, len, at);
+	if (result == ARCHIVE_EOF)
+		*len = 0;
+	return result == ARCHIVE_EOF || result == ARCHIVE_OK || tarball_parse_error(r);
+}
+
 static bool tarball_content(struct tarball_reader *r, int fd, const struct tarball_member *member)
 {
 	CLEANUP(digest) struct digest *digest = member->sha256.text[0] ? digest_new() : NULL;
@@ -146,12 +159,11 @@ static bool tarball_content(struct tarball_reader *r, int fd, const struct tarba
 	for (;;) {
 		const void *data;
 		size_t len;
-		la_int64_t at;
-		int result = archive_read_data_block(r->archive, &data, &len, &at);
-		if (result == ARCHIVE_EOF)
+		int64_t at = position;
+		if (!tarball_piece(r, member, &data, &len, &at))
+			return false;
+		if (len == 0)
 			break;
-		if (result != ARCHIVE_OK)
-			return tarball_parse_error(r);
 		if (at != position || (int64_t)len > member->size - position)
 			return tarball_damaged(r, member->path, "has another size than in the manifest");
 		if (digest)
@@ -217,6 +229,19 @@ static bool tarball_check_end(struct tarball_reader *r)
 	return r->used <= end || error_set(r->err, ERR_DAMAGED, NULL, "the tar has something behind its end");
 }
 
+/* What is next and not in the tar. */
+static bool tarball_unpack_elsewhere(struct tarball_reader *r, const struct tarball *expected, size_t *count)
+{
+	for (; *count < expected->count && expected->members[*count].elsewhere; (*count)++) {
+		const struct tarball_member *member = &expected->members[*count];
+		if (!r->source->elsewhere || member->is_folder)
+			return tarball_damaged(r, member->path, "cannot be elsewhere");
+		if (!tarball_unpack_member(r, member))
+			return false;
+	}
+	return true;
+}
+
 static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *expected)
 {
 	size_t count = 0;
@@ -228,7 +253,7 @@ static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *e
 		if (result != ARCHIVE_OK)
 			return tarball_parse_error(r);
 		CLEANUP(free_p) char *path = tarball_check(r, entry);
-		if (!path)
+		if (!path || !tarball_unpack_elsewhere(r, expected, &count))
 			return false;
 		if (count == expected->count)
 			return tarball_damaged(r, path, "is not in the manifest");
@@ -236,7 +261,7 @@ static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *e
 		if (!tarball_match(r, entry, path, member) || !tarball_unpack_member(r, member))
 			return false;
 	}
-	if (r->err->kind != ERR_NONE)
+	if (r->err->kind != ERR_NONE || !tarball_unpack_elsewhere(r, expected, &count))
 		return false;
 	if (count != expected->count)
 		return error_set(r->err, ERR_DAMAGED, NULL, "the tar ends after %zu of %zu members", count,
@@ -244,10 +269,10 @@ static bool tarball_unpack_all(struct tarball_reader *r, const struct tarball *e
 	return tarball_check_end(r) && tarball_close_folders(r, expected);
 }
 
-bool tarball_unpack(tarball_read_fn *fn, void *arg, const struct tarball *expected, int root, struct error *err)
+bool tarball_unpack(const struct tarball_source *source, const struct tarball *expected, int root, struct error *err)
 {
 	struct error mine = { .kind = ERR_NONE };
-	struct tarball_reader r = { .fn = fn, .arg = arg, .root = root, .err = err ? err : &mine };
+	struct tarball_reader r = { .source = source, .root = root, .err = err ? err : &mine };
 	*r.err = mine;
 	if (expected->count > TARBALL_MEMBERS_MAX)
 		return error_set(err, ERR_DAMAGED, NULL, "the manifest names more than %d files", TARBALL_MEMBERS_MAX);
@@ -256,7 +281,7 @@ bool tarball_unpack(tarball_read_fn *fn, void *arg, const struct tarball *expect
 	/* Tar alone, and no filter: the fewer parsers meet foreign bytes, the better. */
 	if (!r.archive || archive_read_support_format_tar(r.archive) != ARCHIVE_OK)
 		abort();
-	bool ok = archive_read_open(r.archive, &r, NULL, tarball_source, NULL) == ARCHIVE_OK
+	bool ok = archive_read_open(r.archive, &r, NULL, tarball_read_more, NULL) == ARCHIVE_OK
 			  ? tarball_unpack_all(&r, expected)
 			  : tarball_parse_error(&r);
 	archive_read_free(r.archive);

@@ -15,7 +15,7 @@
 
 #define CHUNK_BYTES (256 * 1024)
 
-struct tarball_source { /* what a member was made from, as it was before it was read */
+struct tarball_origin { /* what a member was made from, as it was before it was read */
 	int root;
 	char *path;
 	struct stat st;
@@ -30,9 +30,11 @@ struct tarball_writer {
 	bool hashes_files;
 	tarball_tap_fn *tap; /* or NULL */
 	void *tap_arg;
+	tarball_known_fn *known; /* or NULL */
+	void *known_arg;
 	int64_t written;
 	struct tarball contents;
-	struct tarball_source *sources; /* one a member */
+	struct tarball_origin *origins; /* one a member */
 	char *chunk;
 };
 
@@ -74,8 +76,8 @@ void tarball_writer_free(struct tarball_writer *w)
 	w->is_discarded = true;
 	archive_write_free(w->archive);
 	for (size_t i = 0; i < w->contents.count; i++)
-		free(w->sources[i].path);
-	free(w->sources);
+		free(w->origins[i].path);
+	free(w->origins);
 	tarball_done(&w->contents);
 	free(w->chunk);
 	free(w);
@@ -90,6 +92,12 @@ void tarball_writer_tap(struct tarball_writer *w, tarball_tap_fn *fn, void *arg)
 {
 	w->tap = fn;
 	w->tap_arg = arg;
+}
+
+void tarball_writer_known(struct tarball_writer *w, tarball_known_fn *fn, void *arg)
+{
+	w->known = fn;
+	w->known_arg = arg;
 }
 
 bool tarball_is_open_for_writing(int fd)
@@ -169,9 +177,9 @@ static struct tarball_member *tarball_note(struct tarball_writer *w, int root, c
 	member->is_folder = S_ISDIR(st->st_mode);
 	member->mode = st->st_mode & 0777;
 	member->size = member->is_folder ? 0 : st->st_size;
-	w->sources = mem_realloc(w->sources, w->contents.count * sizeof *w->sources);
-	w->sources[w->contents.count - 1] =
-		(struct tarball_source){ .root = root, .path = mem_strdup(path), .st = *st };
+	w->origins = mem_realloc(w->origins, w->contents.count * sizeof *w->origins);
+	w->origins[w->contents.count - 1] =
+		(struct tarball_origin){ .root = root, .path = mem_strdup(path), .st = *st };
 	return member;
 }
 
@@ -192,6 +200,8 @@ static bool tarball_add_open(struct tarball_writer *w, int fd, int root, const c
 		return error_set(w->err, ERR_CONFLICT, "it is taken when its writer has closed it",
 				 "%s is open for writing", path);
 	struct tarball_member *member = tarball_note(w, root, path, name, &st);
+	if (w->known && !member->is_folder && w->known(w->known_arg, &st, member))
+		return true;
 	if (!tarball_header(w, name, &st))
 		return false;
 	if (member->is_folder)
@@ -264,17 +274,17 @@ bool tarball_finish(struct tarball_writer *w, struct tarball *tarball, struct er
 	w->err = err ? err : &mine;
 	*w->err = mine;
 	for (size_t i = 0; i < w->contents.count; i++) {
-		const struct tarball_source *source = &w->sources[i];
+		const struct tarball_origin *origin = &w->origins[i];
 		struct stat now;
-		if (!beneath_stat(source->root, source->path, &now) || !tarball_same(&source->st, &now))
-			return tarball_changed(w->err, source->path);
+		if (!beneath_stat(origin->root, origin->path, &now) || !tarball_same(&origin->st, &now))
+			return tarball_changed(w->err, origin->path);
 	}
 	if (archive_write_close(w->archive) != ARCHIVE_OK)
 		return tarball_archive_error(w, "the end of the tar");
 	for (size_t i = 0; i < w->contents.count; i++)
-		free(w->sources[i].path);
-	free(w->sources);
-	w->sources = NULL;
+		free(w->origins[i].path);
+	free(w->origins);
+	w->origins = NULL;
 	*tarball = w->contents;
 	tarball->size = w->written;
 	tarball_init(&w->contents);

@@ -1,11 +1,38 @@
 -- stoker_checkpoint, _reject, _drop: checkpoints are committed, found bad, and forgotten under the attempt's token.
 do
     local SUMMARY_MAX_BYTES = 4096
+    local USES_MAX = 8
+
+    -- Numbers of earlier checkpoints of the attempt.
+    local function want_uses(uses)
+        local last = 0
+        if type(uses) ~= 'table' or #uses == 0 or #uses > USES_MAX then
+            fail('INVALID', 'summary.uses: expected a list of 1 to %d numbers', USES_MAX)
+        end
+        for name, seq in pairs(uses) do
+            if type(name) ~= 'number' or type(seq) ~= 'number' or seq ~= math.floor(seq) or seq < 0 or
+                seq > LARGEST then
+                fail('INVALID', 'summary.uses: expected numbers of checkpoints, got %s', quoted(seq))
+            end
+        end
+        table.sort(uses)
+        for i, seq in ipairs(uses) do
+            if i > 1 and seq == last then
+                fail('INVALID', 'summary.uses: %s is there twice', as_text(seq))
+            end
+            last = seq
+        end
+    end
 
     local function want_summary(text)
         local summary = want_object(text, 'summary', SUMMARY_MAX_BYTES)
         local step = summary.step
-        summary.lent, summary.from = nil, nil -- these are ours
+        summary.lent, summary.from, summary.used = nil, nil, nil -- these are ours
+        if summary.uses == cjson.null then
+            summary.uses = nil
+        elseif summary.uses ~= nil then
+            want_uses(summary.uses)
+        end
         if step == cjson.null then
             summary.step = nil
         elseif step ~= nil and (type(step) ~= 'number' or step ~= math.floor(step) or step < 0 or step > LARGEST) then
@@ -37,7 +64,24 @@ do
         return onset and summary.step and summary.step < onset and 'committed' or 'quarantined'
     end
 
-    local function commit(q, j, list, c, policy)
+    -- The checkpoints that it uses files of; all of them must be there still.
+    local function used_by(q, j, list, attempt, summary)
+        local used = {}
+        for i, seq in ipairs(summary.uses or {}) do
+            local id = ('%d-%d'):format(attempt, seq)
+            used[i] = checkpoints.find(list, id)
+            if not used[i] or used[i].record.state == 'deleting' then
+                fail('CONFLICT', 'it uses files of checkpoint %s of job %s, which is gone', id, job_id(q, j.n))
+            end
+        end
+        return used
+    end
+
+    local function commit(q, j, list, c, policy, used)
+        for _, other in ipairs(used) do
+            other.record.used = (tonumber(other.record.used) or 0) + 1
+            checkpoints.put(q, j.n, other)
+        end
         c.record.state = state_of_new(j, c.record)
         append(list, c)
         checkpoints.put(q, j.n, c)
@@ -77,11 +121,13 @@ do
         if known and known.record.sha256 ~= summary.sha256 then
             fail('CONFLICT', 'checkpoint %s of job %s is committed with other contents', id, job_id(q, j.n))
         end
+        local is_new = not known and not is_known(j, attempt, seq)
+        local used = is_new and used_by(q, j, list, attempt, summary)
         attempt_revive(q, j)
-        if not known and not is_known(j, attempt, seq) then
+        if is_new then
             summary.attempt, summary.seq, summary.token = attempt, seq, j.f.token
             summary.time_ms = type(summary.time_ms) == 'number' and summary.time_ms or q.now
-            commit(q, j, list, {id = id, attempt = attempt, seq = seq, record = summary}, policy)
+            commit(q, j, list, {id = id, attempt = attempt, seq = seq, record = summary}, policy, used)
         end
         job_save(q, j)
         queue_flush(q)

@@ -2,8 +2,8 @@
 -- answered as JSON with what is needed to delete their objects; then stoker_drop forgets them. Asked again, the same is
 -- answered until they are forgotten.
 do
-    -- Why this one has to stay, or nil.
-    local function objection(q, j, c)
+    -- Why this one has to stay, or nil. freed: for each id, how many that use files of it are about to go.
+    local function objection(q, j, c, freed)
         local borrower = checkpoints.borrower(q, c)
         if borrower then
             return ('job %s goes on from it'):format(job_id(q, borrower))
@@ -11,6 +11,8 @@ do
             return 'it is being restored'
         elseif c.id == j.f.resume_next then
             return 'the next attempt goes on from it'
+        elseif checkpoints.used(c) > (freed[c.id] or 0) then
+            return ('%d later ones use files of it | delete those first, or with it'):format(checkpoints.used(c))
         end
     end
 
@@ -18,30 +20,41 @@ do
         fail('CONFLICT', 'checkpoint %s of job %s stays: %s', id, job_id(q, j.n), why)
     end
 
-    local function mark(q, j, c, actor)
+    local function mark(q, j, list, c, actor)
         if c.record.state == 'deleting' then
             return
         end
-        checkpoints.let_go(q, j, c)
+        checkpoints.let_go(q, j, list, c)
         c.record.state = 'deleting'
         event_note(q, j, 'checkpoint.discarded', 'checkpoint', c.id, 'step', c.record.step, 'actor', actor)
     end
 
+    local function count_freed(list, c, freed)
+        for _, other in ipairs(c.record.state ~= 'deleting' and checkpoints.uses(list, c) or {}) do
+            freed[other.id] = (freed[other.id] or 0) + 1
+        end
+    end
+
     -- Those with these ids; nothing is marked when one of them has to stay.
     local function named(q, j, list, ids)
-        local chosen, good, going = {}, checkpoints.committed(list), {}
+        local chosen, good, going, freed = {}, checkpoints.committed(list), {}, {}
         for i, id in ipairs(ids) do
             local c = checkpoints.find(list, id)
             if not c then
                 fail('NOTFOUND', 'job %s has no checkpoint %s | stoker checkpoints %s', job_id(q, j.n), id,
                      job_id(q, j.n))
             end
-            local why = c.record.state ~= 'deleting' and objection(q, j, c)
-            if why then
-                refuse(q, j, id, why)
-            end
             chosen[i] = c
-            going[c.id] = true
+            if not going[c.id] then
+                going[c.id] = true
+                count_freed(list, c, freed)
+            end
+        end
+        for _, c in ipairs(chosen) do
+            local why = c.record.state ~= 'deleting' and objection(q, j, c, freed)
+            if why then
+                refuse(q, j, c.id, why)
+            end
         end
         for i = #good, 1, -1 do
             if not going[good[i].id] then
@@ -57,14 +70,16 @@ do
 
     -- All but the last k, up to as many as a call may have; what has to stay stays.
     local function all_but(q, j, list, k)
-        local good, chosen = checkpoints.committed(list), {}
-        local oldest, is_older = good[#good - k + 1], #good > k
-        for _, c in ipairs(list) do
-            is_older = is_older and c ~= oldest
+        local good, chosen, freed = checkpoints.committed(list), {}, {}
+        local first_kept, is_older = #good > k and good[#good - k + 1], false
+        for i = #list, 1, -1 do -- before those whose files they use
+            local c = list[i]
             if #chosen < MAX_JOBS_A_CALL and
-                (c.record.state == 'deleting' or (is_older and not objection(q, j, c))) then
-                append(chosen, c)
+                (c.record.state == 'deleting' or (is_older and not objection(q, j, c, freed))) then
+                table.insert(chosen, 1, c)
+                count_freed(list, c, freed)
             end
+            is_older = is_older or c == first_kept
         end
         return chosen
     end
@@ -98,7 +113,7 @@ do
         local list = checkpoints.load(q, n)
         local chosen = is_last and all_but(q, j, list, k) or named(q, j, list, {unpack(args, 3)})
         for _, c in ipairs(chosen) do
-            mark(q, j, c, actor)
+            mark(q, j, list, c, actor)
         end
         checkpoints.note_newest(j, list)
         job_save(q, j)

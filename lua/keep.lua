@@ -59,6 +59,20 @@ function checkpoints.is_being_read(j, c)
     return j.f.state == 'running' and c.id == j.f.resume and not j.f.started_ms
 end
 
+-- How many others, which are not marked, use files of it.
+function checkpoints.used(c)
+    return tonumber(c.record.used) or 0
+end
+
+-- Those of the list that it uses files of: earlier ones of its attempt.
+function checkpoints.uses(list, c)
+    local used = {}
+    for _, seq in ipairs(c.attempt > 0 and type(c.record.uses) == 'table' and c.record.uses or {}) do
+        used[#used + 1] = checkpoints.find(list, ('%d-%d'):format(c.attempt, seq))
+    end
+    return used
+end
+
 do
     -- The first one at or behind each so many steps, or in each so long a time since the submit.
     local function keep_every(j, good, every, kept)
@@ -101,21 +115,28 @@ do
     end
 
     -- What was lent to this job (attempt 0) is only forgotten: the objects are those of the job that lent it.
-    local function let_go(q, j, c)
+    local function let_go(q, j, list, c)
         if c.attempt == 0 then
             call('HDEL', key_of(q, 'checkpoints:' .. j.n), c.id)
-        else
-            checkpoints.mark(q, j, c, 'deleting')
+            return
+        end
+        checkpoints.mark(q, j, c, 'deleting')
+        for _, other in ipairs(checkpoints.uses(list, c)) do
+            local left = checkpoints.used(other) - 1
+            other.record.used = left > 0 and left or nil
+            checkpoints.put(q, j.n, other)
         end
     end
 
     function checkpoints.keep(q, j, list, policy)
         local kept = kept_of(q, j, list, policy)
-        for _, c in ipairs(list) do
+        for i = #list, 1, -1 do -- before those whose files it uses
+            local c = list[i]
             local is_over = c.record.state == 'committed' and not kept[c.id] or
                 is_past_its_term(q, c, policy.quarantine)
-            if is_over and not checkpoints.is_being_read(j, c) and not checkpoints.borrower(q, c) then
-                let_go(q, j, c)
+            if is_over and checkpoints.used(c) == 0 and not checkpoints.is_being_read(j, c) and
+                not checkpoints.borrower(q, c) then
+                let_go(q, j, list, c)
             end
         end
     end

@@ -132,6 +132,7 @@ do
                 record[name] = value
             end
             record.from, record.lent = record.from or job_id(q, loan.from.n), nil
+            record.used = nil
             last = {id = '0-' .. seq, seq = seq, record = record}
             checkpoints.put(q, to_n, last)
             note_borrowers(q, loan, lent, to_n .. ':' .. last.id)

@@ -8,21 +8,63 @@
 #include "lib/beneath.h"
 #include "lib/buf.h"
 
-#define MANIFEST_VERSION 2
+enum {
+	MANIFEST_VERSION = 2,
+	MANIFEST_VERSION_OTHERS = 3, /* some files are in other objects */
+};
 
 void manifest_init(struct manifest *m)
 {
 	*m = (struct manifest){ .step = -1, .epoch = -1, .optimizer = -1 };
 }
 
+static void manifest_object_done(struct manifest_object *object)
+{
+	free(object->key);
+	blocks_done(&object->blocks);
+}
+
 void manifest_done(struct manifest *m)
 {
-	char *texts[] = { m->job, m->uid, m->token, m->framework, m->verified, m->resume, m->key };
+	char *texts[] = { m->job, m->uid, m->token, m->framework, m->verified, m->resume };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	tarball_done(&m->contents);
-	blocks_done(&m->blocks);
+	manifest_object_done(&m->own);
+	for (size_t i = 0; i < m->other_count; i++)
+		manifest_object_done(&m->others[i]);
+	free(m->others);
 	manifest_init(m);
+}
+
+const struct manifest_object *manifest_object_of(const struct manifest *m, const struct tarball_member *member)
+{
+	return member->elsewhere ? &m->others[member->elsewhere - 1] : &m->own;
+}
+
+/* A place for it: the caller fills it. */
+static struct manifest_object *manifest_add_other(struct manifest *m)
+{
+	m->others = mem_realloc(m->others, (m->other_count + 1) * sizeof *m->others);
+	struct manifest_object *other = &m->others[m->other_count++];
+	*other = (struct manifest_object){ .seq = -1 };
+	return other;
+}
+
+size_t manifest_other(struct manifest *m, const struct manifest_object *object)
+{
+	for (size_t i = 0; i < m->other_count; i++)
+		if (m->others[i].seq == object->seq)
+			return i + 1;
+	if (m->other_count == MANIFEST_OTHERS_MAX)
+		return 0;
+	struct manifest_object *other = manifest_add_other(m);
+	other->seq = object->seq;
+	other->key = mem_strdup(object->key);
+	other->size = object->size;
+	for (size_t i = 0; i < object->blocks.count; i++)
+		blocks_add(&other->blocks, &object->blocks.hashes[i]);
+	return m->other_count;
 }
 
 static json_t *manifest_file_json(const struct tarball_member *member)
@@ -31,9 +73,21 @@ static json_t *manifest_file_json(const struct tarball_member *member)
 	str_format(mode, sizeof mode, "%04o", (unsigned)member->mode & 0777);
 	if (member->is_folder)
 		return json_pack("{s:s, s:b, s:s}", "path", member->path, "folder", 1, "mode", mode);
-	return json_pack("{s:s, s:I, s:I, s:s*, s:s}", "path", member->path, "size", (json_int_t)member->size, "offset",
-			 (json_int_t)member->offset, "sha256", member->sha256.text[0] ? member->sha256.text : NULL,
-			 "mode", mode);
+	json_t *file = json_pack("{s:s, s:I, s:I, s:s*, s:s}", "path", member->path, "size", (json_int_t)member->size,
+				 "offset", (json_int_t)member->offset, "sha256",
+				 member->sha256.text[0] ? member->sha256.text : NULL, "mode", mode);
+	if (member->elsewhere)
+		json_object_set_new(file, "elsewhere", json_integer((json_int_t)member->elsewhere));
+	return file;
+}
+
+static json_t *manifest_object_json(const struct manifest_object *object)
+{
+	json_t *blocks = json_array();
+	for (size_t i = 0; i < object->blocks.count; i++)
+		json_array_append_new(blocks, json_string(object->blocks.hashes[i].text));
+	return json_pack("{s:I, s:I, s:o}", "size", (json_int_t)object->size, "block_bytes", (json_int_t)BLOCK_BYTES,
+			 "blocks", blocks);
 }
 
 static void manifest_set_number(json_t *root, const char *key, int64_t value)
@@ -60,17 +114,23 @@ char *manifest_to_json(const struct manifest *m)
 	json_t *files = json_array();
 	for (size_t i = 0; i < m->contents.count; i++)
 		json_array_append_new(files, manifest_file_json(&m->contents.members[i]));
-	json_t *blocks = json_array();
-	for (size_t i = 0; i < m->blocks.count; i++)
-		json_array_append_new(blocks, json_string(m->blocks.hashes[i].text));
-	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:{s:s, s:I, s:I, s:o}, s:o}",
-				 "version", MANIFEST_VERSION, "job", m->job, "uid", m->uid, "token", m->token,
-				 "attempt", (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "time_ms",
-				 (json_int_t)m->time_ms, "framework", m->framework, "verified", m->verified, "resume",
-				 m->resume, "object", "key", m->key, "size", (json_int_t)m->contents.size,
-				 "block_bytes", (json_int_t)BLOCK_BYTES, "blocks", blocks, "files", files);
+	json_t *object = manifest_object_json(&m->own), *others = json_array();
+	json_object_set_new(object, "key", json_string(m->own.key));
+	for (size_t i = 0; i < m->other_count; i++) {
+		json_t *other = manifest_object_json(&m->others[i]);
+		json_object_set_new(other, "seq", json_integer((json_int_t)m->others[i].seq));
+		json_array_append_new(others, other);
+	}
+	json_t *root =
+		json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "version",
+			  m->other_count ? MANIFEST_VERSION_OTHERS : MANIFEST_VERSION, "job", m->job, "uid", m->uid,
+			  "token", m->token, "attempt", (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "time_ms",
+			  (json_int_t)m->time_ms, "framework", m->framework, "verified", m->verified, "resume",
+			  m->resume, "object", object, "others", others, "files", files);
 	if (!root)
 		abort(); /* a text that is not UTF-8: paths were checked before they were packed */
+	if (!m->other_count)
+		json_object_del(root, "others");
 	manifest_set_number(root, "step", m->step);
 	manifest_set_number(root, "epoch", m->epoch);
 	if (m->optimizer >= 0)
@@ -81,13 +141,23 @@ char *manifest_to_json(const struct manifest *m)
 	return text;
 }
 
+/* Checkpoints of the attempt that must stay as long as this one does. */
+static json_t *manifest_uses_json(const struct manifest *m)
+{
+	json_t *uses = json_array();
+	for (size_t i = 0; i < m->other_count; i++)
+		json_array_append_new(uses, json_integer((json_int_t)m->others[i].seq));
+	return uses;
+}
+
 char *manifest_summary_json(const struct manifest *m, const char *uri, const char *manifest_sha256)
 {
-	json_t *root = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "attempt",
-				 (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "token", m->token, "time_ms",
-				 (json_int_t)m->time_ms, "size", (json_int_t)m->contents.size, "files",
-				 (json_int_t)tarball_file_count(&m->contents), "sha256", blocks_hash(&m->blocks).text,
-				 "manifest_sha256", manifest_sha256, "uri", uri, "verified", m->verified);
+	json_t *root =
+		json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "attempt", (json_int_t)m->attempt,
+			  "seq", (json_int_t)m->seq, "token", m->token, "time_ms", (json_int_t)m->time_ms, "size",
+			  (json_int_t)m->own.size, "files", (json_int_t)tarball_file_count(&m->contents), "sha256",
+			  blocks_hash(&m->own.blocks).text, "manifest_sha256", manifest_sha256, "uri", uri, "verified",
+			  m->verified);
 	if (!root)
 		abort();
 	manifest_set_number(root, "step", m->step);
@@ -96,6 +166,8 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	if (m->marks.count && isfinite(m->marks.all[0].value))
 		json_object_set_new(root, "loss", json_real(m->marks.all[0].value));
 	json_object_set_new(root, "metrics", manifest_metrics_json(&m->marks));
+	if (m->other_count)
+		json_object_set_new(root, "uses", manifest_uses_json(m));
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
@@ -123,7 +195,21 @@ static bool manifest_is_member_path(const char *path)
 	return false;
 }
 
-static bool manifest_file(const json_t *file, struct tarball *contents, struct error *err)
+static bool manifest_place(const json_t *file, const struct manifest *m, struct tarball_member *member,
+			   struct error *err)
+{
+	int64_t elsewhere = json_object_get(file, "elsewhere") ? manifest_number(file, "elsewhere") : 0;
+	member->size = manifest_number(file, "size");
+	member->offset = manifest_number(file, "offset");
+	if (member->size < 0 || elsewhere < 0 || (size_t)elsewhere > m->other_count)
+		return manifest_bad(err, "files: a size is missing, or an object");
+	member->elsewhere = (size_t)elsewhere;
+	int64_t whole = manifest_object_of(m, member)->size;
+	return (member->offset >= 0 && member->size <= whole && member->offset <= whole - member->size) ||
+	       manifest_bad(err, "files: one is not within its object");
+}
+
+static bool manifest_file(const json_t *file, struct manifest *m, struct error *err)
 {
 	const char *path = json_string_value(json_object_get(file, "path"));
 	const char *mode = json_string_value(json_object_get(file, "mode"));
@@ -132,17 +218,15 @@ static bool manifest_file(const json_t *file, struct tarball *contents, struct e
 		return manifest_bad(err, "files: a path that is not below checkpoint/ or work/");
 	if (!mode || strlen(mode) != 4 || strspn(mode, "01234567") != 4)
 		return manifest_bad(err, "files: a mode that is not four octal digits");
-	struct tarball_member *member = tarball_member_add(contents, path);
+	struct tarball_member *member = tarball_member_add(&m->contents, path);
 	member->mode = (mode_t)strtoul(mode, NULL, 8) & 0777;
 	member->is_folder = json_is_true(json_object_get(file, "folder"));
 	if (member->is_folder)
 		return true;
-	member->size = manifest_number(file, "size");
-	member->offset = manifest_number(file, "offset");
-	if (member->size < 0 || (hash && !digest_is_hex(hash)))
-		return manifest_bad(err, "files: a size is missing, or a hash is none");
+	if (hash && !digest_is_hex(hash))
+		return manifest_bad(err, "files: a hash is none");
 	str_copy(member->sha256.text, sizeof member->sha256.text, hash ? hash : "");
-	return true;
+	return manifest_place(file, m, member, err);
 }
 
 static bool manifest_files(const json_t *root, struct manifest *m, struct error *err)
@@ -154,23 +238,19 @@ static bool manifest_files(const json_t *root, struct manifest *m, struct error 
 	const json_t *file;
 	json_array_foreach(files, i, file)
 	{
-		if (!manifest_file(file, &m->contents, err))
+		if (!manifest_file(file, m, err))
 			return false;
 	}
 	return true;
 }
 
-static bool manifest_object(const json_t *root, struct manifest *m, struct error *err)
+static bool manifest_object(const json_t *json, struct manifest_object *object, struct error *err)
 {
-	const json_t *object = json_object_get(root, "object");
-	const char *key = json_string_value(json_object_get(object, "key"));
-	const json_t *blocks = json_object_get(object, "blocks"), *block;
-	int64_t size = manifest_number(object, "size");
-	if (!key || size < 0 || manifest_number(object, "block_bytes") != BLOCK_BYTES ||
-	    json_array_size(blocks) != blocks_count_of(size))
-		return manifest_bad(err, "object: expected key, size, block_bytes and a hash of each block");
-	m->key = mem_strdup(key);
-	m->contents.size = size;
+	const json_t *blocks = json_object_get(json, "blocks"), *block;
+	object->size = manifest_number(json, "size");
+	if (object->size < 0 || manifest_number(json, "block_bytes") != BLOCK_BYTES ||
+	    json_array_size(blocks) != blocks_count_of(object->size))
+		return manifest_bad(err, "object: expected size, block_bytes and a hash of each block");
 	size_t i;
 	json_array_foreach(blocks, i, block)
 	{
@@ -179,15 +259,63 @@ static bool manifest_object(const json_t *root, struct manifest *m, struct error
 		if (!text || !digest_is_hex(text))
 			return manifest_bad(err, "object: the hash of a block is none");
 		str_copy(hash.text, sizeof hash.text, text);
-		blocks_add(&m->blocks, &hash);
+		blocks_add(&object->blocks, &hash);
 	}
+	return true;
+}
+
+/* "a/7/data.tar" → "a/<seq>/data.tar"; NULL: it does not look like that. */
+static char *manifest_key_beside(const char *key, int64_t seq)
+{
+	const char *name = strrchr(key, '/'), *end = name;
+	if (!name)
+		return NULL;
+	while (end > key && end[-1] != '/')
+		end--;
+	return end > key ? mem_printf("%.*s%" PRId64 "%s", (int)(end - key), key, seq, name) : NULL;
+}
+
+static bool manifest_others(const json_t *root, struct manifest *m, struct error *err)
+{
+	const json_t *others = json_object_get(root, "others"), *one;
+	size_t i;
+	if (others && (!json_is_array(others) || json_array_size(others) > MANIFEST_OTHERS_MAX))
+		return manifest_bad(err, "others: expected a list of up to 8 objects");
+	json_array_foreach(others, i, one)
+	{
+		struct manifest_object *other = manifest_add_other(m);
+		other->seq = manifest_number(one, "seq");
+		other->key = manifest_key_beside(m->own.key, other->seq);
+		if (other->seq < 0 || other->seq >= m->seq || !other->key)
+			return manifest_bad(err, "others: one is not of an earlier checkpoint");
+		if (!manifest_object(one, other, err))
+			return false;
+	}
+	return true;
+}
+
+static bool manifest_own(const json_t *root, struct manifest *m, struct error *err)
+{
+	const json_t *object = json_object_get(root, "object");
+	m->own.key = mem_strdup(json_string_value(json_object_get(object, "key")));
+	m->own.seq = m->seq;
+	if (!m->own.key)
+		return manifest_bad(err, "object: a key is missing");
+	if (!manifest_object(object, &m->own, err))
+		return false;
+	m->contents.size = m->own.size;
 	return true;
 }
 
 static bool manifest_decode(const json_t *root, struct manifest *m, struct error *err)
 {
-	if (manifest_number(root, "version") != MANIFEST_VERSION)
-		return manifest_bad(err, "version: expected 2");
+	int64_t version = manifest_number(root, "version");
+	if (version > MANIFEST_VERSION_OTHERS)
+		return error_set(err, ERR_UNAVAILABLE, "start a newer version of stoker here",
+				 "the manifest has version %" PRId64 ", this program knows up to %d", version,
+				 MANIFEST_VERSION_OTHERS);
+	if (version < MANIFEST_VERSION)
+		return manifest_bad(err, "version: expected 2 or 3");
 	const struct {
 		const char *key;
 		char **text;
@@ -215,7 +343,7 @@ static bool manifest_decode(const json_t *root, struct manifest *m, struct error
 	}
 	if (!manifest_is_member_path(m->resume))
 		return manifest_bad(err, "resume: not a path below checkpoint/ or work/");
-	return manifest_object(root, m, err) && manifest_files(root, m, err);
+	return manifest_own(root, m, err) && manifest_others(root, m, err) && manifest_files(root, m, err);
 }
 
 bool manifest_from_json(const char *text, size_t len, struct manifest *m, struct error *err)

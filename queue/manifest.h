@@ -15,12 +15,22 @@
 #include "lib/tarball.h"
 #include "queue/marks.h"
 
-#define MANIFEST_MAX (32 * 1024 * 1024)
+#define MANIFEST_MAX        (32 * 1024 * 1024)
+#define MANIFEST_OTHERS_MAX 8
 
 /* The members of the tar begin with one of these. */
 #define MANIFEST_CHECKPOINT "checkpoint" /* relative to the checkpoint folder */
 #define MANIFEST_WORK       "work"       /* relative to the working folder */
 
+struct manifest_object {
+	int64_t seq; /* of the checkpoint that it was stored with */
+	char *key;
+	int64_t size;
+	struct blocks blocks;
+};
+
+/* A file that did not change since an earlier checkpoint of the attempt is not stored again: its member says which of
+ * the others has it (tarball_member.elsewhere: 1 is the first). */
 struct manifest {
 	char *job;
 	char *uid;
@@ -35,19 +45,26 @@ struct manifest {
 	char *framework;
 	char *verified; /* in words, what was proved */
 	char *resume;   /* member that STOKER_RESUME names: a file, or a folder that holds all files */
-	char *key;      /* of the data object */
-	struct blocks blocks;
+	struct manifest_object own;
+	struct manifest_object *others; /* up to MANIFEST_OTHERS_MAX; NULL: none */
+	size_t other_count;
 	struct tarball contents;
 };
 
 void manifest_init(struct manifest *m);
 void manifest_done(struct manifest *m);
 
+/* The object that has the data of this file. */
+const struct manifest_object *manifest_object_of(const struct manifest *m, const struct tarball_member *member);
+/* The one of this checkpoint of the attempt, as one of the others; 0: there are too many. Copied when it is new. */
+size_t manifest_other(struct manifest *m, const struct manifest_object *object);
+
 /* The caller frees them. */
 char *manifest_to_json(const struct manifest *m);
 char *manifest_summary_json(const struct manifest *m, const char *uri, const char *manifest_sha256);
 
-/* ERR_DAMAGED when it is not a manifest. m is owned by the caller either way. */
+/* ERR_DAMAGED when it is not a manifest, ERR_UNAVAILABLE when it is one of a newer version. m is owned by the caller
+ * either way. */
 bool manifest_from_json(const char *text, size_t len, struct manifest *m, struct error *err) MUST_CHECK;
 
 struct summary {

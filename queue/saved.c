@@ -60,7 +60,7 @@ bool saved_missing(struct store *store, const char *key, struct error *err)
 static bool saved_is_beside(const char *key, const struct manifest *m, struct error *err)
 {
 	CLEANUP(free_p) char *data = mem_printf("%.*sdata.tar", (int)(strrchr(key, '/') + 1 - key), key);
-	return strcmp(data, m->key) == 0 ||
+	return strcmp(data, m->own.key) == 0 ||
 	       error_set(err, ERR_DAMAGED, NULL, "%s: its data object is not beside it", key);
 }
 
@@ -78,7 +78,7 @@ bool saved_read_manifest(const char *key, const struct summary *summary, const c
 	if (!manifest_from_json(text, len, m, err))
 		return error_wrap(err, "%s", key);
 	if (m->attempt != summary->attempt || m->seq != summary->seq || strcmp(m->token, summary->token) != 0 ||
-	    m->contents.size != summary->size || strcmp(blocks_hash(&m->blocks).text, summary->sha256) != 0)
+	    m->own.size != summary->size || strcmp(blocks_hash(&m->own.blocks).text, summary->sha256) != 0)
 		return error_set(err, ERR_DAMAGED, NULL, "%s: it is not the manifest of what was committed", key);
 	return saved_is_beside(key, m, err);
 }
@@ -95,27 +95,6 @@ bool saved_manifest(struct store *store, const struct summary *summary, struct m
 
 /* ---- the data ---- */
 
-bool saved_open(struct store *store, const struct manifest *m, struct saved_data *data, struct error *err)
-{
-	*data = (struct saved_data){ .m = m, .fd = -1 };
-	if (!store_get(store, m->key, &data->get, err))
-		return saved_missing(store, m->key, err);
-	data->block = mem_alloc(BLOCK_BYTES);
-	if (data->get->size == m->contents.size)
-		return true;
-	return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed", m->key,
-			 data->get->size, m->contents.size);
-}
-
-bool saved_open_file(int fd, const struct manifest *m, struct saved_data *data, struct error *err)
-{
-	struct stat st;
-	*data = (struct saved_data){ .m = m, .fd = fd };
-	data->block = mem_alloc(BLOCK_BYTES);
-	return (fstat(fd, &st) == 0 && st.st_size == m->contents.size) ||
-	       error_set(err, ERR_DAMAGED, NULL, "%s: the copy of it has another size", m->key);
-}
-
 void saved_close(struct saved_data *data)
 {
 	store_get_close(data->get);
@@ -131,7 +110,7 @@ static bool saved_read_some(struct saved_data *d, void *into, size_t size, size_
 		return store_read(d->get, into, size, got, err);
 	ssize_t len = read(d->fd, into, size);
 	*got = len > 0 ? (size_t)len : 0;
-	return len >= 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read the copy of %s", d->m->key);
+	return len >= 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read the copy of %s", d->object->key);
 }
 
 static bool saved_next_block(struct saved_data *d, struct error *err)
@@ -143,10 +122,10 @@ static bool saved_next_block(struct saved_data *d, struct error *err)
 			return false;
 		d->len += got;
 	} while (got && d->len < BLOCK_BYTES);
-	if (!d->len && d->next == d->m->blocks.count)
+	if (!d->len && d->next == d->end)
 		return true; /* the end */
-	if (d->next < d->m->blocks.count &&
-	    strcmp(digest_of(d->block, d->len).text, d->m->blocks.hashes[d->next++].text) == 0) {
+	if (d->next < d->end &&
+	    strcmp(digest_of(d->block, d->len).text, d->object->blocks.hashes[d->next++].text) == 0) {
 		if (d->tee)
 			d->tee(d->tee_arg, d->block, d->len);
 		return true;
@@ -156,29 +135,101 @@ static bool saved_next_block(struct saved_data *d, struct error *err)
 			 d->next);
 }
 
+/* The blocks that hold len bytes from offset on: within the object, see manifest_from_json. */
+static struct saved_data saved_plan(const struct manifest_object *object, int64_t offset, int64_t len)
+{
+	struct saved_data data = { .object = object, .fd = -1, .block = mem_alloc(BLOCK_BYTES) };
+	data.left = len < 0 ? object->size - offset : len;
+	data.next = (size_t)(offset / BLOCK_BYTES);
+	data.end = len < 0 ? object->blocks.count : blocks_count_of(offset + len);
+	return data;
+}
+
+/* What stands before the offset in its block. */
+static bool saved_skip(struct saved_data *data, int64_t offset, struct error *err)
+{
+	size_t skipped = (size_t)(offset % BLOCK_BYTES);
+	if (!skipped)
+		return true;
+	if (!saved_next_block(data, err))
+		return false;
+	data->at = skipped;
+	return true;
+}
+
+bool saved_open(struct store *store, const struct manifest_object *object, int64_t offset, int64_t len,
+		struct saved_data *data, struct error *err)
+{
+	*data = saved_plan(object, offset, len);
+	int64_t from = (int64_t)data->next * BLOCK_BYTES, until = (int64_t)data->end * BLOCK_BYTES;
+	if (!store_get_range(store, object->key, from, until < object->size ? until - from : -1, &data->get, err)) {
+		if (err->kind == ERR_INPUT) /* it ends before */
+			err->kind = ERR_DAMAGED;
+		return saved_missing(store, object->key, err);
+	}
+	if (data->get->size != object->size)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: %" PRId64 " bytes, %" PRId64 " were committed",
+				 object->key, data->get->size, object->size);
+	return saved_skip(data, offset, err);
+}
+
+bool saved_open_file(int fd, const struct manifest_object *object, int64_t offset, int64_t len, struct saved_data *data,
+		     struct error *err)
+{
+	struct stat st;
+	*data = saved_plan(object, offset, len);
+	data->fd = fd;
+	if (fstat(fd, &st) < 0 || st.st_size != object->size)
+		return error_set(err, ERR_DAMAGED, NULL, "%s: the copy of it has another size", object->key);
+	if (lseek(fd, (off_t)data->next * BLOCK_BYTES, SEEK_SET) < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot read the copy of %s", object->key);
+	return saved_skip(data, offset, err);
+}
+
 bool saved_read(void *arg, void *into, size_t size, size_t *len, struct error *err)
 {
 	struct saved_data *d = arg;
+	*len = 0;
+	if (d->left == 0)
+		return true;
 	if (d->at == d->len && !saved_next_block(d, err))
 		return false;
 	*len = size < d->len - d->at ? size : d->len - d->at;
+	*len = (int64_t)*len < d->left ? *len : (size_t)d->left;
 	memcpy(into, d->block + d->at, *len);
 	d->at += *len;
+	d->left -= (int64_t)*len;
 	return true;
 }
 
 bool saved_read_rest(struct saved_data *data, struct error *err)
 {
-	while (data->next < data->m->blocks.count)
+	while (data->next < data->end)
 		if (!saved_next_block(data, err))
 			return false;
 	return true;
 }
 
-static bool saved_verify_data(struct store *store, const struct manifest *m, struct error *err)
+static bool saved_verify_part(struct store *store, const struct manifest_object *object, int64_t offset, int64_t len,
+			      struct error *err)
 {
 	CLEANUP(saved_data) struct saved_data data = { .get = NULL };
-	return saved_open(store, m, &data, err) && (saved_read_rest(&data, err) || error_wrap(err, "%s", m->key));
+	return saved_open(store, object, offset, len, &data, err) &&
+	       (saved_read_rest(&data, err) || error_wrap(err, "%s", object->key));
+}
+
+/* Its own, and what it uses of others. */
+static bool saved_verify_data(struct store *store, const struct manifest *m, struct error *err)
+{
+	if (!saved_verify_part(store, &m->own, 0, -1, err))
+		return false;
+	for (size_t i = 0; i < m->contents.count; i++) {
+		const struct tarball_member *member = &m->contents.members[i];
+		if (member->elsewhere &&
+		    !saved_verify_part(store, manifest_object_of(m, member), member->offset, member->size, err))
+			return false;
+	}
+	return true;
 }
 
 bool saved_verify(struct store *store, const char *summary_json, struct error *err)

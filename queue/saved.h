@@ -39,17 +39,21 @@ bool saved_read_manifest(const char *key, const struct summary *summary, const c
 struct saved_data {
 	struct store_get *get; /* NULL: they come from fd */
 	int fd;
-	const struct manifest *m; /* must outlive it */
+	const struct manifest_object *object; /* must outlive it */
 	char *block;
-	size_t len, at; /* of the block that is verified, and what was read of it */
-	size_t next;    /* block */
+	size_t len, at;   /* of the block that is verified, and what was read of it */
+	size_t next, end; /* blocks */
+	int64_t left;     /* bytes that are still handed out */
 	void (*tee)(void *arg, const void *block, size_t len); /* told of each block that verified; may be NULL */
 	void *tee_arg;
 };
 
-bool saved_open(struct store *store, const struct manifest *m, struct saved_data *data, struct error *err) MUST_CHECK;
+/* Where to begin, and how much of it is wanted; whole blocks are fetched and verified. len -1: to its end. */
+bool saved_open(struct store *store, const struct manifest_object *object, int64_t offset, int64_t len,
+		struct saved_data *data, struct error *err) MUST_CHECK;
 /* The same of a file that should hold them; takes fd over. */
-bool saved_open_file(int fd, const struct manifest *m, struct saved_data *data, struct error *err) MUST_CHECK;
+bool saved_open_file(int fd, const struct manifest_object *object, int64_t offset, int64_t len, struct saved_data *data,
+		     struct error *err) MUST_CHECK;
 void saved_close(struct saved_data *data);
 
 /* A tarball_read_fn; arg is the struct saved_data. *len 0 at the end. */

@@ -138,6 +138,15 @@ static bool api_has_store(const struct api_call *call, struct error *err)
 			 "this scheduler has no store");
 }
 
+/* Of which of its objects the data are meant; 0: its own. */
+static bool api_object(struct api_call *call, const struct http_request *request, struct error *err)
+{
+	const char *text = http_request_query(request, "object");
+	call->limit = 0;
+	return !text || (config_parse_int(text, &call->limit) && call->limit > 0) ||
+	       error_set(err, ERR_INPUT, NULL, "object: expected one of the numbers in its uses, got \"%.40s\"", text);
+}
+
 /* The call of a route with {id} and {checkpoint}; NULL: it was refused. */
 static struct api_call *api_checkpoint_call(struct scheduler *s, const struct http_request *request,
 					    struct http_reply *reply)
@@ -146,7 +155,7 @@ static struct api_call *api_checkpoint_call(struct scheduler *s, const struct ht
 	struct api_call *call = api_job_call_new(s, request, reply);
 	if (!call)
 		return NULL;
-	if (!api_has_store(call, &err) || !pick_is_word(request->part, &err)) {
+	if (!api_has_store(call, &err) || !pick_is_word(request->part, &err) || !api_object(call, request, &err)) {
 		api_refuse(call, &err);
 		return NULL;
 	}
@@ -169,11 +178,17 @@ static json_t *api_picked(struct api_call *call)
 static void api_ask_of_summary(struct api_call *call, enum stored_verb verb, stored_fn *fn)
 {
 	json_auto_t *summary = api_picked(call);
+	struct error err;
 	if (!summary)
 		return;
-	CLEANUP(free_p) char *text = json_dumps(summary, JSON_COMPACT);
+	CLEANUP(free_p)
+	char *text = verb == STORED_LINK ? pick_uri(summary, call->limit, &err) : json_dumps(summary, JSON_COMPACT);
+	if (!text) {
+		api_refuse(call, &err);
+		return;
+	}
 	call->body = json_incref(summary);
-	stored_ask(call->scheduler->stored, verb, verb == STORED_LINK ? fields_text(summary, "uri") : text, fn, call);
+	stored_ask(call->scheduler->stored, verb, text, fn, call);
 }
 
 static void api_on_manifest(void *arg, const char *text, size_t len, const struct error *err)
@@ -234,7 +249,8 @@ static char *api_link_of(const struct api_call *call, const char *text, int64_t 
 {
 	if (strncmp(text, "url ", 4) == 0)
 		return mem_strdup(text + 4);
-	CLEANUP(free_p) char *name = mem_printf("%s-checkpoint-%s.tar", call->id, call->after);
+	CLEANUP(free_p) char *object = call->limit ? mem_printf("-object-%" PRId64, call->limit) : mem_strdup("");
+	CLEANUP(free_p) char *name = mem_printf("%s-checkpoint-%s%s.tar", call->id, call->after, object);
 	const struct data_link link = { .key = text + strlen("key "), .name = name, .until_ms = until_ms };
 	return data_link_make(call->scheduler->token, &link);
 }
@@ -252,9 +268,10 @@ static void api_on_link(void *arg, const char *text, size_t len, const struct er
 		api_forget(call);
 		return;
 	}
-	api_answer(call, 200,
-		   json_pack("{s:s, s:s, s:I, s:I}", "id", call->after, "url", url, "size",
-			     (json_int_t)fields_int(call->body, "size", 0), "until_ms", (json_int_t)until_ms));
+	json_t *answer = json_pack("{s:s, s:s, s:I}", "id", call->after, "url", url, "until_ms", (json_int_t)until_ms);
+	if (!call->limit)
+		json_object_set_new(answer, "size", json_integer(fields_int(call->body, "size", 0)));
+	api_answer(call, 200, answer);
 }
 
 static void api_link_picked(struct api_call *call)

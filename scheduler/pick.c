@@ -106,6 +106,27 @@ json_t *pick_checkpoint(const json_t *show, const char *word, struct error *err)
 	return pick.summary;
 }
 
+char *pick_uri(const json_t *summary, int64_t object, struct error *err)
+{
+	static const char name[] = "/manifest.json";
+	const char *uri = fields_text(summary, "uri");
+	size_t i, len = strlen(uri);
+	const json_t *seq;
+	if (!object)
+		return mem_strdup(uri);
+	json_array_foreach(json_object_get(summary, "uses"), i, seq)
+	{
+		if (json_integer_value(seq) != object || len < sizeof name)
+			continue;
+		size_t folder = len - (sizeof name - 1);
+		while (folder > 0 && uri[folder - 1] != '/')
+			folder--;
+		return mem_printf("%.*s%lld%s", (int)folder, uri, (long long)object, name);
+	}
+	error_set(err, ERR_NOT_FOUND, NULL, "the checkpoint uses no object %lld", (long long)object);
+	return NULL;
+}
+
 char *pick_key(const char *store, const char *uri, struct error *err)
 {
 	size_t len = strlen(store);

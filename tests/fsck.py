@@ -410,6 +410,18 @@ class Queue:
             self.say("%s of job %s ends before %d, its %s is %s", what, n, expected[attempt], field,
                      self.jobs[n].get(field))
 
+    def check_uses(self, n):
+        """What others use files of is there, and counts them."""
+        records = {id: json.loads(text) for id, text in self.data.get("checkpoints:" + n, {}).items()}
+        uses = [f"{id.split('-')[0]}-{seq}" for id, record in records.items()
+                if record.get("state") != "deleting" and not id.startswith("0-") for seq in record.get("uses", [])]
+        for id in set(uses) - set(records):
+            self.say("checkpoint %s of job %s is gone, and others use files of it", id, n)
+        for id, record in records.items():
+            if record.get("used", 0) != uses.count(id) or (record.get("state") == "deleting" and id in uses):
+                self.say("checkpoint %s of job %s (%s) says that %s others use files of it, %d do", id, n,
+                         record.get("state"), record.get("used"), uses.count(id))
+
     def check_checkpoints(self, n):
         good, job = [], self.jobs[n]
         for checkpoint, text in self.data.get("checkpoints:" + n, {}).items():
@@ -422,6 +434,7 @@ class Queue:
             if record.get("state") == "committed":
                 good.append(checkpoint)
         newest = max(good, key=parse_id, default=None)
+        self.check_uses(n)
         if job.get("checkpoint") != newest:
             self.say("job %s names checkpoint %s, the newest good one is %s", n, job.get("checkpoint"), newest)
 

@@ -12,6 +12,7 @@
 #include "lib/store.h"
 #include "lib/helper.h"
 #include "worker/removals.h"
+#include "worker/sent.h"
 #include "worker/ship.h"
 #include "worker/units.h"
 #include "worker/watch.h"
@@ -30,6 +31,7 @@ enum checkpoints_phase {
 
 struct checkpoints {
 	struct checkpoints_options options; /* its texts are not used: they are copied below */
+	char *run_dir;
 	struct ship_place place;
 	char *dirs[WATCH_ROOTS]; /* by enum unit_root; with links resolved */
 	struct units *units;
@@ -179,6 +181,7 @@ static bool ship_still_stands(struct checkpoints *c, struct error *err)
 	if (c->unit->changes == c->unit_changes)
 		return true;
 	removals_push(&c->removals, c->id, NULL, false);
+	(void)sent_forget(c->run_dir);
 	return error_set(err, ERR_CONFLICT, "it is taken again when it is quiet", "it changed while it was shipped");
 }
 
@@ -214,6 +217,7 @@ static void ship_start(struct checkpoints *c, struct unit *unit)
 		.place = &c->place,
 		.unit = unit,
 		.root = c->dirs[unit->root],
+		.run_dir = c->run_dir,
 		.seq = c->seq,
 		.cache = c->options.cache,
 		.sweep = c->must_sweep,
@@ -350,6 +354,7 @@ struct checkpoints *checkpoints_new(const struct checkpoints_options *options, s
 		.token = mem_strdup(options->token),
 		.attempt = options->attempt,
 	};
+	c->run_dir = mem_strdup(options->run_dir);
 	c->step = -1;
 	c->marks = marks_of_spec(options->spec);
 	c->must_sweep = true;
@@ -371,22 +376,16 @@ void checkpoints_free(struct checkpoints *c)
 	if (c->timer)
 		event_free(c->timer);
 	removals_done(&c->removals);
-	char *texts[] = { c->place.store, c->place.installation, c->place.job, c->place.uid, c->place.token, c->dirs[0],
-			  c->dirs[1] };
+	char *texts[] = { c->place.store, c->place.installation,
+			  c->place.job,   c->place.uid,
+			  c->place.token, c->dirs[0],
+			  c->dirs[1],     c->run_dir };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	free(c);
 }
 
 /* ---- what the runner tells ---- */
-
-/* "/run/checkpoints/a" below "/run/checkpoints" → "a"; NULL if it is not below. */
-static const char *checkpoints_below(const char *folder, const char *path)
-{
-	size_t len = strlen(folder);
-	return strncmp(path, folder, len) == 0 && path[len] == '/' && beneath_is_path(path + len + 1) ? path + len + 1
-												      : NULL;
-}
 
 void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step, int optimizer, const char *sha256)
 {
@@ -401,10 +400,10 @@ void checkpoints_announce(struct checkpoints *c, const char *path, int64_t step,
 		return;
 	}
 	enum unit_root root = UNIT_IN_CHECKPOINTS;
-	const char *below = checkpoints_below(c->dirs[root], real);
+	const char *below = beneath_below(c->dirs[root], real);
 	if (!below) {
 		root = UNIT_IN_WORK;
-		below = checkpoints_below(c->dirs[root], real);
+		below = beneath_below(c->dirs[root], real);
 	}
 	struct stat st;
 	if (!below || stat(real, &st) < 0) {
@@ -468,7 +467,6 @@ static struct unit *checkpoints_answered(struct checkpoints *c, const char *id)
 		return NULL;
 	struct unit *unit = STEAL(c->unit);
 	unit->is_busy = false;
-	unit_settle(unit, c->unit_changes);
 	c->phase = PHASE_FREE;
 	checkpoints_wake(c, 0);
 	return unit;
@@ -476,14 +474,22 @@ static struct unit *checkpoints_answered(struct checkpoints *c, const char *id)
 
 void checkpoints_committed(struct checkpoints *c, const char *id)
 {
-	if (checkpoints_answered(c, id))
-		units_settle_older(c->units, c->unit_changes);
+	struct unit *unit = checkpoints_answered(c, id);
+	if (!unit)
+		return;
+	unit_settle(unit, c->unit_changes);
+	units_settle_older(c->units, c->unit_changes);
 }
 
-void checkpoints_refused(struct checkpoints *c, const char *id)
+void checkpoints_refused(struct checkpoints *c, const char *id, bool again)
 {
-	if (checkpoints_answered(c, id))
-		removals_push(&c->removals, id, NULL, false);
+	struct unit *unit = checkpoints_answered(c, id);
+	if (!unit)
+		return;
+	removals_push(&c->removals, id, NULL, false);
+	/* What was sent before may be gone; if there was nothing, there is no use in trying again. */
+	if (!sent_forget(c->run_dir) || !again)
+		unit_settle(unit, c->unit_changes);
 }
 
 void checkpoints_delete(struct checkpoints *c, const char *id, const char *summary_json_or_null)

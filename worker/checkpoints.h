@@ -73,7 +73,8 @@ void checkpoints_ended(struct checkpoints *c, bool cleanly);
 void checkpoints_flush(struct checkpoints *c);
 
 void checkpoints_committed(struct checkpoints *c, const char *id);
-void checkpoints_refused(struct checkpoints *c, const char *id);
+/* again: it may be that it uses files of an earlier checkpoint which is gone; it is shipped once more, whole. */
+void checkpoints_refused(struct checkpoints *c, const char *id, bool again);
 void checkpoints_delete(struct checkpoints *c, const char *id, const char *summary_json_or_null);
 
 /* ---- the way back ---- */

@@ -80,6 +80,13 @@ static struct checksums_file *checksums_find(struct checksums *sums, const char 
 	return NULL;
 }
 
+void checksums_known(struct checksums *sums, const char *path)
+{
+	struct checksums_file *file = checksums_find(sums, path);
+	if (file)
+		file->count = 0;
+}
+
 /* What of the chunk belongs to the span. */
 static void checksums_add(struct checksums_span *span, int64_t at, const unsigned char *data, int64_t len)
 {

@@ -25,6 +25,9 @@ void checksums_expect(struct checksums *sums, int64_t at, int64_t len, uint32_t 
 /* The bytes of each file, in order from 0. */
 void checksums_pass(void *sums, const char *path, int64_t at, const void *data, size_t len);
 
+/* This file passed before: nothing is expected of it. */
+void checksums_known(struct checksums *sums, const char *path);
+
 /* After everything has passed. right: how many CRCs were right; unknown: of how many entries nothing can be said.
  * ERR_DAMAGED: some are right and some are not, or a span never passed. */
 bool checksums_finish(const struct checksums *sums, size_t *right, size_t *unknown, struct error *err) MUST_CHECK;

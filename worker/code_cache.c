@@ -90,7 +90,8 @@ static bool code_unpack(const struct code_cache_request *r, const struct code *c
 	struct code_data data = { .store = store, .installation = r->installation, .hash = r->hash, .code = code };
 	char rest[1024];
 	size_t got = 1;
-	if (!tarball_unpack(code_data_read, &data, &code->contents, root, err))
+	if (!tarball_unpack(&(const struct tarball_source){ .read = code_data_read, .arg = &data }, &code->contents,
+			    root, err))
 		return false;
 	while (got) /* what stands behind the end of the tar is verified as well */
 		if (!code_data_read(&data, rest, sizeof rest, &got, err))

@@ -92,16 +92,35 @@ static bool proof_pack_all(const struct proof *proof, const struct ship_request 
 	return !proof->verdict.beside[0] || proof_pack_beside(proof, request, root, w, err);
 }
 
-bool proof_pack(struct proof *proof, const struct ship_request *request, int root, tarball_write_fn *sink, void *arg,
+struct proof_packing {
+	struct proof *proof;
+	struct sent *sent;
+};
+
+/* What an earlier checkpoint has was checked when it passed. */
+static bool proof_known(void *arg, const struct stat *st, struct tarball_member *member)
+{
+	const struct proof_packing *packing = arg;
+	if (!sent_known(packing->sent, st, member))
+		return false;
+	checksums_known(packing->proof->sums, strchr(member->path, '/') + 1);
+	return true;
+}
+
+bool proof_pack(struct proof *proof, const struct ship_request *request, const struct proof_pack *pack,
 		struct tarball *contents, struct error *err)
 {
 	const struct unit *unit = request->unit;
-	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(sink, arg);
+	struct proof_packing packing = { .proof = proof, .sent = pack->sent };
+	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(pack->sink, pack->sink_arg);
 	if (unit->sha256)
 		tarball_writer_hash_files(w);
+	else if (pack->sent)
+		tarball_writer_known(w, proof_known, &packing);
 	tarball_writer_tap(w, checksums_pass, proof->sums);
-	if (!proof_pack_all(proof, request, root, w, err) || !tarball_finish(w, contents, err))
+	if (!proof_pack_all(proof, request, pack->root, w, err) || !tarball_finish(w, contents, err))
 		return false;
+	proof->known = pack->sent ? sent_known_count(pack->sent) : 0;
 	if (tarball_file_count(contents) == 0)
 		return error_set(err, ERR_DAMAGED, NULL, "it is empty");
 	if (unit->sha256 && !unit->is_folder && strcmp(unit->sha256, contents->members[0].sha256.text) != 0)
@@ -113,6 +132,8 @@ char *proof_words(const struct proof *proof, const struct ship_request *request)
 {
 	CLEANUP(free_p) char *right = mem_printf("; CRC of %zu entries", proof->crc_right);
 	CLEANUP(free_p) char *unknown = mem_printf("; %zu entries unchecked, their CRCs are none", proof->crc_unknown);
-	return mem_printf("%s%s%s%s", request->trust == SHIP_ANNOUNCED ? "announced by the program; " : "",
-			  proof->verdict.words, proof->crc_right ? right : "", proof->crc_unknown ? unknown : "");
+	CLEANUP(free_p) char *known = mem_printf("; %zu of the files as in an earlier checkpoint", proof->known);
+	return mem_printf("%s%s%s%s%s", request->trust == SHIP_ANNOUNCED ? "announced by the program; " : "",
+			  proof->verdict.words, proof->crc_right ? right : "", proof->crc_unknown ? unknown : "",
+			  proof->known ? known : "");
 }

@@ -8,19 +8,28 @@
 #include "lib/tarball.h"
 #include "worker/checksums.h"
 #include "worker/formats.h"
+#include "worker/sent.h"
 #include "worker/ship.h"
 
 struct proof {
 	struct format_verdict verdict;
 	struct checksums *sums;
 	size_t crc_right, crc_unknown; /* entries, after it was packed */
+	size_t known;                  /* files that an earlier checkpoint has, after it was packed */
+};
+
+struct proof_pack {
+	int root;
+	tarball_write_fn *sink;
+	void *sink_arg;
+	struct sent *sent; /* NULL: everything is sent */
 };
 
 /* Looks at headers. Errors as those of ship_run. */
 bool proof_take(struct proof *proof, const struct ship_request *request, int root, struct error *err) MUST_CHECK;
 
 /* Packs all of it into the sink; says what is wrong with what was read. */
-bool proof_pack(struct proof *proof, const struct ship_request *request, int root, tarball_write_fn *sink, void *arg,
+bool proof_pack(struct proof *proof, const struct ship_request *request, const struct proof_pack *pack,
 		struct tarball *contents, struct error *err) MUST_CHECK;
 
 /* What was proved, for the manifest; the caller frees it. */

@@ -35,7 +35,7 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	r->heard_at = clock_boot_ms();
 	if (err) {
 		runner_say(r, "checkpoint %s was refused: %s", id, err->message);
-		checkpoints_refused(r->checkpoints, id);
+		checkpoints_refused(r->checkpoints, id, err->kind == ERR_CONFLICT);
 	} else {
 		runner_say(r, "checkpoint %s committed", id);
 		checkpoints_committed(r->checkpoints, id);
@@ -69,7 +69,7 @@ static void ship_shipped(void *arg, const char *id, const char *summary_json)
 {
 	struct runner *r = arg;
 	if (!ship_is_wanted(r)) {
-		checkpoints_refused(r->checkpoints, id);
+		checkpoints_refused(r->checkpoints, id, false);
 		return;
 	}
 	ship_forget(r);

@@ -12,6 +12,7 @@
 #include "queue/saved.h"
 #include "worker/names.h"
 #include "worker/proof.h"
+#include "worker/sent.h"
 
 static char *ship_key(const struct ship_place *place, int64_t seq, const char *name)
 {
@@ -70,7 +71,8 @@ static void ship_describe(const struct ship_request *request, const struct forma
 	m->time_ms = clock_wall_ms();
 	m->framework = mem_strdup(verdict->framework);
 	m->resume = ship_resume(unit, verdict);
-	m->key = ship_key(request->place, request->seq, "data.tar");
+	m->own.key = ship_key(request->place, request->seq, "data.tar");
+	m->own.seq = request->seq;
 }
 
 /* Both objects, the manifest last: what has no manifest is nothing. */
@@ -78,16 +80,19 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 		       struct manifest *m, struct buf *text, struct error *err)
 {
 	struct ship_sinks sinks;
-	if (!store_begin(store, m->key, &sinks.put, err))
+	CLEANUP(sent) struct sent *sent = sent_open(request->run_dir, m);
+	if (!store_begin(store, m->own.key, &sinks.put, err))
 		return false;
 	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, 0);
 	sinks.copy = copy;
-	if (!proof_pack(proof, request, root, ship_sink, &sinks, &m->contents, err)) {
+	const struct proof_pack pack = { .root = root, .sink = ship_sink, .sink_arg = &sinks, .sent = sent };
+	if (!proof_pack(proof, request, &pack, &m->contents, err)) {
 		store_abort(sinks.put);
 		return false;
 	}
-	if (!store_finish(sinks.put, &m->blocks, err))
+	if (!store_finish(sinks.put, &m->own.blocks, err))
 		return false;
+	m->own.size = m->contents.size;
 	m->verified = proof_words(proof, request);
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
 	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);
@@ -95,14 +100,15 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	struct error why, ignored;
 	if (!store_put_new(store, key, json, strlen(json), &why)) {
 		if (why.kind != ERR_CONFLICT) /* else somebody's manifest stands beside it; the sweep tries again */
-			(void)!store_remove(store, m->key, &ignored);
+			(void)!store_remove(store, m->own.key, &ignored);
 		if (err)
 			*err = why;
 		return false;
 	}
 	struct digest_hex hash = digest_of(json, strlen(json));
-	cache_keep(STEAL(copy), blocks_hash(&m->blocks).text);
+	cache_keep(STEAL(copy), blocks_hash(&m->own.blocks).text);
 	cache_keep_text(&request->cache, hash.text, json, strlen(json));
+	sent_keep(sent);
 	CLEANUP(free_p) char *summary = manifest_summary_json(m, uri, hash.text);
 	return buf_str(text, summary) || error_set(err, ERR_INTERNAL, NULL, "the summary is too long");
 }

@@ -1,6 +1,6 @@
 /*
  * What the ship helper does, in its own process: proves a unit complete, packs it in
- * one pass into the store, and writes its manifest; and removes stored checkpoints.
+ * one pass into the store, less what an earlier one has, and writes its manifest; and removes stored checkpoints.
  * A kill at any line leaves at most objects that no manifest names.
  *
  *   <installation>/checkpoints/<job>-<uid>/<token>/<seq>/data.tar, then manifest.json
@@ -34,7 +34,8 @@ struct ship_place { /* whose checkpoints these are */
 struct ship_request {
 	const struct ship_place *place;
 	const struct unit *unit;
-	const char *root; /* folder that the unit's paths are relative to */
+	const char *root;    /* folder that the unit's paths are relative to */
+	const char *run_dir; /* where what was sent is noted (worker/sent.h) */
 	int64_t seq;
 	enum ship_trust trust;
 	int64_t quiet_ms;

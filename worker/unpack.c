@@ -8,27 +8,59 @@
 #include "lib/log.h"
 #include "queue/saved.h"
 
-static bool unpack_verified(struct saved_data *data, int root, struct error *err)
+struct unpack_part { /* of an object, from this machine or from the store */
+	const struct manifest_object *object;
+	struct saved_data data;
+	bool is_cached;
+};
+
+struct unpacking {
+	const struct unpack_request *request;
+	struct store *store;
+	const struct manifest *m;
+	struct unpack_part own, other;
+	const struct tarball_member *member; /* that the other one is read for; NULL: none */
+};
+
+/* What could not be read; false. A copy on this machine that is not as it should be goes, and the next try, in a fresh
+ * folder, is from the store. */
+static bool unpack_failed(const struct unpacking *u, const struct unpack_part *part, struct error *err)
 {
-	/* What stands behind the end of the tar is verified as well. */
-	return (tarball_unpack(saved_read, data, &data->m->contents, root, err) && saved_read_rest(data, err)) ||
-	       error_wrap(err, "%s", data->m->key);
+	if (!part->is_cached || err->kind != ERR_DAMAGED)
+		return error_wrap(err, "%s", part->object->key);
+	cache_forget(&u->request->cache, blocks_hash(&part->object->blocks).text);
+	err->kind = ERR_UNAVAILABLE;
+	return error_wrap(err, "%s: the copy of it on this machine, which is forgotten now", part->object->key);
 }
 
-/* What is on this machine. If that is not as it should be it goes, and the next try, in a fresh folder, is from the
- * store. */
-static bool unpack_cached(const struct unpack_request *request, int fd, const struct manifest *m, struct error *err)
+static bool unpack_open(const struct unpacking *u, const struct manifest_object *object, int64_t offset, int64_t len,
+			struct unpack_part *part, struct error *err)
 {
-	CLEANUP(saved_data) struct saved_data data = { .fd = -1 };
-	if (saved_open_file(fd, m, &data, err) && unpack_verified(&data, request->root, err)) {
-		log_debug("the checkpoint was on this machine", "sha256=%s", request->summary->sha256);
-		return true;
+	int cached = cache_open(&u->request->cache, blocks_hash(&object->blocks).text);
+	*part = (struct unpack_part){ .object = object, .is_cached = cached >= 0 };
+	return (part->is_cached ? saved_open_file(cached, object, offset, len, &part->data, err)
+				: saved_open(u->store, object, offset, len, &part->data, err)) ||
+	       unpack_failed(u, part, err);
+}
+
+static bool unpack_own(void *arg, void *into, size_t size, size_t *len, struct error *err)
+{
+	struct unpacking *u = arg;
+	return saved_read(&u->own.data, into, size, len, err) || unpack_failed(u, &u->own, err);
+}
+
+/* A file that was stored with an earlier checkpoint. */
+static bool unpack_elsewhere(void *arg, const struct tarball_member *member, void *into, size_t size, size_t *len,
+			     struct error *err)
+{
+	struct unpacking *u = arg;
+	if (u->member != member) {
+		saved_close(&u->other.data);
+		u->member = member;
+		if (!unpack_open(u, manifest_object_of(u->m, member), member->offset, member->size, &u->other, err))
+			return false;
 	}
-	if (err->kind != ERR_DAMAGED) /* of the run's folder, say: nothing is wrong with the copy */
-		return false;
-	cache_forget(&request->cache, request->summary->sha256);
-	err->kind = ERR_UNAVAILABLE;
-	return error_wrap(err, "the copy of it on this machine, which is forgotten now");
+	return saved_read(&u->other.data, into, size, len, err) || unpack_failed(u, &u->other, err);
 }
 
 static void unpack_tee(void *arg, const void *block, size_t len)
@@ -36,20 +68,21 @@ static void unpack_tee(void *arg, const void *block, size_t len)
 	cache_write(arg, block, len);
 }
 
-static bool unpack_data(const struct unpack_request *request, struct store *store, const struct manifest *m,
-			struct error *err)
+static bool unpack_data(struct unpacking *u, struct error *err)
 {
-	int cached = cache_open(&request->cache, request->summary->sha256);
-	if (cached >= 0)
-		return unpack_cached(request, cached, m, err);
-	CLEANUP(saved_data) struct saved_data data = { .fd = -1 };
-	if (!saved_open(store, m, &data, err))
+	const struct tarball_source source = { unpack_own, unpack_elsewhere, u };
+	const char *hash = u->request->summary->sha256;
+	if (!unpack_open(u, &u->m->own, 0, -1, &u->own, err))
 		return false;
-	struct cache_put *put = cache_begin(&request->cache, m->contents.size);
-	data.tee = unpack_tee;
-	data.tee_arg = put;
-	bool ok = unpack_verified(&data, request->root, err);
-	cache_keep(put, ok ? request->summary->sha256 : NULL);
+	struct cache_put *put = u->own.is_cached ? NULL : cache_begin(&u->request->cache, u->m->own.size);
+	u->own.data.tee = unpack_tee;
+	u->own.data.tee_arg = put;
+	/* What stands behind the end of the tar is verified as well. */
+	bool ok = tarball_unpack(&source, &u->m->contents, u->request->root, err) &&
+		  (saved_read_rest(&u->own.data, err) || unpack_failed(u, &u->own, err));
+	cache_keep(put, ok ? hash : NULL);
+	if (ok && u->own.is_cached)
+		log_debug("the checkpoint was on this machine", "sha256=%s", hash);
 	return ok;
 }
 
@@ -125,6 +158,11 @@ bool unpack_run(const struct unpack_request *request, struct buf *plan, struct e
 	if (!key)
 		return false;
 	unpack_confine(store, request);
-	return unpack_manifest(request, store, key, &m, err) && unpack_data(request, store, &m, err) &&
-	       unpack_plan(&m, plan, err);
+	struct unpacking unpacking = { .request = request, .store = store, .m = &m };
+	unpacking.own.data.fd = unpacking.other.data.fd = -1;
+	bool ok = unpack_manifest(request, store, key, &m, err) && unpack_data(&unpacking, err) &&
+		  unpack_plan(&m, plan, err);
+	saved_close(&unpacking.own.data);
+	saved_close(&unpacking.other.data);
+	return ok;
 }

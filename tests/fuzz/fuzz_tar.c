@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(mkdirat(top, "into", 0700) == 0);
 	CLEANUP(close_fd) int root = beneath_open(top, "into", O_RDONLY | O_DIRECTORY, 0);
 	struct error err = { .kind = ERR_NONE };
-	if (tarball_unpack(fuzz_tar_read, &tar, &expected, root, &err))
+	if (tarball_unpack(&(const struct tarball_source){ .read = fuzz_tar_read, .arg = &tar }, &expected, root, &err))
 		fuzz_tar_check_files(&expected, root);
 	else
 		FUZZ_CHECK(err.kind == ERR_DAMAGED && err.message[0]);

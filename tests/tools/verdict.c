@@ -40,7 +40,8 @@ static void verdict_answer(enum ship_trust trust, const char *folder, char *path
 	struct error err = { .kind = ERR_NONE };
 	tarball_init(&contents);
 	bool ok = proof_take(&proof, &request, root, &err) &&
-		  proof_pack(&proof, &request, root, verdict_sink, NULL, &contents, &err);
+		  proof_pack(&proof, &request, &(const struct proof_pack){ .root = root, .sink = verdict_sink },
+			     &contents, &err);
 	CLEANUP(free_p) char *words = ok ? proof_words(&proof, &request) : mem_strdup(err.message);
 	const struct format_verdict *v = &proof.verdict;
 	printf("%s\t%s\t%" PRId64 "\t%" PRId64 "\t%d\t%g\t%s\n", ok ? "accepted" : "refused", v->framework, v->step,

@@ -17,7 +17,7 @@ static void on_shipped(void *arg, const char *id, const char *summary)
 	if (run->hold)
 		return;
 	if (run->refuse)
-		checkpoints_refused(run->c, id);
+		checkpoints_refused(run->c, id, false);
 	else
 		checkpoints_committed(run->c, id);
 }

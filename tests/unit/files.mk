@@ -63,6 +63,7 @@ unit_TESTS := \
 	test_s3_sign \
 	test_s3_xml \
 	test_schedule \
+	test_sent \
 	test_spec \
 	test_state \
 	test_store \

@@ -69,7 +69,8 @@ static bool prove(struct fixture *f, const char *path, bool is_folder)
 	f->err = (struct error){ .kind = ERR_NONE };
 	free(STEAL(f->words));
 	if (!proof_take(&proof, &request, f->root, &f->err) ||
-	    !proof_pack(&proof, &request, f->root, sink, f, &contents, &f->err))
+	    !proof_pack(&proof, &request, &(const struct proof_pack){ .root = f->root, .sink = sink, .sink_arg = f },
+			&contents, &f->err))
 		return false;
 	f->members = contents.count;
 	f->words = proof_words(&proof, &request);

@@ -47,7 +47,7 @@ static void ship(struct fixture *f, const char *path, bool is_folder)
 			     .said_optimizer = -1,
 			     .step = -1 };
 	struct ship_request request = {
-		.place = &place, .unit = &unit, .root = f->source, .seq = 1, .trust = SHIP_SETTLED
+		.place = &place, .unit = &unit, .root = f->source, .run_dir = f->folder, .seq = 1, .trust = SHIP_SETTLED
 	};
 	CLEANUP(free_p) char *before = folder_path(f->folder, PREFIX "/manifest.json");
 	unlink(before); /* no path is used twice, but here */

@@ -90,7 +90,7 @@ static bool pack(struct fixture *f, const char *path, struct tarball *contents, 
 static bool unpack(struct fixture *f, const struct tarball *expected, struct error *err)
 {
 	f->position = 0;
-	return tarball_unpack(source, f, expected, f->into, err);
+	return tarball_unpack(&(const struct tarball_source){ .read = source, .arg = f }, expected, f->into, err);
 }
 
 static void test_there_and_back(void **state)
@@ -153,6 +153,69 @@ static void test_it_is_reproducible(void **state)
 	struct digest_hex once = digest_of(f->tar.data, f->tar.len);
 	assert_true(pack(f, "c", &second, &err));
 	assert_string_equal(digest_of(f->tar.data, f->tar.len).text, once.text);
+}
+
+static bool known(void *arg, const struct stat *st, struct tarball_member *member)
+{
+	(void)st;
+	assert_null(arg);
+	member->elsewhere = strstr(member->path, "known") ? 1 : 0;
+	member->offset = member->elsewhere ? 77 : 0;
+	return member->elsewhere;
+}
+
+/* In pieces of three bytes. */
+static bool elsewhere(void *arg, const struct tarball_member *member, void *data, size_t size, size_t *len,
+		      struct error *err)
+{
+	static const char bytes[] = "0123456789";
+	static const struct tarball_member *last;
+	static int64_t at;
+	(void)arg;
+	(void)err;
+	assert_int_equal(member->offset, 77);
+	at = member == last ? at : 0;
+	last = member;
+	*len = (size_t)(member->size - at) < 3 ? (size_t)(member->size - at) : 3;
+	assert_true(*len <= size);
+	memcpy(data, bytes + at, *len);
+	at += (int64_t)*len;
+	return true;
+}
+
+/* What is elsewhere is not in the tar, and comes back from there, wherever it stands among the others. */
+static void test_what_is_elsewhere(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = { .message = "" };
+	CLEANUP(tarball) struct tarball contents;
+	tarball_init(&contents);
+	folder_text(f->folder, "from/c/a-known", "9876543210");
+	folder_text(f->folder, "from/c/b", "here");
+	folder_text(f->folder, "from/c/c-known", "98765");
+	folder_text(f->folder, "from/c/d", "there");
+	folder_text(f->folder, "from/c/e-known", "9876543");
+	CLEANUP(tarball_writer) struct tarball_writer *w = tarball_writer_new(sink, f);
+	tarball_writer_known(w, known, NULL);
+	buf_clear(&f->tar);
+	assert_true(tarball_add_tree(w, f->root, "c", "c", &err) && tarball_finish(w, &contents, &err));
+	assert_null(memmem(f->tar.data, f->tar.len, "987", 3));
+	assert_non_null(memmem(f->tar.data, f->tar.len, "here", 4));
+	assert_false(unpack(f, &contents, &err));
+	assert_non_null(strstr(err.message, "cannot be elsewhere"));
+	assert_true(beneath_remove(f->into, "c"));
+	const struct tarball_source from = { .read = source, .elsewhere = elsewhere, .arg = f };
+	f->position = 0;
+	if (!tarball_unpack(&from, &contents, f->into, &err))
+		fail_msg("%s", err.message);
+	CLEANUP(free_p) char *first = folder_read(f->folder, "into/c/a-known", NULL);
+	CLEANUP(free_p) char *third = folder_read(f->folder, "into/c/c-known", NULL);
+	CLEANUP(free_p) char *fourth = folder_read(f->folder, "into/c/d", NULL);
+	CLEANUP(free_p) char *last = folder_read(f->folder, "into/c/e-known", NULL);
+	assert_string_equal(first, "0123456789");
+	assert_string_equal(third, "01234");
+	assert_string_equal(fourth, "there");
+	assert_string_equal(last, "0123456");
 }
 
 static void refuse_pack(struct fixture *f, enum error_kind kind, const char *why)
@@ -412,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_there_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_it_is_reproducible, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_moves_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_open_for_writing_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_files_and_folders_are_packed, setup, teardown),

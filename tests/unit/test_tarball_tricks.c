@@ -344,7 +344,8 @@ static bool try_trick(const struct trick *trick)
 	raw_tar(&tar, trick);
 	struct reading reading = { &tar, 0 };
 	struct error err = { .message = "" };
-	bool ok = tarball_unpack(reading_source, &reading, &expected, root, &err);
+	bool ok = tarball_unpack(&(const struct tarball_source){ .read = reading_source, .arg = &reading }, &expected,
+				 root, &err);
 	bool is_right = trick->why ? !ok && err.kind == ERR_DAMAGED && strstr(err.message, trick->why) : ok;
 	if (!is_right)
 		print_error("%s: expected %s, got %d \"%s\"\n", trick->what, trick->why ? trick->why : "no error",
@@ -384,7 +385,8 @@ static void test_a_nul_in_a_name(void **state)
 	CLEANUP(close_fd) int root = beneath_root(folder);
 	struct reading reading = { &tar, 0 };
 	struct error err = { .message = "" };
-	assert_false(tarball_unpack(reading_source, &reading, &expected, root, &err));
+	assert_false(tarball_unpack(&(const struct tarball_source){ .read = reading_source, .arg = &reading },
+				    &expected, root, &err));
 	assert_int_equal(err.kind, ERR_DAMAGED);
 	folder_remove(folder);
 }
@@ -403,7 +405,8 @@ static void test_too_many(void **state)
 	CLEANUP(close_fd) int root = beneath_root(folder);
 	struct reading reading = { &tar, 0 };
 	struct error err;
-	assert_false(tarball_unpack(reading_source, &reading, &expected, root, &err));
+	assert_false(tarball_unpack(&(const struct tarball_source){ .read = reading_source, .arg = &reading },
+				    &expected, root, &err));
 	assert_int_equal(err.kind, ERR_DAMAGED);
 	assert_int_equal(reading.at, 0);
 	folder_remove(folder);
