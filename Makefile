@@ -18,7 +18,7 @@ DESTDIR ?=
 CC      ?= cc
 VERSION := $(shell cat VERSION)
 
-PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive zlib expat
+PACKAGES := libevent libevent_openssl openssl hiredis jansson yaml-0.1 libcurl libarchive zlib expat libzstd
 CFLAGS_PACKAGES := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
@@ -76,7 +76,8 @@ $(B)/queue.a: $(B)/queue/library.o
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
 LIBS_OBJECTS := $(shell pkg-config --libs openssl expat 2>/dev/null)
-LIBS_STORE := $(shell pkg-config --libs libarchive zlib 2>/dev/null) $(LIBS_OBJECTS)
+LIBS_COMPRESS := $(shell pkg-config --libs libzstd 2>/dev/null)
+LIBS_STORE := $(shell pkg-config --libs libarchive zlib 2>/dev/null) $(LIBS_COMPRESS) $(LIBS_OBJECTS)
 # libcurl is loaded at run time by the first request that needs it (lib/curl_api.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a
@@ -90,7 +91,7 @@ $(B)/trainer/%.py: worker/trainer/%.py
 	@mkdir -p $(@D)
 	cp $< $@
 $(B)/stoker: $(B)/cli/main.o $(B)/cli.a $(B)/queue.a $(B)/lib.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_COMPRESS)
 
 $(B)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)

@@ -183,7 +183,7 @@ static bool fetch_object(struct cli *cli, const char *job, const char *id, int64
 }
 
 static bool fetch_objects(struct cli *cli, const struct fetch_checkpoint *fetch, const json_t *checkpoint,
-			  const struct fetch *file, struct error *err)
+			  const struct fetch *file, const char *tar, struct error *err)
 {
 	const char *id = fields_text(checkpoint, "id");
 	const json_t *other;
@@ -193,7 +193,7 @@ static bool fetch_objects(struct cli *cli, const struct fetch_checkpoint *fetch,
 	json_array_foreach(json_object_get(json_object_get(checkpoint, "manifest"), "others"), i, other)
 	{
 		int64_t seq = fields_int(other, "seq", 0);
-		CLEANUP(free_p) char *path = unpack_object_path(file->path, seq);
+		CLEANUP(free_p) char *path = unpack_object_path(tar, seq);
 		const struct fetch of = { .path = path, .size = fields_int(other, "size", 0), .title = file->title };
 		if (cli->exit_code != EXIT_INTERRUPTED && !fetch_object(cli, fetch->job, id, seq, &of, err))
 			return false;
@@ -224,14 +224,15 @@ static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, co
 	CLEANUP(free_p) char *named = mem_printf("%s-checkpoint-%s", fetch->job, id);
 	const char *to = fetch->to ? fetch->to : fetch->as_tar ? "." : named;
 	CLEANUP(free_p) char *tar = mem_printf("%s/%s.tar", to, named);
-	const struct fetch file = { .path = tar, .size = fields_int(checkpoint, "size", 0), .title = named };
-	struct unpack unpack = { .tar = tar, .folder = to, .checkpoint = checkpoint };
+	CLEANUP(free_p) char *stored = mem_printf("%s%s", tar, *fields_text(checkpoint, "compression") ? ".zst" : "");
+	const struct fetch file = { .path = stored, .size = fields_int(checkpoint, "size", 0), .title = named };
+	struct unpack unpack = { .stored = stored, .tar = tar, .folder = to, .checkpoint = checkpoint };
 	char size[32];
-	if (!fetch_make_folder(to, err) || !fetch_objects(cli, fetch, checkpoint, &file, err))
+	if (!fetch_make_folder(to, err) || !fetch_objects(cli, fetch, checkpoint, &file, tar, err))
 		return false;
 	if (cli->exit_code == EXIT_INTERRUPTED)
 		return true;
-	if (!unpack_verify(&unpack, err))
+	if (!unpack_verify(&unpack, err) || !unpack_tar(&unpack, err))
 		return false;
 	text_size(file.size, size, sizeof size);
 	if (fetch->as_tar)

@@ -8,6 +8,7 @@
 
 #include "lib/beneath.h"
 #include "lib/buf.h"
+#include "lib/compress.h"
 #include "lib/fields.h"
 #include "queue/manifest.h"
 
@@ -76,7 +77,7 @@ bool unpack_verify(const struct unpack *unpack, struct error *err)
 {
 	CLEANUP(manifest) struct manifest m;
 	manifest_init(&m);
-	if (!unpack_manifest(unpack, &m, err) || !unpack_verify_object(unpack->tar, &m.own, err))
+	if (!unpack_manifest(unpack, &m, err) || !unpack_verify_object(unpack->stored, &m.own, err))
 		return false;
 	for (size_t i = 0; i < m.other_count; i++) {
 		CLEANUP(free_p) char *path = unpack_object_path(unpack->tar, m.others[i].seq);
@@ -86,22 +87,67 @@ bool unpack_verify(const struct unpack *unpack, struct error *err)
 	return true;
 }
 
+/* ---- compressed ---- */
+
+static bool unpack_write(const char *path, int fd, const char *data, size_t len, struct error *err)
+{
+	for (size_t at = 0; at < len;) {
+		ssize_t written = write(fd, data + at, len - at);
+		if (written < 0)
+			return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL, "cannot write %s", path);
+		at += (size_t)written;
+	}
+	return true;
+}
+
+static bool unpack_read_stored(void *arg, void *into, size_t size, size_t *len, struct error *err)
+{
+	ssize_t got = read(*(int *)arg, into, size);
+	*len = got > 0 ? (size_t)got : 0;
+	return got >= 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read what was fetched");
+}
+
+static bool unpack_decompress(const struct unpack *unpack, int64_t size, struct error *err)
+{
+	CLEANUP(close_fd) int from = open(unpack->stored, O_RDONLY | O_CLOEXEC);
+	CLEANUP(close_fd) int to = open(unpack->tar, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (from < 0 || to < 0)
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot open %s", from < 0 ? unpack->stored : unpack->tar);
+	CLEANUP(decompress) struct decompress *d = decompress_new(unpack_read_stored, &from);
+	CLEANUP(free_p) char *piece = mem_alloc(UNPACK_PIECE);
+	int64_t all = 0;
+	for (size_t len = 1; len > 0; all += (int64_t)len)
+		if (!decompress_read(d, piece, UNPACK_PIECE, &len, err) ||
+		    !unpack_write(unpack->tar, to, piece, len, err))
+			return false;
+	return all == size ||
+	       error_set(err, ERR_DAMAGED, NULL, "%s has %" PRId64 " bytes, not %" PRId64, unpack->tar, all, size);
+}
+
+bool unpack_tar(const struct unpack *unpack, struct error *err)
+{
+	CLEANUP(manifest) struct manifest m;
+	manifest_init(&m);
+	if (strcmp(unpack->stored, unpack->tar) == 0)
+		return true;
+	return unpack_manifest(unpack, &m, err) && unpack_decompress(unpack, m.contents.size, err) &&
+	       (unlink(unpack->stored) == 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot remove %s", unpack->stored));
+}
+
+/* ---- the files ---- */
+
 static bool unpack_copy(const struct unpack *unpack, int tar, int file, const struct tarball_member *member,
 			struct error *err)
 {
 	CLEANUP(free_p) char *piece = mem_alloc(UNPACK_PIECE);
+	CLEANUP(free_p) char *path = mem_printf("%s/%s", unpack->folder, member->path);
 	for (int64_t done = 0; done < member->size;) {
 		int64_t left = member->size - done;
 		size_t len = left < UNPACK_PIECE ? (size_t)left : UNPACK_PIECE;
 		if (!unpack_read(tar, unpack->tar, piece, len, member->offset + done, err))
 			return false;
-		for (size_t at = 0; at < len;) {
-			ssize_t written = write(file, piece + at, len - at);
-			if (written < 0)
-				return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL,
-						   "cannot write %s/%s", unpack->folder, member->path);
-			at += (size_t)written;
-		}
+		if (!unpack_write(path, file, piece, len, err))
+			return false;
 		done += (int64_t)len;
 	}
 	return true;

@@ -13,6 +13,7 @@
 #include "lib/error.h"
 
 struct unpack {
+	const char *stored;       /* as it was fetched: the tar, or that compressed */
 	const char *tar;          /* the others are beside it, see unpack_object_path */
 	const char *folder;       /* that is there */
 	const json_t *checkpoint; /* answer of GET /api/v1/jobs/{id}/checkpoints/{checkpoint} */
@@ -24,6 +25,8 @@ char *unpack_object_path(const char *tar, int64_t seq);
 
 /* ERR_DAMAGED: it is not what was committed; then it is removed, so that it is fetched anew. */
 bool unpack_verify(const struct unpack *unpack, struct error *err) MUST_CHECK;
+/* Makes the tar of what is stored, which goes; nothing when they are the same. */
+bool unpack_tar(const struct unpack *unpack, struct error *err) MUST_CHECK;
 bool unpack_files(struct unpack *unpack, struct error *err) MUST_CHECK;
 
 #endif

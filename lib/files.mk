@@ -6,6 +6,7 @@ lib_SOURCES := \
 	lib/child.c \
 	lib/child_watch.c \
 	lib/clock.c \
+	lib/compress.c \
 	lib/config.c \
 	lib/config_print.c \
 	lib/config_start.c \

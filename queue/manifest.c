@@ -10,7 +10,7 @@
 
 enum {
 	MANIFEST_VERSION = 2,
-	MANIFEST_VERSION_OTHERS = 3, /* some files are in other objects */
+	MANIFEST_VERSION_NEWER = 3, /* compressed, or some files are in other objects */
 };
 
 void manifest_init(struct manifest *m)
@@ -116,6 +116,9 @@ char *manifest_to_json(const struct manifest *m)
 		json_array_append_new(files, manifest_file_json(&m->contents.members[i]));
 	json_t *object = manifest_object_json(&m->own), *others = json_array();
 	json_object_set_new(object, "key", json_string(m->own.key));
+	if (m->own.is_compressed)
+		json_object_update_new(object, json_pack("{s:s, s:I}", "compression", "zstd", "tar_size",
+							 (json_int_t)m->contents.size));
 	for (size_t i = 0; i < m->other_count; i++) {
 		json_t *other = manifest_object_json(&m->others[i]);
 		json_object_set_new(other, "seq", json_integer((json_int_t)m->others[i].seq));
@@ -123,10 +126,10 @@ char *manifest_to_json(const struct manifest *m)
 	}
 	json_t *root =
 		json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "version",
-			  m->other_count ? MANIFEST_VERSION_OTHERS : MANIFEST_VERSION, "job", m->job, "uid", m->uid,
-			  "token", m->token, "attempt", (json_int_t)m->attempt, "seq", (json_int_t)m->seq, "time_ms",
-			  (json_int_t)m->time_ms, "framework", m->framework, "verified", m->verified, "resume",
-			  m->resume, "object", object, "others", others, "files", files);
+			  m->other_count || m->own.is_compressed ? MANIFEST_VERSION_NEWER : MANIFEST_VERSION, "job",
+			  m->job, "uid", m->uid, "token", m->token, "attempt", (json_int_t)m->attempt, "seq",
+			  (json_int_t)m->seq, "time_ms", (json_int_t)m->time_ms, "framework", m->framework, "verified",
+			  m->verified, "resume", m->resume, "object", object, "others", others, "files", files);
 	if (!root)
 		abort(); /* a text that is not UTF-8: paths were checked before they were packed */
 	if (!m->other_count)
@@ -168,6 +171,8 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	json_object_set_new(root, "metrics", manifest_metrics_json(&m->marks));
 	if (m->other_count)
 		json_object_set_new(root, "uses", manifest_uses_json(m));
+	if (m->own.is_compressed)
+		json_object_set_new(root, "compression", json_string("zstd"));
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
@@ -204,7 +209,7 @@ static bool manifest_place(const json_t *file, const struct manifest *m, struct 
 	if (member->size < 0 || elsewhere < 0 || (size_t)elsewhere > m->other_count)
 		return manifest_bad(err, "files: a size is missing, or an object");
 	member->elsewhere = (size_t)elsewhere;
-	int64_t whole = manifest_object_of(m, member)->size;
+	int64_t whole = elsewhere ? manifest_object_of(m, member)->size : m->contents.size;
 	return (member->offset >= 0 && member->size <= whole && member->offset <= whole - member->size) ||
 	       manifest_bad(err, "files: one is not within its object");
 }
@@ -303,17 +308,21 @@ static bool manifest_own(const json_t *root, struct manifest *m, struct error *e
 		return manifest_bad(err, "object: a key is missing");
 	if (!manifest_object(object, &m->own, err))
 		return false;
-	m->contents.size = m->own.size;
-	return true;
+	const json_t *compression = json_object_get(object, "compression");
+	m->own.is_compressed = compression != NULL;
+	if (compression && strcmp(json_is_string(compression) ? json_string_value(compression) : "", "zstd") != 0)
+		return manifest_bad(err, "object: compression: expected zstd");
+	m->contents.size = compression ? manifest_number(object, "tar_size") : m->own.size;
+	return m->contents.size >= 0 || manifest_bad(err, "object: tar_size is missing");
 }
 
 static bool manifest_decode(const json_t *root, struct manifest *m, struct error *err)
 {
 	int64_t version = manifest_number(root, "version");
-	if (version > MANIFEST_VERSION_OTHERS)
+	if (version > MANIFEST_VERSION_NEWER)
 		return error_set(err, ERR_UNAVAILABLE, "start a newer version of stoker here",
 				 "the manifest has version %" PRId64 ", this program knows up to %d", version,
-				 MANIFEST_VERSION_OTHERS);
+				 MANIFEST_VERSION_NEWER);
 	if (version < MANIFEST_VERSION)
 		return manifest_bad(err, "version: expected 2 or 3");
 	const struct {

@@ -25,7 +25,8 @@
 struct manifest_object {
 	int64_t seq; /* of the checkpoint that it was stored with */
 	char *key;
-	int64_t size;
+	int64_t size;       /* as it is stored */
+	bool is_compressed; /* by zstd; never one of the others: nothing in it has a place of its own */
 	struct blocks blocks;
 };
 

@@ -250,7 +250,9 @@ static char *api_link_of(const struct api_call *call, const char *text, int64_t 
 	if (strncmp(text, "url ", 4) == 0)
 		return mem_strdup(text + 4);
 	CLEANUP(free_p) char *object = call->limit ? mem_printf("-object-%" PRId64, call->limit) : mem_strdup("");
-	CLEANUP(free_p) char *name = mem_printf("%s-checkpoint-%s%s.tar", call->id, call->after, object);
+	bool is_compressed = !call->limit && *fields_text(call->body, "compression");
+	CLEANUP(free_p)
+	char *name = mem_printf("%s-checkpoint-%s%s.tar%s", call->id, call->after, object, is_compressed ? ".zst" : "");
 	const struct data_link link = { .key = text + strlen("key "), .name = name, .until_ms = until_ms };
 	return data_link_make(call->scheduler->token, &link);
 }

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 packages=(
 	build-essential pkg-config ca-certificates tzdata
-	libevent-dev libssl-dev libhiredis-dev libjansson-dev libyaml-dev libcurl4-openssl-dev libarchive-dev zlib1g-dev libexpat1-dev
+	libevent-dev libssl-dev libhiredis-dev libjansson-dev libyaml-dev libcurl4-openssl-dev libarchive-dev zlib1g-dev libexpat1-dev libzstd-dev
 	redis-server       # stoker up starts its own; the service that Debian starts is not used
 	clang              # tinygrad compiles its kernels with it
 	python3 python3-venv

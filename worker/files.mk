@@ -60,6 +60,7 @@ worker_SOURCES := \
 	worker/runner_ship.c \
 	worker/runs.c \
 	worker/settings.c \
+	worker/sample.c \
 	worker/sent.c \
 	worker/ship.c \
 	worker/slots.c \

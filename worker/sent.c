@@ -132,6 +132,8 @@ bool sent_known(void *arg, const struct stat *st, struct tarball_member *member)
 	if (member->size < SENT_LEAST)
 		return false;
 	const struct tarball_member *last = sent_find(sent, st, member->path);
+	if (last && manifest_object_of(&sent->last, last)->is_compressed)
+		return false;
 	size_t other = last ? manifest_other(sent->now, manifest_object_of(&sent->last, last)) : 0;
 	if (!other)
 		return false;

@@ -8,10 +8,12 @@
 
 #include "lib/beneath.h"
 #include "lib/clock.h"
+#include "lib/compress.h"
 #include "lib/store.h"
 #include "queue/saved.h"
 #include "worker/names.h"
 #include "worker/proof.h"
+#include "worker/sample.h"
 #include "worker/sent.h"
 
 static char *ship_key(const struct ship_place *place, int64_t seq, const char *name)
@@ -22,14 +24,23 @@ static char *ship_key(const struct ship_place *place, int64_t seq, const char *n
 
 struct ship_sinks {
 	struct store_put *put;
-	struct cache_put *copy; /* stays on this machine; NULL: there is none */
+	struct cache_put *copy;    /* stays on this machine; NULL: there is none */
+	struct compress *compress; /* NULL: it is stored as it is */
+	int64_t size;
 };
+
+static bool ship_stored(void *arg, const void *data, size_t len, struct error *err)
+{
+	struct ship_sinks *sinks = arg;
+	sinks->size += (int64_t)len;
+	cache_write(sinks->copy, data, len);
+	return store_write(sinks->put, data, len, err);
+}
 
 static bool ship_sink(void *arg, const void *data, size_t len, struct error *err)
 {
-	const struct ship_sinks *sinks = arg;
-	cache_write(sinks->copy, data, len);
-	return store_write(sinks->put, data, len, err);
+	struct ship_sinks *sinks = arg;
+	return sinks->compress ? compress_write(sinks->compress, data, len, err) : ship_stored(sinks, data, len, err);
 }
 
 /* The deepest folder that holds all files, or the only file. */
@@ -79,20 +90,24 @@ static void ship_describe(const struct ship_request *request, const struct forma
 static bool ship_store(const struct ship_request *request, struct store *store, int root, struct proof *proof,
 		       struct manifest *m, struct buf *text, struct error *err)
 {
-	struct ship_sinks sinks;
+	struct ship_sinks sinks = { .size = 0 };
 	CLEANUP(sent) struct sent *sent = sent_open(request->run_dir, m);
 	if (!store_begin(store, m->own.key, &sinks.put, err))
 		return false;
 	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, 0);
+	CLEANUP(compress)
+	struct compress *compress = sample_pays(root, request->unit) ? compress_new(ship_stored, &sinks) : NULL;
 	sinks.copy = copy;
+	sinks.compress = compress;
 	const struct proof_pack pack = { .root = root, .sink = ship_sink, .sink_arg = &sinks, .sent = sent };
-	if (!proof_pack(proof, request, &pack, &m->contents, err)) {
+	if (!proof_pack(proof, request, &pack, &m->contents, err) || (compress && !compress_finish(compress, err))) {
 		store_abort(sinks.put);
 		return false;
 	}
 	if (!store_finish(sinks.put, &m->own.blocks, err))
 		return false;
-	m->own.size = m->contents.size;
+	m->own.size = sinks.size;
+	m->own.is_compressed = compress != NULL;
 	m->verified = proof_words(proof, request);
 	CLEANUP(free_p) char *key = ship_key(request->place, request->seq, "manifest.json");
 	CLEANUP(free_p) char *uri = mem_printf("%s/%s", store->url, key);

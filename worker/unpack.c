@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/compress.h"
 #include "lib/digest.h"
 #include "lib/landlock.h"
 #include "lib/log.h"
@@ -19,6 +20,8 @@ struct unpacking {
 	struct store *store;
 	const struct manifest *m;
 	struct unpack_part own, other;
+	struct decompress *decompress;       /* NULL: the own one is stored as it is */
+	int64_t left;                        /* of the tar, at most */
 	const struct tarball_member *member; /* that the other one is read for; NULL: none */
 };
 
@@ -43,10 +46,22 @@ static bool unpack_open(const struct unpacking *u, const struct manifest_object 
 	       unpack_failed(u, part, err);
 }
 
-static bool unpack_own(void *arg, void *into, size_t size, size_t *len, struct error *err)
+static bool unpack_stored(void *arg, void *into, size_t size, size_t *len, struct error *err)
 {
 	struct unpacking *u = arg;
 	return saved_read(&u->own.data, into, size, len, err) || unpack_failed(u, &u->own, err);
+}
+
+static bool unpack_own(void *arg, void *into, size_t size, size_t *len, struct error *err)
+{
+	struct unpacking *u = arg;
+	if (!u->decompress)
+		return unpack_stored(u, into, size, len, err);
+	if (!decompress_read(u->decompress, into, size, len, err))
+		return false;
+	u->left -= (int64_t)*len;
+	return u->left >= 0 ||
+	       error_set(err, ERR_DAMAGED, NULL, "%s: its tar is larger than the manifest says", u->own.object->key);
 }
 
 /* A file that was stored with an earlier checkpoint. */
@@ -77,6 +92,10 @@ static bool unpack_data(struct unpacking *u, struct error *err)
 	struct cache_put *put = u->own.is_cached ? NULL : cache_begin(&u->request->cache, u->m->own.size);
 	u->own.data.tee = unpack_tee;
 	u->own.data.tee_arg = put;
+	CLEANUP(decompress)
+	struct decompress *decompress = u->m->own.is_compressed ? decompress_new(unpack_stored, u) : NULL;
+	u->decompress = decompress;
+	u->left = u->m->contents.size;
 	/* What stands behind the end of the tar is verified as well. */
 	bool ok = tarball_unpack(&source, &u->m->contents, u->request->root, err) &&
 		  (saved_read_rest(&u->own.data, err) || unpack_failed(u, &u->own, err));

@@ -14,15 +14,15 @@ import pytest
 import fsck
 from cluster import ApiError, Cluster
 from harness import BUILD, wait_until
-from s3 import Faults, Store
+from s3 import Faults, Store, noise
 
 SAVER = """
-import os, sys, time
+import os, random, sys, time
 folder = os.environ["STOKER_CHECKPOINT_DIR"]
 print("resumed", os.environ.get("STOKER_RESUME_STEP"), flush=True)
 for step, loss in ((100, 3), (200, 1), (300, 2)):
     os.makedirs(f"{folder}/tmp.part/deep")
-    for name, data in (("model.bin", bytes([step % 251]) * 9000000), ("deep/small", b"%d" % step)):
+    for name, data in (("model.bin", random.Random(step).randbytes(9000000)), ("deep/small", b"%d" % step)):
         with open(f"{folder}/tmp.part/{name}", "wb") as f:
             f.write(data)
     os.chmod(f"{folder}/tmp.part/deep/small", 0o640)
@@ -144,7 +144,7 @@ def test_getting_the_files(saved):
     to = saved.tmp_path / "out"
     said = saved.cli("checkpoints", "get", job, "200", "--to", to)
     assert said == f"{to}  checkpoint 1-2, step 200, 2 files, 8.6 MiB, verified\n"
-    assert (to / "step-200/model.bin").read_bytes() == bytes([200]) * 9000000
+    assert (to / "step-200/model.bin").read_bytes() == noise(9000000, 200)
     assert (to / "step-200/deep/small").read_text() == "200"
     assert (to / "step-200/deep/small").stat().st_mode & 0o777 == 0o640
     assert sorted(p.name for p in to.iterdir()) == ["step-200"]

@@ -26,8 +26,9 @@ if resume:
     step = int(os.path.basename(resume).split("-")[1].split(".")[0])
     right = open(resume, "rb").read() == random.Random(step).randbytes({BYTES})
     print(f"resumed {{step}}" if right else f"WRONG {{step}}", flush=True)
-while not os.path.exists(sys.argv[1]):
-    step += 1
+end = False
+while not end:  # once more after it was told: the last attempt ships something too
+    end, step = os.path.exists(sys.argv[1]), step + 1
     with open(f"{{out}}/step.tmp", "wb") as f:
         f.write(random.Random(step).randbytes({BYTES}))
     os.rename(f"{{out}}/step.tmp", f"{{out}}/step-{{step}}.bin")

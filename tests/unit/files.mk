@@ -23,6 +23,7 @@ unit_TESTS := \
 	test_cli_text \
 	test_cli_words \
 	test_code \
+	test_compress \
 	test_config \
 	test_control \
 	test_cron \

@@ -198,14 +198,21 @@ static void test_zeroed_longer_and_foreign_data(void **state)
 	restore_fails(f, ERR_DAMAGED, "bytes");
 }
 
+/* What no compression makes smaller. */
+static void fill(char *bytes, size_t len)
+{
+	uint64_t seed = 1;
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (char)draw(&seed);
+}
+
 /* Of several blocks, each is verified; the one that is wrong is named, and nothing of the others is left. */
 static void test_a_wrong_block_of_many(void **state)
 {
 	struct fixture *f = *state;
 	size_t len = 2 * (size_t)BLOCK_BYTES + 777, stored;
 	CLEANUP(free_p) char *big = mem_alloc(len);
-	for (size_t i = 0; i < len; i++)
-		big[i] = (char)(i * 2654435761u >> 11);
+	fill(big, len);
 	folder_write(f->source, "big.bin", big, len);
 	ship(f, "big.bin", false);
 	CLEANUP(free_p) char *bytes = folder_read(f->folder, PREFIX "/data.tar", &stored);
@@ -225,6 +232,46 @@ static void test_a_wrong_block_of_many(void **state)
 	CLEANUP(free_p) char *back = folder_read(f->checkpoints, "big.bin", &got);
 	assert_int_equal(got, len);
 	assert_memory_equal(back, big, len);
+}
+
+/* It is stored smaller, and what comes back is the same; what is damaged is found before it is made larger. */
+static void test_what_gets_smaller(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 3 * (size_t)BLOCK_BYTES, stored, got;
+	CLEANUP(free_p) char *big = mem_alloc(len);
+	fill(big, len);
+	for (size_t i = 0; i < len; i++)
+		big[i] &= 7;
+	folder_write(f->source, "big.bin", big, len);
+	ship(f, "big.bin", false);
+	CLEANUP(free_p) char *bytes = folder_read(f->folder, PREFIX "/data.tar", &stored);
+	assert_true(stored > len / 4 && stored < len / 2);
+	assert_non_null(strstr(f->summary, "\"compression\":\"zstd\""));
+	bytes[stored / 2] ^= 1;
+	folder_write(f->folder, PREFIX "/data.tar", bytes, stored);
+	restore_fails(f, ERR_DAMAGED, "the SHA-256 of its block 1 is not the one that was committed");
+	bytes[stored / 2] ^= 1;
+	folder_write(f->folder, PREFIX "/data.tar", bytes, stored);
+	struct error err;
+	if (!restore(f, NULL, &err))
+		fail_msg("%s", err.message);
+	CLEANUP(free_p) char *back = folder_read(f->checkpoints, "big.bin", &got);
+	assert_int_equal(got, len);
+	assert_memory_equal(back, big, len);
+}
+
+/* Of one half that does and one that does not: there is less to gain than to lose. */
+static void test_what_hardly_gets_smaller(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 2 * (size_t)BLOCK_BYTES;
+	CLEANUP(free_p) char *big = mem_alloc(len);
+	fill(big, len);
+	memset(big, 0, len / 5);
+	folder_write(f->source, "big.bin", big, len);
+	ship(f, "big.bin", false);
+	assert_null(strstr(f->summary, "compression"));
 }
 
 /* A whole checkpoint of somebody else's in our place: sound by itself, but not what was committed. */
@@ -409,6 +456,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_flipped_and_cut_manifest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zeroed_longer_and_foreign_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_wrong_block_of_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_gets_smaller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_hardly_gets_smaller, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_store, setup, teardown),
