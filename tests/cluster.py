@@ -43,6 +43,8 @@ class Cluster:
             self.start_scheduler(i)
         for i in range(workers):
             self.start_worker(i)
+        if workers:
+            wait_until(lambda: self.redis.client().scard("stoker:queues"), what="a worker serves a queue")
 
     def __enter__(self):
         return self

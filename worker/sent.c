@@ -152,6 +152,11 @@ size_t sent_known_count(const struct sent *sent)
 
 void sent_keep(const struct sent *sent)
 {
+	/* Of files that were read without asking here (a hash of each was wanted) the times are not known. */
+	if (sent->count != tarball_file_count(&sent->now->contents)) {
+		unlink(sent->path);
+		return;
+	}
 	CLEANUP(free_p) char *text = manifest_to_json(sent->now);
 	json_auto_t *root = json_object();
 	json_t *files = json_array();

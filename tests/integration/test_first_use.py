@@ -8,7 +8,7 @@ import pytest
 
 from cluster import Cluster
 from harness import BUILD, Process, RedisServer, wait_until
-from test_cli import FAILED, OK, STOKER, environment, run
+from test_cli import FAILED, OK, STOKER, Background, environment, run
 
 QUICK = {"backoff": "50ms", "max_backoff": "50ms", "jitter": 0}
 
@@ -104,13 +104,19 @@ def test_the_commands_after_a_following_are_worth_typing(stoker, tmp_path):
     assert [command.split()[1] for command in last] == ["show", "retry"]
 
 
-def test_a_following_says_how_long_an_attempt_was_away(stoker, tmp_path):
-    spec = tmp_path / "job.yaml"
-    spec.write_text("{name: again, command: 'exit $((STOKER_ATTEMPT % 2))', retry: {backoff: 300ms, jitter: 0}}\n")
-    done = stoker("submit", spec, "--follow")
-    assert done.returncode == OK
-    job = done.stderr.split()[0]
-    lines = done.stderr.splitlines()
+def test_a_following_says_how_long_an_attempt_was_away(cluster, tmp_path):
+    spec, seen = tmp_path / "job.yaml", tmp_path / "seen"
+    spec.write_text(f"""
+name: again
+command: '[ $STOKER_ATTEMPT = 2 ] || exit 1; until [ -e {seen} ]; do sleep 0.02; done'
+retry: {{backoff: 300ms, jitter: 0}}
+""")
+    following = Background(cluster.url, "submit", spec, "--follow")
+    following.says("(attempt 2) after ")
+    seen.touch()
+    assert following.end() == OK
+    lines = following.err
+    job = lines[0].split()[0]
     assert f"{job}  again  waiting" in lines
     assert "        attempt 1 ended on w0, to be tried again: exit 1" in lines
     assert any(re.fullmatch(rf"{job}  (running|shipping) on w0 \(attempt 2\) after [0-9.]+ s", line) for line in lines)

@@ -167,6 +167,19 @@ static void test_what_is_noted_may_be_lost_or_torn(void **state)
 	assert_true(save(f, 3, "100"));
 }
 
+/* Files of which a hash is wanted are read without asking. */
+static void test_what_was_not_asked_for_is_not_known(void **state)
+{
+	struct fixture *f = *state;
+	assert_false(save(f, 1, "100"));
+	begin(f, 2, "100");
+	CLEANUP(sent) struct sent *sent = sent_open(f->folder, &f->now);
+	(void)member(f, "checkpoint/all/base.bin", f->st.st_size);
+	end(f, sent);
+	assert_false(save(f, 3, "100"));
+	assert_true(save(f, 4, "100"));
+}
+
 /* Each checkpoint rewrites the file before: what is used spreads over ever more objects, until there are too many. */
 static void test_no_more_than_so_many_objects(void **state)
 {
@@ -196,6 +209,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_small_ones_are_sent_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_young_is_sent_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_noted_may_be_lost_or_torn, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_not_asked_for_is_not_known, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_more_than_so_many_objects, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
