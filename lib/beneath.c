@@ -108,6 +108,19 @@ bool beneath_stat(int root, const char *path, struct stat *st)
 	return at >= 0 && fstatat(at, name, st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* A folder that is to be emptied, whatever its own mode forbids. */
+static DIR *beneath_enter(int at, const char *name)
+{
+	struct stat st;
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0700) != 0700)
+		(void)!fchmodat(at, name, 0700, AT_SYMLINK_NOFOLLOW);
+	int fd = openat(at, name, FOLDER_FLAGS);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
 /* Depth is bounded by the caller's recursion: folders made deeper than any path of ours are an error. */
 static bool beneath_remove_at(int at, const char *name, int depth)
 {
@@ -119,14 +132,9 @@ static bool beneath_remove_at(int at, const char *name, int depth)
 		errno = ELOOP;
 		return false;
 	}
-	int fd = openat(at, name, FOLDER_FLAGS);
-	if (fd < 0)
+	DIR *dir = beneath_enter(at, name);
+	if (!dir)
 		return false;
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return false;
-	}
 	bool ok = true;
 	struct dirent *entry;
 	while (ok && (entry = readdir(dir)))

@@ -38,7 +38,8 @@ int beneath_parent_make(int root, const char *path, const char **name, bool dura
 /* lstat. */
 bool beneath_stat(int root, const char *path, struct stat *st);
 
-/* Removes a file, or a folder with everything in it; links are removed, never followed. What is not there is fine. */
+/* Removes a file, or a folder with everything in it; links are removed, never followed, and
+ * folders that forbid it by their own mode are let in to. What is not there is fine. */
 bool beneath_remove(int root, const char *path);
 
 #endif

@@ -2,13 +2,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/buf.h"
+#include "worker/tree.h"
 
 enum { BLANKS_MAX = 256 };
 
@@ -21,20 +21,6 @@ static bool blank_is_one_of(const char *name, const char *const *names, size_t c
 		if (strcmp(name, names[i]) == 0)
 			return true;
 	return false;
-}
-
-static int blank_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	if (ftw->level > 0)
-		remove(path);
-	return 0;
-}
-
-void blank_empty(const char *path)
-{
-	nftw(path, blank_remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* How many entries stand in it; -1: it cannot be read. */
@@ -58,7 +44,7 @@ static bool blank_folder(int at, const char *folder, const char *name)
 	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || (st.st_mode & 07777) != 0700 ||
 	    st.st_uid != geteuid())
 		return false;
-	blank_empty(path);
+	tree_empty(path);
 	return blank_count(path) == 0;
 }
 
@@ -85,8 +71,7 @@ static bool blank_remove_others(const char *folder)
 		    blank_is_one_of(name, blank_folders, ARRAY_LEN(blank_folders)) ||
 		    blank_is_one_of(name, blank_files, ARRAY_LEN(blank_files)))
 			continue;
-		blank_empty(path);
-		ok = remove(path) == 0 && ok;
+		ok = tree_remove(path) && ok;
 	}
 	closedir(dir);
 	return ok;

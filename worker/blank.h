@@ -18,7 +18,4 @@ bool blank_take(const char *state_dir, const char *path);
 /* Makes one of the folder of an ended run. false: enough are there, or it is not fit for it; it is where it was. */
 bool blank_make(const char *state_dir, const char *folder);
 
-/* Removes what is in a folder, not the folder. */
-void blank_empty(const char *path);
-
 #endif

@@ -12,9 +12,9 @@
 #include "lib/beneath.h"
 #include "queue/code_data.h"
 #include "queue/saved.h"
-#include "worker/blank.h"
 #include "worker/facts.h"
 #include "worker/place.h"
+#include "worker/tree.h"
 
 struct code_entry { /* of the cache */
 	int lock;   /* its descriptor; -1: not open */
@@ -243,7 +243,7 @@ static bool code_copy(const struct code_cache_request *r, int cache, struct erro
 	if (from < 0 || to < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot open the %s",
 				   from < 0 ? "cached code" : "working folder");
-	blank_empty(r->work_dir); /* what an earlier try left */
+	tree_empty(r->work_dir); /* what an earlier try left */
 	return place_copy_into(from, to, err);
 }
 

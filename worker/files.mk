@@ -68,6 +68,7 @@ worker_SOURCES := \
 	worker/spool.c \
 	worker/tail.c \
 	worker/units.c \
+	worker/tree.c \
 	worker/unpack.c \
 	worker/watch.c \
 	worker/worker.c \

@@ -82,14 +82,32 @@ static bool place_copy(int from_folder, const char *from_name, int to_folder, co
 	       (!is_synced || fsync(to) == 0);
 }
 
+/* A folder gets another "..", which its own mode may forbid: it has that again at its new place. */
+static bool place_rename(int from_folder, const char *from_name, int to_folder, const char *to_name)
+{
+	struct stat st;
+	if (renameat(from_folder, from_name, to_folder, to_name) == 0)
+		return true;
+	if (errno != EACCES || fstatat(from_folder, from_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
+	    fchmodat(from_folder, from_name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	bool ok = renameat(from_folder, from_name, to_folder, to_name) == 0;
+	int why = errno;
+	if (fchmodat(ok ? to_folder : from_folder, ok ? to_name : from_name, st.st_mode & 0777, AT_SYMLINK_NOFOLLOW) <
+	    0)
+		return false;
+	errno = why;
+	return ok;
+}
+
 /* A file is replaced by the rename itself; a folder, or something of another kind, has to go first. */
 static bool place_swap(int from_folder, const char *from_name, int to_folder, const char *to_name)
 {
-	if (renameat(from_folder, from_name, to_folder, to_name) == 0)
+	if (place_rename(from_folder, from_name, to_folder, to_name))
 		return true;
 	if (errno != EEXIST && errno != ENOTEMPTY && errno != EISDIR && errno != ENOTDIR)
 		return false;
-	return beneath_remove(to_folder, to_name) && renameat(from_folder, from_name, to_folder, to_name) == 0;
+	return beneath_remove(to_folder, to_name) && place_rename(from_folder, from_name, to_folder, to_name);
 }
 
 bool place_move(int from_root, const char *from_path, int to_root, const char *to_path, struct error *err)

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,6 +11,7 @@
 #include "lib/buf.h"
 #include "worker/blank.h"
 #include "worker/run_record.h"
+#include "worker/tree.h"
 
 enum { RUN_JSON_MAX = 2 * SPEC_MAX_BYTES + 64 * 1024 };
 
@@ -85,7 +85,7 @@ static bool run_folder_begin(const char *state_dir, const char *name, char **fol
 {
 	static const char *const inside[] = { "work", "checkpoints", "output" };
 	CLEANUP(free_p) char *path = mem_printf("%s/runs/%s", state_dir, name);
-	run_folder_remove(path); /* that of an earlier worker */
+	tree_remove(path); /* that of an earlier worker */
 	if (!blank_take(state_dir, path) && !run_mkdir(path, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
@@ -150,28 +150,14 @@ bool run_folder_read(const char *folder, struct run_record *record, struct error
 	       (run_record_parse(buf_text(&text), text.len, record, err) || error_wrap(err, "%s/run.json", folder));
 }
 
-static int run_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	remove(path);
-	return 0;
-}
-
-void run_folder_remove(const char *path)
-{
-	nftw(path, run_remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
-
 void run_folder_trim(const char *folder)
 {
 	CLEANUP(free_p) char *work = run_path(folder, "work");
 	CLEANUP(free_p) char *checkpoints = run_path(folder, "checkpoints");
 	CLEANUP(free_p) char *restore = run_path(folder, "restore");
-	blank_empty(work);
-	blank_empty(checkpoints);
-	run_folder_remove(restore);
+	tree_empty(work);
+	tree_empty(checkpoints);
+	tree_remove(restore);
 }
 
 bool run_folder_retire(const char *folder, char **now_at, struct error *err)
@@ -217,7 +203,7 @@ void run_folders_prune(const char *state_dir, int64_t keep)
 		qsort(all, count, sizeof *all, run_compare_age);
 	for (size_t i = 0; i < count; i++) {
 		if ((int64_t)i >= keep && !blank_make(state_dir, all[i].path))
-			run_folder_remove(all[i].path);
+			tree_remove(all[i].path);
 		else if ((int64_t)i < keep)
 			run_folder_trim(all[i].path);
 		free(all[i].path);

@@ -78,10 +78,8 @@ enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *er
 
 /* The end: to finished/; *now_at, to be freed, is where it is then (NULL: not wanted). */
 bool run_folder_retire(const char *folder, char **now_at, struct error *err);
-/* Removes what nobody needs of an ended run, in work/, checkpoints/ and restore/. As slow as it is, as the next two. */
+/* Removes what nobody needs of an ended run, in work/, checkpoints/ and restore/. As slow as it is, as the next. */
 void run_folder_trim(const char *folder);
-/* Removes a folder and what is in it; what cannot be removed is left. */
-void run_folder_remove(const char *path);
 /* Trims the folders in finished/; the oldest beyond keep are emptied for the next runs, or removed. */
 void run_folders_prune(const char *state_dir, int64_t keep);
 

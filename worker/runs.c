@@ -13,6 +13,7 @@
 #include "worker/lost.h"
 #include "worker/prune.h"
 #include "worker/spare.h"
+#include "worker/tree.h"
 
 enum {
 	RUNS_WATCH_MS = 250, /* how often leases of runners that may be stopped are looked at */
@@ -242,7 +243,7 @@ static bool runs_scan_one(struct runs *runs, const char *folder, struct error *e
 	if (!run_folder_read(folder, &record, err)) {
 		if (err->kind != ERR_NOT_FOUND)
 			return false;
-		run_folder_remove(folder); /* begun, but no runner was started in it: the claim is asked for again */
+		tree_remove(folder); /* begun, but no runner was started in it: the claim is asked for again */
 		return true;
 	}
 	struct run *run = run_add(runs, folder);

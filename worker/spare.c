@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/child.h"
 #include "lib/log.h"
+#include "worker/tree.h"
 
 struct spare {
 	char *folder; /* NULL: it was called */
@@ -79,7 +80,7 @@ void spare_free(struct spare *spare)
 	if (spare->call_fd >= 0)
 		close(spare->call_fd);
 	if (spare->folder)
-		run_folder_remove(spare->folder);
+		tree_remove(spare->folder);
 	free(spare->folder);
 	free(spare);
 }

@@ -48,6 +48,7 @@ unit_TESTS := \
 	test_names \
 	test_output \
 	test_pickle \
+	test_place \
 	test_points \
 	test_progress \
 	test_proof \

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/buf.h"
+
+enum { FOLDER_NOBODY = 65534 };
 
 char *folder_make(void)
 {
@@ -88,6 +91,44 @@ void folder_mkdir(const char *folder, const char *name)
 {
 	CLEANUP(free_p) char *path = folder_path_make(folder, name);
 	assert_int_equal(mkdir(path, 0777), 0);
+}
+
+void folder_chmod(const char *folder, const char *name, mode_t mode)
+{
+	CLEANUP(free_p) char *path = folder_path(folder, name);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+mode_t folder_mode(const char *folder, const char *name)
+{
+	struct stat st;
+	CLEANUP(free_p) char *path = folder_path(folder, name);
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static int folder_give_away_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return lchown(path, FOLDER_NOBODY, FOLDER_NOBODY);
+}
+
+void folder_give_away(const char *folder)
+{
+	if (geteuid() == 0)
+		assert_int_equal(nftw(folder, folder_give_away_entry, 16, FTW_PHYS), 0);
+}
+
+uid_t folder_be_nobody(void)
+{
+	uid_t me = geteuid();
+	if (me == 0) {
+		assert_int_equal(seteuid(FOLDER_NOBODY), 0);
+		assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0); /* whose /proc/self is follows from that */
+	}
+	return me;
 }
 
 int folder_has(const char *folder, const char *name)

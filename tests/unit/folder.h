@@ -22,6 +22,14 @@ void folder_text(const char *folder, const char *name, const char *text);
 /* Under another name first, renamed then. */
 void folder_put(const char *folder, const char *name, const void *data, size_t len);
 void folder_mkdir(const char *folder, const char *name);
+void folder_chmod(const char *folder, const char *name, mode_t mode);
+mode_t folder_mode(const char *folder, const char *name);
+
+/* For who is root, and above the modes: folder and all in it is nobody's, and so are we until seteuid(what this
+ * answers). Else nothing happens. */
+void folder_give_away(const char *folder);
+uid_t folder_be_nobody(void);
+
 int folder_has(const char *folder, const char *name);
 /* The caller frees it; NUL-terminated. */
 char *folder_read(const char *folder, const char *name, size_t *len);

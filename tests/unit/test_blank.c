@@ -16,6 +16,7 @@
 #include "lib/cleanup.h"
 #include "tests/unit/folder.h"
 #include "worker/blank.h"
+#include "worker/tree.h"
 
 struct fixture {
 	char *top;
@@ -97,7 +98,7 @@ static void test_a_folder_that_became_a_link(void **state)
 	folder_text(f->top, "home/precious", "mine");
 	CLEANUP(free_p) char *home = folder_path(f->top, "home");
 	CLEANUP(free_p) char *work = folder_path(f->run, "work");
-	blank_empty(work);
+	tree_empty(work);
 	rmdir(work);
 	assert_int_equal(symlink(home, work), 0);
 	assert_false(blank_make(f->top, f->run));
