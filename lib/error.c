@@ -80,3 +80,16 @@ bool error_errno(struct error *err, enum error_kind kind, const char *hint, cons
 	va_end(args);
 	return error_set(err, kind, hint, "%s: %s", what, strerror(saved));
 }
+
+bool error_disk(struct error *err, const char *fmt, ...)
+{
+	int saved = errno;
+	char what[sizeof err->message];
+	bool is_full = saved == ENOSPC || saved == EDQUOT || saved == EFBIG;
+	va_list args;
+	va_start(args, fmt);
+	error_text(what, sizeof what, fmt, args);
+	va_end(args);
+	return error_set(err, is_full ? ERR_FULL : ERR_SYSTEM, is_full ? "make room on that disk" : NULL, "%s: %s",
+			 what, strerror(saved));
+}

@@ -62,4 +62,7 @@ bool error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* As error_set, with ": <strerror(errno)>" appended to the message. */
 bool error_errno(struct error *err, enum error_kind kind, const char *hint, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/* The same of what a disk of this machine refused: ERR_FULL when there is no room on it, else ERR_SYSTEM. */
+bool error_disk(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 #endif

@@ -120,8 +120,7 @@ static bool tarball_match(struct tarball_reader *r, struct archive_entry *entry,
 
 static bool tarball_local_error(struct tarball_reader *r, const char *path)
 {
-	return error_errno(r->err, errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_FULL : ERR_SYSTEM, NULL,
-			   "cannot unpack %s", path);
+	return error_disk(r->err, "cannot unpack %s", path);
 }
 
 static bool tarball_write_all(struct tarball_reader *r, int fd, const char *data, size_t len, const char *path)

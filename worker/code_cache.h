@@ -9,7 +9,7 @@
  *
  * A run gets a copy (sharing its blocks where the file system can): what it changes there
  * nobody else sees. The cache is bounded: what was not used for longest goes first, never
- * what somebody is using.
+ * what somebody is using; and so it does when the disk has no room for the files of a run.
  */
 #ifndef STOKER_WORKER_CODE_CACHE_H
 #define STOKER_WORKER_CODE_CACHE_H
@@ -31,7 +31,8 @@ struct code_cache_request {
 };
 
 /* A helper_run_fn; text: "fetched" or "cached", how many files, bytes, and the facts. ERR_DAMAGED: the store has it
- * not, or it does not verify; ERR_UNAVAILABLE: the store cannot be read, or holds nothing at all (is it mounted?). */
+ * not, or it does not verify; ERR_UNAVAILABLE: the store cannot be read, or holds nothing at all (is it mounted?);
+ * ERR_FULL: there is no room on this machine. Nothing half is left then. */
 bool code_cache_run(void *request, struct buf *text, struct error *err);
 
 #endif

@@ -13,9 +13,7 @@
 
 static bool place_error(struct error *err, const char *path)
 {
-	bool is_full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-	return error_errno(err, is_full ? ERR_FULL : ERR_SYSTEM, is_full ? "make room on that disk" : NULL,
-			   "cannot put %s in place", path);
+	return error_disk(err, "cannot put %s in place", path);
 }
 
 static bool place_copy_file(int from, int folder, const char *name, mode_t mode, bool is_synced)

@@ -129,6 +129,17 @@ void runner_refuse(struct runner *r, bool is_permanent, const struct error *err)
 	runner_step(r, ON_REFUSED);
 }
 
+bool runner_lacks_room(struct runner *r, const struct error *err)
+{
+	char why[OUTCOME_ERROR_MAX];
+	if (err->kind != ERR_FULL || ++r->full_tries < RUNNER_FULL_TRIES)
+		return false;
+	str_format(why, sizeof why, "there is no room on this worker: %.*s", OUTCOME_ERROR_MAX / 2, err->message);
+	runner_say(r, "given back: %s", why);
+	runner_ask_stop(r, STOP_PREEMPT, why);
+	return true;
+}
+
 void runner_signals(sigset_t *set)
 {
 	sigemptyset(set);

@@ -64,8 +64,11 @@ static void code_finished(void *arg, const char *text, const struct error *err)
 		runner_refuse(r, false, &why);
 		return;
 	}
+	if (runner_lacks_room(r, err))
+		return;
 	if (r->code_tries++ % CODE_SAY_EACH == 0)
-		runner_say(r, "the code %.*s… cannot be fetched yet: %s", CODE_SHOWN, r->spec.code, err->message);
+		runner_say(r, "the code %.*s… cannot be fetched yet: %s%s%s", CODE_SHOWN, r->spec.code, err->message,
+			   err->hint[0] ? "; " : "", err->hint);
 	r->code_at = clock_boot_ms() + CODE_RETRY_MS;
 	runner_wake(r);
 }

@@ -26,6 +26,7 @@
 #include "worker/runner.h"
 #include "worker/spool.h"
 
+#define RUNNER_FULL_TRIES    10                 /* 2 s apart */
 #define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
 
 enum run_state { RUN_RESTORING, RUN_RUNNING, RUN_STOPPING, RUN_SHIPPING, RUN_REPORTING, RUN_OVER };
@@ -106,6 +107,7 @@ struct runner {
 	int64_t onset; /* -1: unknown */
 	char failure[OUTCOME_ERROR_MAX];
 	bool is_permanent;
+	int64_t full_tries; /* to put what it starts with on a full disk; all of them: it was given back for that */
 	bool said_done, said_corrupted;
 
 	/* what it says */
@@ -151,6 +153,9 @@ void runner_say(struct runner *r, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a 
 /* Asks the program to stop, unless it has ended by itself. A weightier reason replaces a lighter one. */
 void runner_ask_stop(struct runner *r, enum stop_reason stop, const char *why);
 void runner_refuse(struct runner *r, bool is_permanent, const struct error *err);
+/* What could not be put in place to start with is tried again, but where this disk stays full the job is given back,
+ * for a worker that has room, and no attempt of its is counted. true: it is. */
+bool runner_lacks_room(struct runner *r, const struct error *err);
 const char *runner_phase(const struct runner *r);
 
 /* Deadlines: each part says what is due at `now` and when it wants to be asked again (INT64_MAX: never). */

@@ -95,7 +95,8 @@ static void report_judge(struct runner *r)
 				       .tail_len = tail.len };
 	outcome_of(&input, &outcome);
 	int64_t ran_ms = r->was_started ? r->ended_at - r->started_at : 0;
-	bool is_fault = outcome.is_own_fault || (!strcmp(outcome.cause, "error") && !r->was_started);
+	bool is_fault = r->full_tries >= RUNNER_FULL_TRIES || outcome.is_own_fault ||
+			(!strcmp(outcome.cause, "error") && !r->was_started);
 	r->report_end = breaker_judge(is_fault ? "error" : outcome.cause, ran_ms, r->task->settings->soon_ms);
 	r->report_cause = outcome.cause;
 	if (strcmp(outcome.cause, "succeeded") != 0) {

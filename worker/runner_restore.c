@@ -81,6 +81,8 @@ static void restore_finished(void *arg, bool ok, const char *resume, int64_t ste
 		jobs_reject(r->jobs, &r->record->ref, r->resume_id, err->message, restore_rejected, r);
 		return;
 	}
+	if (runner_lacks_room(r, err))
+		return;
 	if (r->restore_tries++ % RESTORE_SAY_EACH == 0)
 		runner_say(r, "checkpoint %s cannot be fetched yet: %s", r->resume_id, err->message);
 	r->restore_at = clock_boot_ms() + RESTORE_RETRY_MS;

@@ -6,7 +6,9 @@ import pytest
 
 import fsck
 from code_harness import code_cluster, folder_of, job_of, objects, said, submit
+from disk import small_disk
 from harness import wait_until
+from worker_harness import events
 
 
 @pytest.fixture
@@ -192,3 +194,45 @@ def test_what_a_dead_helper_left_does_no_harm(cluster, tmp_path):
     cluster.start_worker()
     assert cluster.wait_final(job)["state"] == "succeeded" and said(cluster, job) == ["job.yaml", "main.sh"]
     assert not left.exists()
+
+
+def bulky(tmp_path, name, size=6_000_000):
+    return folder_of(tmp_path, {"main.sh": "wc -c < data", "data": name[-1] * size}, name)
+
+
+def test_a_full_disk_takes_the_code_that_nobody_uses(cluster, tmp_path):
+    """A quarter of the disk each, in the cache and again in the working folder: the oldest make room."""
+    spec = {"command": "sh main.sh", "workdir": ".", "resources": {"cpus": 2}}
+    codes = []
+    with small_disk(cluster.state_dir(), "26m"):
+        cluster.start_worker()
+        for i in range(5):
+            job = job_of(submit(cluster, spec, bulky(tmp_path, f"code-{i}")))
+            assert cluster.wait_final(job)["state"] == "succeeded", cluster.log_text(job)
+            assert said(cluster, job) == ["6000000"] and cluster.job(job)["attempt"] == "1"
+            assert not any("cannot" in line for line in said(cluster, job, 1, "stoker"))
+            codes.append(cluster.show(job)["spec"]["code"][:8])
+        assert codes[0] not in cached(cluster) and codes[4] in cached(cluster)
+
+
+def test_a_worker_without_room_gives_the_job_back(cluster, tmp_path):
+    """What could not make room takes nothing from others, leaves nothing half, and the job nothing to answer for."""
+    spec = {"command": "sh main.sh", "workdir": ".", "resources": {"cpus": 2}, "retry": {"max_attempts": 1}}
+    code = cluster.state_dir() / "code"
+    cluster.state_dir().mkdir()
+    with small_disk(code) as disk:
+        cluster.start_worker()
+        before = job_of(submit(cluster, spec, bulky(tmp_path, "before", 1000)))
+        assert cluster.wait_final(before)["state"] == "succeeded"
+        disk.fill()
+        job = job_of(submit(cluster, spec, bulky(tmp_path, "large")))
+        wait_until(lambda: any("No space left on device; make room on that disk" in line
+                               for line in said(cluster, job, 1, "stoker")), 30, "the log says what is wrong")
+        cluster.start_worker(1)
+        end = cluster.wait_final(job, 120)
+        assert end["state"] == "succeeded" and end["worker"] == "w1" and "errors" not in end, end
+        given = events(cluster, job, "job.preempted")
+        assert given and all("no room on this worker: " in e["reason"] and e["worker"] == "w0" for e in given), given
+        mine = cluster.show(job)["spec"]["code"]
+        assert not (code / f"{mine}.new").exists() and not (code / mine).exists()
+        assert cached(cluster) == {cluster.show(before)["spec"]["code"][:8]}, "all of it would not have been enough"

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import fsck
 from cluster import Cluster
+from disk import small_disk
 from harness import events_each, wait_until
 from s3 import Faults, S3Server
 from worker_harness import pids
@@ -99,48 +99,10 @@ def unharmed(before, during):
     assert statistics.median(during) < 2 * statistics.median(before) + 0.005, (before, during)
 
 
-class Disk:
-    """A small file system of its own."""
-
-    def __init__(self, path, size="8m"):
-        self.path, self.size = Path(path), size
-        self.path.mkdir()
-        self.mount()
-
-    def mount(self):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "stoker-test", self.path], check=True)
-
-    def remount(self, how):
-        done = wait_until(lambda: subprocess.run(["mount", "-o", f"remount,{how}", self.path],
-                                                 capture_output=True).returncode == 0, what=f"remounted {how}")
-        assert done
-
-    def bind_away(self):
-        """As if it were not mounted: an empty folder stands there."""
-        empty = self.path.with_suffix(".empty")
-        empty.mkdir()
-        subprocess.run(["mount", "--bind", empty, self.path], check=True)
-
-    def umount(self):
-        subprocess.run(["umount", "-l", self.path], check=True)
-
-    def fill(self):
-        with open(self.path / "filler", "wb", buffering=0) as f:
-            try:
-                while True:
-                    f.write(bytes(4096))
-            except OSError:
-                pass
-
-
 @pytest.fixture
 def disk(tmp_path):
-    if os.geteuid():
-        pytest.skip("mounting a disk needs root")
-    one = Disk(tmp_path / "disk")
-    yield one
-    while os.path.ismount(one.path):
-        one.umount()
+    with small_disk(tmp_path / "disk") as one:
+        yield one
 
 
 @pytest.fixture

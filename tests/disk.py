@@ -1,0 +1,55 @@
+"""A small file system of a test's own: what happens when it is full, read-only or away."""
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import wait_until
+
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, path, size="8m"):
+        self.path, self.size = Path(path), size
+        self.path.mkdir()
+        self.mount()
+
+    def mount(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "stoker-test", self.path], check=True)
+
+    def remount(self, how):
+        done = wait_until(lambda: subprocess.run(["mount", "-o", f"remount,{how}", self.path],
+                                                 capture_output=True).returncode == 0, what=f"remounted {how}")
+        assert done
+
+    def bind_away(self):
+        """As if it were not mounted: an empty folder stands there."""
+        empty = self.path.with_suffix(".empty")
+        empty.mkdir()
+        subprocess.run(["mount", "--bind", empty, self.path], check=True)
+
+    def umount(self):
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+    def fill(self):
+        with open(self.path / "filler", "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(bytes(4096))
+            except OSError:
+                pass
+
+
+@contextlib.contextmanager
+def small_disk(path, size="8m"):
+    if os.geteuid():
+        pytest.skip("mounting a disk needs root")
+    one = Disk(path, size)
+    try:
+        yield one
+    finally:
+        while os.path.ismount(one.path):
+            one.umount()
