@@ -79,8 +79,8 @@ do
                    'error', j.f.error)
     end
 
-    local function attempt_corrupted(q, j, actor, onset)
-        recovery_detect(q, j, onset, j.f.error, actor)
+    local function attempt_corrupted(q, j, actor, detail)
+        recovery_detect(q, j, detail, j.f.error, actor)
         local policy = spec_policy(q, j.n)
         local why = recovery_decide(q, j, policy)
         if why then
@@ -135,13 +135,13 @@ do
         elseif cause == 'lost' then
             attempt_lost(q, j, actor)
         elseif cause == 'corrupted' then
-            attempt_corrupted(q, j, actor, detail.onset)
+            attempt_corrupted(q, j, actor, detail)
         elseif cause == 'permanent' then
             attempt_failed(q, j, actor, j.f.error)
         else
             attempt_errored(q, j, actor)
         end
-        job_clear(j, 'stop', 'stop_reason', 'onset', 'phase')
+        job_clear(j, 'stop', 'stop_reason', 'suspect', 'phase')
     end
 end
 

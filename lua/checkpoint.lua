@@ -55,13 +55,13 @@ do
         return answer
     end
 
-    -- After the run was flagged, only what lies before the onset is still good.
+    -- After the run was flagged, only what surely lies before the onset is still good.
     local function state_of_new(j, summary)
         if j.f.stop ~= 'corrupted' and j.f.flagged ~= j.f.attempt then
             return 'committed'
         end
-        local onset = tonumber(j.f.onset)
-        return onset and summary.step and summary.step < onset and 'committed' or 'quarantined'
+        local suspect = tonumber(j.f.suspect)
+        return suspect and summary.step and summary.step < suspect and 'committed' or 'quarantined'
     end
 
     -- The checkpoints that it uses files of; all of them must be there still.

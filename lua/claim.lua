@@ -62,6 +62,9 @@ do
         if j.f.scheduled_ms then
             append(answer, 'scheduled_ms', j.f.scheduled_ms)
         end
+        if j.f.corrupted then
+            append(answer, 'corrupted', j.f.corrupted)
+        end
         if summary then
             append(answer, 'resume', j.f.resume, 'checkpoint', summary)
         end

@@ -28,7 +28,7 @@ do
         end
         text = optional(text) or '{}'
         local detail = want_object(text, 'detail', DETAIL_MAX_BYTES)
-        for _, name in ipairs({'exit', 'signal', 'onset', 'step', 'total'}) do
+        for _, name in ipairs({'exit', 'signal', 'onset', 'good', 'step', 'total'}) do
             local value = detail[name]
             if value == cjson.null then
                 detail[name] = nil

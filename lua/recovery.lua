@@ -4,24 +4,48 @@
 
 local recovery_detect, recovery_decide
 do
-    -- A checkpoint without a step cannot be proved to lie before the onset.
-    local function is_past(c, onset)
-        return not c.record.step or c.record.step >= onset
+    -- A checkpoint without a step cannot be proved to lie before it.
+    local function is_past(c, suspect)
+        return not c.record.step or c.record.step >= suspect
     end
 
-    -- Flags the last attempt; the second time nothing changes.
-    function recovery_detect(q, j, onset, reason, actor)
+    -- Whether the attempt fell ill where one before did, or on its way there; and the sentence that says so.
+    local function compare(j, onset)
+        local before = tonumber(j.f.onset)
+        if not (onset and before) then
+            return false, nil
+        elseif onset <= before then
+            return true, 'the same again: it did not get past step ' .. as_text(before) ..
+                ', where it was corrupted before'
+        end
+        return false, 'a new onset: before, it was corrupted at step ' .. as_text(before)
+    end
+
+    -- Flags the last attempt; the second time nothing changes. onset: the step where it began. good: the last one that
+    -- is known to be good; what was saved at or past it is not proved to lie before the onset.
+    function recovery_detect(q, j, found, reason, actor)
         if j.f.flagged == j.f.attempt then
             return
         end
+        local onset, suspect = found.onset, found.onset
+        if onset and found.good and found.good < onset then
+            suspect = found.good
+        end
+        local is_again, sentence = compare(j, onset)
         job_set(j, 'flagged', j.f.attempt)
-        job_set(j, 'onset', onset)
+        job_set(j, 'onset', is_again and j.f.onset or onset)
+        job_set(j, 'suspect', suspect)
+        job_set(j, 'again', is_again and 1 or nil)
+        if sentence then
+            reason = clip((reason and reason .. '; ' or '') .. sentence, TEXT_MAX)
+        end
         event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason,
                    'actor', actor)
-        if onset then
+        if suspect then
             checkpoints.quarantine(q, j, checkpoints.load(q, j.n), function(c)
-                return is_past(c, onset)
-            end, 'at or past step ' .. as_text(onset) .. ', where the run was corrupted')
+                return is_past(c, suspect)
+            end, ('not proved to be from before the corruption, which began at step %s%s'):format(as_text(onset),
+                 suspect < onset and (' or after step ' .. as_text(suspect)) or ''))
         end
     end
 
@@ -37,6 +61,22 @@ do
                 return c
             end
         end
+    end
+
+    -- The newest one in use. It is one further back when the attempt that resumed from it was corrupted again at the
+    -- same place, or nobody knows where, without a new checkpoint.
+    local function go_back(q, j, list, before)
+        local newest, from = checkpoints.note_newest(j, list), j.f.resume
+        local is_again = j.f.again and from
+        local is_unknown = not j.f.suspect and before > 0 and newest and newest.id == from
+        job_clear(j, 'again')
+        if not is_again and not is_unknown then
+            return newest
+        end
+        return checkpoints.quarantine(q, j, list, function(c)
+            return c.id == from or (is_again and c.attempt == job_number(j, 'attempt'))
+        end, is_again and 'the attempt that resumed from ' .. from .. ' was corrupted at the same place again' or
+            'the attempt that resumed from it was corrupted again before its next checkpoint')
     end
 
     -- Decides about a flagged attempt that is over: nil when the job may go on (and everything is prepared for its next
@@ -55,12 +95,7 @@ do
             return give_up('recovery.exhausted', ('corrupted %d times; recovery.max_attempts is %d'):format(
                 before + 1, policy.max_corrupted))
         end
-        local newest = checkpoints.note_newest(j, list)
-        if newest and before > 0 and newest.id == j.f.resume then
-            newest = checkpoints.quarantine(q, j, list, function(c)
-                return c.id == newest.id
-            end, 'the attempt that resumed from it was corrupted again before its next checkpoint')
-        end
+        local newest = go_back(q, j, list, before)
         if not newest and not policy.may_restart then
             return give_up('recovery.failed',
                            'corrupted, and no good checkpoint is left (recovery.no_checkpoint is fail)')

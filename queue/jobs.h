@@ -94,8 +94,16 @@ struct members_page {
 void jobs_members(struct jobs *jobs, const char *queue, const struct members_page *page, jobs_text_fn *fn, void *arg);
 void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *reason,
 		 jobs_text_fn *fn, void *arg);
-void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
-		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg);
+struct jobs_flag {
+	int64_t n;
+	int64_t attempt;
+	const char *reason;
+	const char *onset; /* the step where it began; NULL or "": unknown */
+	const char *good;  /* what was saved at or past this step is not proved good; likewise */
+	const char *actor;
+	const char *token; /* of the attempt, when its runner says it; NULL: somebody else does */
+};
+void jobs_corrupt(struct jobs *jobs, const char *queue, const struct jobs_flag *flag, jobs_text_fn *fn, void *arg);
 /* archived: the record of a job that is in the archive (struct archive_record); NULL: it is in Redis. */
 struct jobs_retry {
 	int64_t n;
@@ -397,6 +405,7 @@ struct claim {
 	const char *resume;     /* checkpoint id; NULL: cold start */
 	const char *checkpoint; /* its summary JSON; NULL likewise */
 	int64_t scheduled_ms;   /* the due time that its schedule made it for; 0: none did */
+	int64_t corrupted;      /* so many attempts of it were, before this one */
 	const char *parents;    /* what it waited for: JSON by id; NULL: nothing */
 	int64_t age_ms;         /* how long before the answer the attempt began, if that was not in this call */
 	int64_t request;        /* of one that is handed over: its worker's claim before that; else 0 */

@@ -47,15 +47,18 @@ void jobs_cancel(struct jobs *jobs, const char *queue, int64_t n, const char *ac
 	jobs_send(call);
 }
 
-void jobs_corrupt(struct jobs *jobs, const char *queue, int64_t n, int64_t attempt, const char *reason,
-		  const char *onset, const char *actor, jobs_text_fn *fn, void *arg)
+void jobs_corrupt(struct jobs *jobs, const char *queue, const struct jobs_flag *flag, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_corrupt", queue, fn, arg);
-	jobs_arg_number(call, n);
-	jobs_arg_number(call, attempt);
-	jobs_arg(call, reason);
-	jobs_arg(call, onset);
-	jobs_arg(call, actor);
+	jobs_arg_number(call, flag->n);
+	jobs_arg_number(call, flag->attempt);
+	jobs_arg(call, flag->reason);
+	jobs_arg(call, flag->onset);
+	jobs_arg(call, flag->actor);
+	if (flag->token) { /* an older library knows neither */
+		jobs_arg(call, flag->good);
+		jobs_arg(call, flag->token);
+	}
 	jobs_send(call);
 }
 

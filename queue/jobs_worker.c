@@ -129,6 +129,8 @@ static bool jobs_claim_field(struct claim *claim, const char *name, const struct
 		return jobs_reply_number(value, &claim->lease_ms);
 	if (strcmp(name, "scheduled_ms") == 0)
 		return jobs_reply_number(value, &claim->scheduled_ms);
+	if (strcmp(name, "corrupted") == 0)
+		return jobs_reply_number(value, &claim->corrupted);
 	if (strcmp(name, "age_ms") == 0)
 		return jobs_reply_number(value, &claim->age_ms);
 	if (strcmp(name, "request") == 0)

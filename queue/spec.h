@@ -120,7 +120,11 @@ struct spec {
 		int64_t max_backoff_ms;
 		double jitter;
 		int64_t nonfinite; /* so many reports in a row that are not finite; default 3, 0: never */
-		char *checkpoint;  /* latest, best, best_loss or a checkpoint id */
+		double spike;      /* times the usual spread; default 10, 0: never (worker/detect.h) */
+		int64_t spike_reports;
+		int64_t spike_window;
+		int64_t poll_interval_ms; /* of a remote service */
+		char *checkpoint;         /* latest, best, best_loss or a checkpoint id */
 		struct spec_best best;
 		int64_t quarantine_ms;
 		bool restore_optimizer;

@@ -247,6 +247,18 @@ static const struct spec_row spec_recovery[] = {
 	BACKOFF_ROWS(recovery),
 	{ "nonfinite", SPEC_INTEGER, FIELD(recovery.nonfinite), "3", .max = 1000000,
 	  .help = "so many reports in a row of a watched metric that is not finite mark the run corrupted; 0: never" },
+	{ "spike", SPEC_NUMBER, FIELD(recovery.spike), "10", .max = 1000000,
+	  .help = "likewise reports that lie so many times their usual spread above their median (below it for a "
+		  "metric "
+		  "of which `best_mode` is max), and far from it altogether; 0: never" },
+	{ "spike_reports", SPEC_INTEGER, FIELD(recovery.spike_reports), "20", .min = 1, .max = 1000000,
+	  .help = "so many of them in a row; what passes sooner is let pass" },
+	{ "spike_window", SPEC_INTEGER, FIELD(recovery.spike_window), "100", .min = 8, .max = 10000,
+	  .help = "the good reports before them that median and spread are taken over; with fewer there is no spike" },
+	{ "poll_interval", SPEC_DURATION, FIELD(recovery.poll_interval_ms), "30s", .min = 1000, .max = DAY,
+	  .help = "how often a backend that has to ask for it (a remote service) asks whether the run is corrupted; "
+		  "the "
+		  "others say it by themselves" },
 	{ "checkpoint", SPEC_TEXT, FIELD(recovery.checkpoint), "latest", .text = &spec_checkpoint,
 	  .help = "where to go on: the latest good one, the best good one, or this one" },
 	{ "best_metric", SPEC_TEXT, FIELD(recovery.best.metric), "loss", .text = &spec_metric,

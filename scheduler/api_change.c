@@ -180,8 +180,12 @@ static void api_corrupt_attempt(struct api_call *call, int64_t attempt)
 	char step[24] = "";
 	if (onset)
 		str_format(step, sizeof step, "%" PRId64, (int64_t)json_integer_value(onset));
-	jobs_corrupt(call->scheduler->jobs, call->queue, call->n, attempt, fields_text(call->body, "reason"), step,
-		     call->actor, api_on_state, call);
+	const struct jobs_flag flag = { .n = call->n,
+					.attempt = attempt,
+					.reason = fields_text(call->body, "reason"),
+					.onset = step,
+					.actor = call->actor };
+	jobs_corrupt(call->scheduler->jobs, call->queue, &flag, api_on_state, call);
 }
 
 /* No attempt was named: it is the last one. */

@@ -13,6 +13,7 @@ worker_SOURCES := \
 	worker/code_cache.c \
 	worker/control.c \
 	worker/descendants.c \
+	worker/detect.c \
 	worker/environment.c \
 	worker/facts.c \
 	worker/feed.c \
@@ -58,6 +59,7 @@ worker_SOURCES := \
 	worker/runner_report.c \
 	worker/runner_restore.c \
 	worker/runner_ship.c \
+	worker/runner_watch.c \
 	worker/runs.c \
 	worker/settings.c \
 	worker/sample.c \

@@ -96,11 +96,11 @@ void outcome_of(const struct outcome_input *in, struct outcome *out)
 	if (in->failure[0])
 		outcome_say(out, in->is_permanent ? "permanent" : "error", in->failure);
 	else if (in->was_started && outcome_is_success(in))
-		outcome_say(out, in->said_corrupted ? "corrupted" : "succeeded", "");
+		outcome_say(out, in->said_corrupted ? "corrupted" : "succeeded", in->said_corrupted ? in->why : "");
 	else if (in->stop != STOP_NONE)
 		outcome_of_stop(in, out);
 	else if (in->said_corrupted)
-		outcome_say(out, "corrupted", "the program said that it is corrupted");
+		outcome_say(out, "corrupted", in->why);
 	else {
 		outcome_of_program(in, out);
 		outcome_apply_rules(in, out);

@@ -29,7 +29,7 @@ struct outcome_input {
 	bool was_started;
 	struct child_exit how;
 	bool said_done;          /* {"t":"done"}: it had finished its work */
-	bool said_corrupted;     /* {"t":"corrupted"} */
+	bool said_corrupted;     /* by its program, or its metrics did; then there is a why */
 	const char *failure;     /* why it could not be started; "" */
 	bool is_permanent;       /* the failure can never go away */
 	const struct spec *spec; /* its rules on what to retry; NULL: none */

@@ -39,6 +39,7 @@ struct run_record { /* run.json */
 	char *resume;         /* checkpoint id, or NULL */
 	char *checkpoint;     /* its summary, or NULL */
 	int64_t scheduled_ms; /* the due time that its schedule made the job for; 0: none did */
+	int64_t corrupted;    /* so many attempts of it were, before this one */
 	char *parents;        /* of a job that waited for others, or NULL */
 };
 void run_record_done(struct run_record *record);

@@ -28,6 +28,7 @@ void run_record_from_claim(struct run_record *record, const struct claim *claim,
 		.resume = mem_strdup(claim->resume),
 		.checkpoint = mem_strdup(claim->checkpoint),
 		.scheduled_ms = claim->scheduled_ms,
+		.corrupted = claim->corrupted,
 		.parents = mem_strdup(claim->parents),
 	};
 	str_copy(record->id, sizeof record->id, claim->id);
@@ -49,13 +50,13 @@ char *run_record_print(const struct run_record *r)
 	char gpus[SLOTS_GPUS_MAX * 3];
 	slots_gpu_text(r->grant.gpus, gpus, sizeof gpus);
 	json_auto_t *root = json_pack(
-		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:I}", "id",
-		r->id, "queue", r->ref.queue, "n", (json_int_t)r->ref.n, "uid", r->ref.uid, "token", r->ref.token,
+		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:I, s:I}",
+		"id", r->id, "queue", r->ref.queue, "n", (json_int_t)r->ref.n, "uid", r->ref.uid, "token", r->ref.token,
 		"attempt", (json_int_t)r->attempt, "lease_ms", (json_int_t)r->lease_ms, "claimed_boot_ms",
 		(json_int_t)r->claimed_boot_ms, "boot", r->boot, "cpus", (json_int_t)r->grant.cpus, "memory_bytes",
 		(json_int_t)r->grant.memory_bytes, "gpus", gpus, "installation", r->installation, "spec", r->spec_json,
 		"resume", r->resume, "checkpoint", r->checkpoint, "parents", r->parents, "scheduled_ms",
-		(json_int_t)r->scheduled_ms);
+		(json_int_t)r->scheduled_ms, "corrupted", (json_int_t)r->corrupted);
 	return json_dumps(root, JSON_INDENT(2));
 }
 
@@ -78,16 +79,16 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 	json_error_t at;
 	const char *id, *queue, *uid, *token, *boot, *gpus, *installation, *spec;
 	const char *resume = NULL, *checkpoint = NULL, *parents = NULL;
-	json_int_t n, attempt, lease, claimed, cpus, memory, scheduled = 0;
+	json_int_t n, attempt, lease, claimed, cpus, memory, scheduled = 0, corrupted = 0;
 	json_auto_t *root = json_loadb(text, len, 0, &at);
-	if (!root ||
-	    json_unpack_ex(
-		    root, &at, 0,
-		    "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s?:s, s?:s, s?:s, s?:I}",
-		    "id", &id, "queue", &queue, "n", &n, "uid", &uid, "token", &token, "attempt", &attempt, "lease_ms",
-		    &lease, "claimed_boot_ms", &claimed, "boot", &boot, "cpus", &cpus, "memory_bytes", &memory, "gpus",
-		    &gpus, "installation", &installation, "spec", &spec, "resume", &resume, "checkpoint", &checkpoint,
-		    "parents", &parents, "scheduled_ms", &scheduled) < 0)
+	if (!root || json_unpack_ex(root, &at, 0,
+				    "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s?:s, "
+				    "s?:s, s?:s, s?:I, s?:I}",
+				    "id", &id, "queue", &queue, "n", &n, "uid", &uid, "token", &token, "attempt",
+				    &attempt, "lease_ms", &lease, "claimed_boot_ms", &claimed, "boot", &boot, "cpus",
+				    &cpus, "memory_bytes", &memory, "gpus", &gpus, "installation", &installation,
+				    "spec", &spec, "resume", &resume, "checkpoint", &checkpoint, "parents", &parents,
+				    "scheduled_ms", &scheduled, "corrupted", &corrupted) < 0)
 		return error_set(err, ERR_INPUT, NULL, "not a run record: %s", at.text);
 	*r = (struct run_record){
 		.attempt = attempt,
@@ -99,6 +100,7 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 		.resume = mem_strdup(resume),
 		.checkpoint = mem_strdup(checkpoint),
 		.scheduled_ms = scheduled,
+		.corrupted = corrupted,
 		.parents = mem_strdup(parents),
 	};
 	r->ref.n = n;

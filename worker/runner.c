@@ -229,7 +229,7 @@ int runner_main(struct event_base *base, void *task)
 	r->task = task;
 	r->folder = r->task->folder;
 	r->record = r->task->record;
-	r->onset = r->step = r->resume_step = r->nonfinite_onset = -1;
+	r->onset = r->good = r->step = r->resume_step = -1;
 	r->program = -1;
 	log_setup("stoker-runner", r->task->settings->log_level, r->task->settings->log_json);
 	signal(SIGPIPE, SIG_IGN); /* a Redis that went away is an error, not our death */

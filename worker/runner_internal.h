@@ -6,6 +6,7 @@
  *   runner_restore.c  the checkpoint to start from
  *   runner_program.c  starting the program, stopping it, its end
  *   runner_output.c   what it says: log, metrics, control lines
+ *   runner_watch.c    whether it has gone bad
  *   runner_ship.c     checkpoints on their way out
  *   runner_report.c   the final report
  * Nothing else includes this header.
@@ -19,6 +20,7 @@
 #include "worker/breaker.h"
 #include "worker/checkpoints.h"
 #include "worker/control.h"
+#include "worker/detect.h"
 #include "worker/feed.h"
 #include "worker/outcome.h"
 #include "worker/output.h"
@@ -104,7 +106,8 @@ struct runner {
 	/* why it ended */
 	enum stop_reason stop;
 	char why[OUTCOME_ERROR_MAX];
-	int64_t onset; /* -1: unknown */
+	int64_t onset; /* of its corruption; -1: unknown */
+	int64_t good;  /* what was saved at or past this step is not proved good then; -1 likewise */
 	char failure[OUTCOME_ERROR_MAX];
 	bool is_permanent;
 	int64_t full_tries; /* to put what it starts with on a full disk; all of them: it was given back for that */
@@ -113,13 +116,12 @@ struct runner {
 	/* what it says */
 	struct spool log, points;
 	struct feed *log_feed, *point_feed;
-	int64_t step;            /* the newest; -1: unknown */
-	struct marks marks;      /* their newest values */
-	int64_t nonfinite;       /* reports of the watched value in a row */
-	int64_t nonfinite_onset; /* step of the first of them */
-	int64_t fleeting_at[2];  /* when the last overwritten line of stdout, stderr was kept */
-	int64_t bad_control;     /* control lines that were ignored */
-	bool reports_metrics;    /* on the control fd: the same in its lines would count twice */
+	int64_t step;           /* the newest; -1: unknown */
+	struct marks marks;     /* their newest values */
+	struct detect detect;   /* of the watched one */
+	int64_t fleeting_at[2]; /* when the last overwritten line of stdout, stderr was kept */
+	int64_t bad_control;    /* control lines that were ignored */
+	bool reports_metrics;   /* on the control fd: the same in its lines would count twice */
 
 	/* checkpoint.every */
 	int ask_fd;          /* where lines go that ask for one; -1: none do */
@@ -134,6 +136,7 @@ struct runner {
 	char *commit_id; /* offered to Redis; NULL: none */
 	char *commit_summary;
 	bool is_committing;
+	bool is_held;      /* until the doubt about the run is over */
 	int64_t commit_at; /* when to try again; 0: not waiting */
 	bool is_idle;      /* nothing is left to ship */
 	int64_t dropping;  /* deleted checkpoints that Redis is told of */
@@ -203,10 +206,17 @@ void runner_flush(struct runner *r);
 void runner_drained(void *runner);         /* a feed has nothing left */
 void runner_take_result(struct runner *r); /* the program has ended: what it left in its result file */
 
+/* runner_watch.c */
+void runner_watch(struct runner *r); /* the program is about to start */
+void runner_watch_point(struct runner *r, const struct metric_point *point);
+/* The run is corrupted; for onset and good see above. */
+void runner_flag(struct runner *r, const char *why, int64_t onset, int64_t good);
+
 /* runner_ship.c */
 bool runner_open_checkpoints(struct runner *r, struct error *err);
 void runner_checkpoint_options(struct runner *r, struct checkpoints_options *o);
 void runner_ship_last(struct runner *r);
+void runner_release_commit(struct runner *r); /* the doubt is over */
 void runner_check_shipped(struct runner *r);
 
 /* runner_report.c */

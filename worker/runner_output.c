@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "worker/result.h"
@@ -56,30 +55,6 @@ static void output_add_value(struct buf *b, const char *name, double value)
 	buf_printf(b, ",\"%s\":%s", name, text);
 }
 
-static void output_watch(struct runner *r, const struct metric_point *point)
-{
-	const struct metric_value *watched = NULL;
-	for (size_t i = 0; i < point->count; i++) {
-		marks_note(&r->marks, point->values[i].name, point->values[i].value);
-		if (!strcasecmp(point->values[i].name, r->spec.metrics.watch))
-			watched = &point->values[i];
-	}
-	if (!watched)
-		return;
-	if (isfinite(watched->value)) {
-		r->nonfinite = 0;
-		return;
-	}
-	if (r->nonfinite++ == 0)
-		r->nonfinite_onset = point->step >= 0 ? point->step : r->step;
-	if (!r->spec.recovery.nonfinite || r->nonfinite != r->spec.recovery.nonfinite || r->onset >= 0)
-		return;
-	char why[160];
-	str_format(why, sizeof why, "%s was not finite in %" PRId64 " reports in a row", watched->name, r->nonfinite);
-	r->onset = r->nonfinite_onset;
-	runner_ask_stop(r, STOP_CORRUPTED, why);
-}
-
 /* The number of all steps is news: it stands with the job at once. Steps within an epoch are not the whole way. */
 static void output_progress(struct runner *r, int64_t step, int64_t total)
 {
@@ -109,7 +84,7 @@ static void output_take_point(struct runner *r, const struct metric_point *point
 			output_add_value(&b, point->values[i].name, point->values[i].value);
 		buf_byte(&b, '}');
 		spool_add(&r->points, 0, 0, buf_text(&b), b.len);
-		output_watch(r, point);
+		runner_watch_point(r, point);
 	}
 	if (r->checkpoints)
 		checkpoints_step(r->checkpoints, r->step, &r->marks);
@@ -205,10 +180,7 @@ static void output_control(void *arg, const struct control_line *line)
 			r->step = line->step;
 		break;
 	case CONTROL_CORRUPTED:
-		r->said_corrupted = true;
-		r->onset = line->onset;
-		runner_ask_stop(r, STOP_CORRUPTED,
-				line->reason ? line->reason : "the program said that it is corrupted");
+		runner_flag(r, line->reason ? line->reason : "the program said that it is corrupted", line->onset, -1);
 		break;
 	case CONTROL_DONE:
 		r->said_done = true;

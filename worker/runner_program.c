@@ -129,6 +129,7 @@ void runner_start_program(struct runner *r)
 	struct error err = { 0 };
 	struct launch launch = { 0 };
 	bool is_permanent = false;
+	runner_watch(r);
 	bool ok = program_plan(r, &launch, &is_permanent, &err) && runner_open_checkpoints(r, &err) &&
 		  program_spawn(r, &launch, &err);
 	launch_done(&launch);

@@ -65,6 +65,8 @@ static void report_detail(struct runner *r, const struct outcome *outcome)
 		json_object_set_new(detail, "error", json_string(outcome->error));
 	if (r->onset >= 0)
 		json_object_set_new(detail, "onset", json_integer(r->onset));
+	if (r->good >= 0)
+		json_object_set_new(detail, "good", json_integer(r->good));
 	if (r->progress.total > 0 && r->step >= 0) { /* no renewal says the last step */
 		json_object_set_new(detail, "step", json_integer(r->step));
 		json_object_set_new(detail, "total", json_integer(r->progress.total));

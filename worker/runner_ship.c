@@ -1,5 +1,6 @@
 /* Checkpoints on their way out: offered to Redis when they are in the store, and deleted from it when Redis says so.
  * At the end of a run everything that is pending is waited for: commits, log, metrics. */
+#include <inttypes.h>
 #include <string.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
@@ -45,9 +46,20 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	runner_check_shipped(r);
 }
 
+/* What was saved while a suspicion was open may be bad, and its commit may delete what is good. It waits for the end of
+ * the doubt; a program that ended well is taken at its word. */
+static bool ship_is_doubtful(const struct runner *r)
+{
+	bool ended_well = r->is_reaped && r->stop == STOP_NONE && r->how.is_known && !r->how.signal && !r->how.code;
+	return r->detect.verdict == DETECT_DOUBT && !ended_well;
+}
+
 /* Only over a connection that stands, see report_send. */
 static void ship_commit(struct runner *r)
 {
+	r->is_held = ship_is_doubtful(r);
+	if (r->is_held)
+		return;
 	if (!r->is_connected) {
 		r->commit_at = clock_boot_ms() + SHIP_RETRY_MS;
 		runner_wake(r);
@@ -138,11 +150,22 @@ bool runner_open_checkpoints(struct runner *r, struct error *err)
 	return r->checkpoints != NULL;
 }
 
+void runner_release_commit(struct runner *r)
+{
+	if (r->is_held)
+		ship_commit(r);
+}
+
 void runner_ship_last(struct runner *r)
 {
+	bool is_doubtful = ship_is_doubtful(r);
 	runner_code_stop(r);
 	runner_restore_stop(r);
-	if (ship_is_wanted(r)) {
+	if (is_doubtful && ship_is_wanted(r))
+		runner_say(r, "what it saved since step %" PRId64 " is not kept: %s was suspicious to the end",
+			   detect_onset(&r->detect), r->spec.metrics.watch);
+	if (ship_is_wanted(r) && !is_doubtful) {
+		runner_release_commit(r);
 		checkpoints_flush(r->checkpoints);
 	} else {
 		ship_forget(r);

@@ -8,7 +8,7 @@ import pytest
 
 from cluster import Cluster, log_lines
 from harness import BUILD, Process, wait_until
-from worker_harness import RETRY, job_of, run_folder, pids, is_alive, events, wait_lines
+from worker_harness import RETRY, committed, job_of, run_folder, pids, is_alive, events, wait_lines
 
 
 # ---- the worker goes, the run stays ----
@@ -266,11 +266,6 @@ done
 """
 
 
-def committed(cluster, job):
-    n = job.split("-")[1]
-    return {i: json.loads(c) for i, c in cluster.redis.client().hgetall(f"stoker:{{default}}:checkpoints:{n}").items()}
-
-
 def test_an_attempt_goes_on_from_the_last_checkpoint(cluster):
     job = cluster.submit(job_of(COUNT_WITH_CHECKPOINTS % "exec sleep 600", lease="1m"))
     wait_until(lambda: any(c["step"] == 5 for c in committed(cluster, job).values()), what="checkpoint 5 is committed")
@@ -322,7 +317,8 @@ if [ -n "$STOKER_RESUME" ]; then echo resumed $(cat "$STOKER_RESUME"); exit 0; f
 trap 'save 9; exit 75' TERM
 echo step=2 loss=1; save 2; echo saved
 until [ -e go ]; do sleep 0.02; done
-for s in 3 4 5; do echo step=$s loss=nan; done
+echo step=3 loss=1
+for s in 4 5 6; do echo step=$s loss=nan; done
 while :; do sleep 0.02; done
 """, recovery={"backoff": "50ms", "max_backoff": "50ms"}))
     wait_until(lambda: committed(cluster, job), what="checkpoint 2 is committed")

@@ -1,4 +1,5 @@
 """What the tests of the worker share."""
+import json
 from pathlib import Path
 
 from cluster import log_lines
@@ -37,6 +38,12 @@ def is_alive(pid):
 def events(cluster, job, name=None):
     found = [e for e in events_each(cluster.redis.client().xrange("stoker:{default}:events")) if e.get("job") == job]
     return [e for e in found if name in (None, e["event"])]
+
+
+def committed(cluster, job):
+    """The records of its checkpoints, by id."""
+    found = cluster.redis.client().hgetall(f"stoker:{{default}}:checkpoints:{job.split('-')[1]}")
+    return {i: json.loads(c) for i, c in found.items()}
 
 
 def wait_lines(cluster, job, attempt, count, timeout=20):

@@ -28,6 +28,7 @@ unit_TESTS := \
 	test_control \
 	test_cron \
 	test_cron_scan \
+	test_detect \
 	test_doctor \
 	test_explain \
 	test_feed \

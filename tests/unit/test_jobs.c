@@ -46,7 +46,7 @@ static void test_apps(void **state)
 	jobs_retry(f->jobs, "gpu", &(struct jobs_retry){ .n = 1, .actor = "cli:ada" }, on_text, f);
 	GOOD(f);
 	assert_string_equal(f->text, "gpu-3");
-	jobs_corrupt(f->jobs, "gpu", 1, 0, "odd", NULL, NULL, on_text, f);
+	jobs_corrupt(f->jobs, "gpu", &(struct jobs_flag){ .n = 1, .reason = "odd" }, on_text, f);
 	ANSWER(f);
 	assert_int_not_equal(f->err.kind, ERR_NONE);
 	assert_int_not_equal(f->err.kind, ERR_INTERNAL);

@@ -215,7 +215,10 @@ static void test_stops(void **state)
 	submit(f);
 	claim(f, 2);
 	ref = f->claim.ref;
-	jobs_corrupt(f->jobs, "gpu", 2, 1, "loss is NaN", "120", "cli:ada", on_text, f);
+	const struct jobs_flag flag = {
+		.n = 2, .attempt = 1, .reason = "loss is NaN", .onset = "120", .actor = "cli:ada"
+	};
+	jobs_corrupt(f->jobs, "gpu", &flag, on_text, f);
 	GOOD(f);
 	jobs_renew(f->jobs, &ref, &renewal, on_verdict, f);
 	GOOD(f);

@@ -54,8 +54,8 @@ static const struct {
 	{ { .stop = STOP_CORRUPTED, .why = "loss", .was_started = true, .how = EXITED(0) }, "corrupted", "loss" },
 	{ { .stop = STOP_PARTITION, .was_started = true, .how = SIGNALED(9) }, "lost", "redis could not be reached" },
 	/* said by the program */
-	{ { .was_started = true, .how = EXITED(0), .said_corrupted = true }, "corrupted", "" },
-	{ { .was_started = true, .how = EXITED(1), .said_corrupted = true }, "corrupted", "the program said" },
+	{ { .was_started = true, .how = EXITED(0), .said_corrupted = true, .why = "bad" }, "corrupted", "bad" },
+	{ { .was_started = true, .how = EXITED(1), .said_corrupted = true, .why = "bad" }, "corrupted", "bad" },
 	/* not started */
 	{ { .failure = "no such program" }, "error", "no such program" },
 	{ { .failure = "bad spec", .is_permanent = true }, "permanent", "bad spec" },
@@ -180,7 +180,8 @@ static const struct claim gpu_claim = { .ref = { .queue = "gpu", .n = 42, .uid =
 					.spec_len = 13,
 					.resume = "1-1",
 					.checkpoint = "{}",
-					.scheduled_ms = 1795647454356 };
+					.scheduled_ms = 1795647454356,
+					.corrupted = 2 };
 
 /* Made in a fresh state folder (*top); the caller removes it. */
 static char *run_make(char **top, struct run_record *record, int *lock)
@@ -214,6 +215,7 @@ static void test_run_record(void **state)
 	assert_int_equal(back.grant.gpus, record.grant.gpus);
 	assert_int_equal(back.claimed_boot_ms, 777);
 	assert_int_equal(back.scheduled_ms, 1795647454356);
+	assert_int_equal(back.corrupted, 2);
 
 	struct run_pid runner = { 100, 5 }, program = { 101, 6 }, r, p;
 	run_pids_read(folder, &r, &p);
