@@ -13,7 +13,9 @@
 #include "lib/utf8.h"
 
 #define SHOW_RESULT_BYTES 200
-#define SHOW_HISTORY      5 /* of the newest entries */
+#define SHOW_HISTORY      5  /* of the newest entries */
+#define SHOW_ATTEMPTS     10 /* likewise */
+#define SHOW_BUDGET       3  /* of each, in a spec that does not say */
 
 struct show_options {
 	bool watch;
@@ -184,16 +186,62 @@ static void show_code(const json_t *shown, struct buf *into)
 	show_line(into, "code", buf_text(&line));
 }
 
-static void show_budget(const json_t *job, struct buf *into)
+/* "failed 1 of 3, lost 2 of 3, preempted 4": what is used of each budget. */
+static void show_budget(const json_t *shown, const json_t *job, struct buf *into)
 {
-	char line[128];
-	long long errors = (long long)fields_int(job, "errors", 0);
-	long long lost = (long long)fields_int(job, "lost", 0);
-	long long corrupted = (long long)fields_int(job, "corrupted", 0);
-	if (!errors && !lost && !corrupted)
+	static const struct {
+		const char *field, *words, *section, *most;
+	} budgets[] = {
+		{ "errors", "failed", "retry", "max_attempts" },
+		{ "lost", "lost", "retry", "max_lost" },
+		{ "corrupted", "corrupted", "recovery", "max_attempts" },
+		{ "preempted", "preempted", NULL, NULL },
+	};
+	json_auto_t *spec = fields_json(shown, "spec");
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 256);
+	for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+		int64_t used = fields_int(job, budgets[i].field, 0);
+		if (!used)
+			continue;
+		buf_printf(&line, "%s%s %lld", line.len ? ", " : "", budgets[i].words, (long long)used);
+		if (budgets[i].section)
+			buf_printf(&line, " of %lld",
+				   (long long)fields_int(json_object_get(spec, budgets[i].section), budgets[i].most,
+							 SHOW_BUDGET));
+	}
+	show_line(into, "budgets", buf_text(&line));
+}
+
+/* Its attempts, and what each of them went on from; of one that is the only one the other lines say all. */
+static void show_attempts(const json_t *shown, struct buf *into)
+{
+	const json_t *attempts = json_object_get(shown, "attempts");
+	size_t count = json_array_size(attempts);
+	if (count < 2)
 		return;
-	str_format(line, sizeof line, "%lld failed, %lld lost, %lld corrupted", errors, lost, corrupted);
-	show_line(into, "attempts", line);
+	buf_str(into, "  attempts\n");
+	for (size_t i = count > SHOW_ATTEMPTS ? count - SHOW_ATTEMPTS : 0; i < count; i++) {
+		const json_t *attempt = json_array_get(attempts, i);
+		const char *checkpoint = fields_text(attempt, "checkpoint"), *worker = fields_text(attempt, "worker");
+		const char *cause = fields_text(attempt, "cause"), *error = fields_text(attempt, "error");
+		bool is_cold = !*checkpoint || strcmp(checkpoint, "none") == 0;
+		CLEANUP(buf) struct buf line;
+		buf_init(&line, 4096);
+		buf_printf(&line, "%lld  from %s", (long long)fields_int(attempt, "attempt", 0),
+			   is_cold ? "the beginning" : checkpoint);
+		if (!is_cold)
+			buf_printf(&line, " (step %lld)", (long long)fields_int(attempt, "step", 0));
+		buf_printf(&line, "%s%s: %s", *worker ? " on " : "", worker,
+			   *cause ? cause : fields_text(attempt, "state"));
+		if (json_object_get(attempt, "onset"))
+			buf_printf(&line, " from step %lld on", (long long)fields_int(attempt, "onset", 0));
+		if (*error && strcmp(error, cause) != 0)
+			buf_printf(&line, ", %s", error);
+		buf_str(into, "    ");
+		text_clean(into, buf_text(&line));
+		buf_byte(into, '\n');
+	}
 }
 
 /* Whom it tells of what, if it brought a webhook along. */
@@ -266,12 +314,13 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_progress(shown, job, &frame->text);
 	show_result(shown, &frame->text);
 	show_end(job, &frame->text);
-	show_budget(job, &frame->text);
+	show_budget(shown, job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
 	show_relatives(shown, job, &frame->text);
 	if (fields_is_true(shown, "archived"))
 		show_line(&frame->text, "archived", "it has left Redis and is read from the store");
 	show_webhook(shown, &frame->text);
+	show_attempts(shown, &frame->text);
 	show_history(shown, now_ms, &frame->text);
 	job_last_lines(shown, &frame->text);
 	show_next(job, o->id, &frame->text);

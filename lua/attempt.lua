@@ -47,36 +47,42 @@ do
         return cause
     end
 
-    function attempt_failed(q, j, actor, error_text)
+    function attempt_failed(q, j, actor, error_text, reason)
         job_set(j, 'error', error_text)
         job_settle(q, j, 'fail')
         event_note(q, j, 'job.failed', 'state', 'failed', 'cause', j.f.cause, 'actor', actor, 'worker', j.f.worker,
-                   'error', j.f.error)
+                   'error', j.f.error, 'reason', reason)
     end
 
     local function attempt_lost(q, j, actor)
-        local lost = job_number(j, 'lost') + 1
         local most = spec_policy(q, j.n).max_lost
-        job_set(j, 'lost', lost)
+        local lost = budgets.take(j, 'lost')
+        local reason = budgets.said_lost(j, lost, most)
         if lost >= most then
             local why = 'lost %d times in a row without a new checkpoint (retry.max_lost is %d); the last time: %s'
-            return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX))
+            return attempt_failed(q, j, actor, clip(why:format(lost, most, j.f.error), TEXT_MAX), reason)
         end
         job_queue(q, j, 'lose', lane_elsewhere(j) or '!front', 'lost')
         event_note(q, j, 'job.lost', 'state', 'queued', 'cause', 'lost', 'actor', actor, 'worker', j.f.worker, 'error',
-                   j.f.error)
+                   j.f.error, 'reason', reason)
+    end
+
+    -- It waits for its next attempt.
+    local function attempt_again(q, j, event, delay_ms, reason)
+        job_wait(q, j, event, q.now + delay_ms, 'retry')
+        event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', j.f.cause, 'worker', j.f.worker,
+                   'error', j.f.error, 'reason', reason)
     end
 
     local function attempt_errored(q, j, actor)
         local policy = spec_policy(q, j.n)
-        local errors = job_number(j, 'errors') + 1
-        job_set(j, 'errors', errors)
-        if errors >= policy.max_errors then
-            return attempt_failed(q, j, actor, j.f.error)
+        local errors, most = budgets.take(j, 'errors'), policy.max_errors
+        local delay_ms = errors < most and attempt_backoff_ms(j, policy.retry, errors)
+        local reason = budgets.said('failed', errors, most, '(retry.max_attempts)', delay_ms)
+        if not delay_ms then
+            return attempt_failed(q, j, actor, j.f.error, reason)
         end
-        job_wait(q, j, 'retry', q.now + attempt_backoff_ms(j, policy.retry, errors), 'retry')
-        event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', j.f.cause, 'worker', j.f.worker,
-                   'error', j.f.error)
+        attempt_again(q, j, 'retry', delay_ms, reason)
     end
 
     local function attempt_corrupted(q, j, actor, detail)
@@ -86,10 +92,17 @@ do
         if why then
             return attempt_failed(q, j, actor, clip(why .. ': ' .. (j.f.error or ''), TEXT_MAX))
         end
-        local delay_ms = attempt_backoff_ms(j, policy.recovery, job_number(j, 'corrupted'))
-        job_wait(q, j, 'recover', q.now + delay_ms, 'retry')
-        event_note(q, j, 'job.retrying', 'state', 'waiting', 'cause', 'corrupted', 'worker', j.f.worker,
-                   'error', j.f.error)
+        local corrupted = job_number(j, 'corrupted')
+        local delay_ms = attempt_backoff_ms(j, policy.recovery, corrupted)
+        attempt_again(q, j, 'recover', delay_ms, budgets.said('corrupted', corrupted, policy.max_corrupted,
+                                                              '(recovery.max_attempts)', delay_ms))
+    end
+
+    local function attempt_preempted(q, j, why)
+        local times = budgets.take(j, 'preempted')
+        job_queue(q, j, 'preempt', '!front', 'preempted')
+        local reason = ('%spreemption %d, counted against no budget'):format(why and why .. '; ' or '', times)
+        event_note(q, j, 'job.preempted', 'state', 'queued', 'worker', j.f.worker, 'reason', clip(reason, TEXT_MAX))
     end
 
     -- Whether a recovery that was under way came to its end with this attempt.
@@ -130,14 +143,13 @@ do
             job_settle(q, j, 'cancel')
             event_note(q, j, 'job.cancelled', 'state', 'cancelled', 'actor', actor, 'reason', j.f.error)
         elseif cause == 'preempted' then
-            job_queue(q, j, 'preempt', '!front', 'preempted')
-            event_note(q, j, 'job.preempted', 'state', 'queued', 'worker', j.f.worker, 'reason', detail.error)
+            attempt_preempted(q, j, detail.error and j.f.error)
         elseif cause == 'lost' then
             attempt_lost(q, j, actor)
         elseif cause == 'corrupted' then
             attempt_corrupted(q, j, actor, detail)
         elseif cause == 'permanent' then
-            attempt_failed(q, j, actor, j.f.error)
+            attempt_failed(q, j, actor, j.f.error, 'it would fail again: no budget is asked')
         else
             attempt_errored(q, j, actor)
         end
@@ -184,8 +196,9 @@ local function attempt_take_back(q, j)
     append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
     job_set(j, 'renewed_ms', q.now)
     job_set(j, 'ran_ms', job_number(j, 'ran_ms') - job_number(j, 'recover_ms'))
-    job_clear(j, 'lost', 'reason', 'cause', 'error')
-    event_note(q, j, 'job.adopted', 'state', 'running', 'worker', j.f.worker)
+    local reason = budgets.give_back(q, j, 'its return')
+    job_clear(j, 'reason', 'cause', 'error')
+    event_note(q, j, 'job.adopted', 'state', 'running', 'worker', j.f.worker, 'reason', reason)
 end
 
 -- The job of <n> <uid> <token> with its attempt still going on, or one that can be taken back. Else STALE.

@@ -91,9 +91,11 @@ do
                        'the run was flagged corrupted before this was saved')
             return
         end
-        job_clear(j, 'lost')
         checkpoints.note_newest(j, list)
-        event_say(q, j, 'checkpoint.committed', 'checkpoint', c.id, 'step', c.record.step, 'worker', j.f.worker)
+        local refund = budgets.give_back(q, j, 'checkpoint ' .. c.id)
+        local say = refund and event_note or event_say
+        say(q, j, 'checkpoint.committed', 'checkpoint', c.id, 'step', c.record.step, 'worker', j.f.worker, 'reason',
+            refund)
         checkpoints.keep(q, j, list, policy)
     end
 

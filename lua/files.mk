@@ -20,6 +20,7 @@ lua_SOURCES := \
 	lua/lend.lua \
 	lua/recovery.lua \
 	lua/share.lua \
+	lua/budget.lua \
 	lua/attempt.lua \
 	lua/create.lua \
 	lua/pause.lua \

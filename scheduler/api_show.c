@@ -4,6 +4,7 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "scheduler/api.h"
+#include "scheduler/attempts.h"
 #include "scheduler/explain.h"
 #include "lib/fields.h"
 
@@ -15,6 +16,7 @@ void api_show_answer(struct api_call *call, const json_t *workers)
 	buf_init(&why, 4096);
 	explain_job(call->show, workers, &why);
 	explain_add_left(json_object_get(call->show, "job"), fields_int(call->show, "now_ms", 0));
+	json_object_set_new(call->show, "attempts", attempts_of(call->show));
 	json_object_set_new(call->show, "why", json_stringn(buf_text(&why), why.len));
 	api_answer(call, 200, STEAL(call->show));
 }

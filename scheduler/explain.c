@@ -5,7 +5,7 @@
 #include "lib/clock.h"
 #include "lib/fields.h"
 
-enum { EXPLAIN_MAX_ATTEMPTS = 3 }; /* retry.max_attempts of a spec that does not say */
+enum { EXPLAIN_MAX_ATTEMPTS = 3 }; /* retry.max_attempts, or that of recovery, of a spec that does not say */
 
 static void explain_duration(struct buf *into, int64_t ms)
 {
@@ -67,10 +67,18 @@ void explain_add_left(json_t *job, int64_t now_ms)
 		json_object_set_new(job, "left_ms", json_integer(left_ms));
 }
 
-static int64_t explain_max_attempts(const json_t *show)
+/* "2 of 3: ", the attempt that it waits for, or "recovery 1 of 3: ". */
+static void explain_budget(const json_t *show, struct buf *why)
 {
+	const json_t *job = json_object_get(show, "job");
+	bool is_corrupted = fields_is(job, "cause", "corrupted");
+	int64_t used = fields_int(job, is_corrupted ? "corrupted" : "errors", 0);
 	json_auto_t *spec = fields_json(show, "spec");
-	return fields_int(json_object_get(spec, "retry"), "max_attempts", EXPLAIN_MAX_ATTEMPTS);
+	if (used <= 0 || !spec)
+		return;
+	const json_t *section = json_object_get(spec, is_corrupted ? "recovery" : "retry");
+	buf_printf(why, "%s%" PRId64 " of %" PRId64 ": ", is_corrupted ? "recovery " : "",
+		   is_corrupted ? used : used + 1, fields_int(section, "max_attempts", EXPLAIN_MAX_ATTEMPTS));
 }
 
 /* "waits for a slot of user-7: 2 of 2 are taken (gpu-3, gpu-4)" */
@@ -141,9 +149,7 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 	if (!is_retry)
 		return;
 	buf_str(why, " (");
-	int64_t errors = fields_int(job, "errors", 0);
-	if (errors > 0 && json_object_get(show, "spec"))
-		buf_printf(why, "%" PRId64 " of %" PRId64 ": ", errors + 1, explain_max_attempts(show));
+	explain_budget(show, why);
 	explain_end(job, why);
 	buf_str(why, ")");
 }

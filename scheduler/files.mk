@@ -24,6 +24,7 @@ scheduler_SOURCES := \
 	scheduler/api_webhooks.c \
 	scheduler/archive.c \
 	scheduler/archive_store.c \
+	scheduler/attempts.c \
 	scheduler/bell.c \
 	scheduler/code_store.c \
 	scheduler/data_link.c \

@@ -96,6 +96,71 @@ def test_budgets_are_apart(q):
     assert q.end(claim, "error") == ["ok", "failed"]
 
 
+# ---------------------------------------------------------------- every decision says its numbers
+
+def reasons(q):
+    return [(h["event"], h["reason"]) for h in q.history(1) if "reason" in h]
+
+
+def test_errors_are_counted_aloud(q):
+    claim = q.start(retry={"backoff": "10s", "max_backoff": "10s", "jitter": 0})
+    for cause in ("error", "timeout", "stalled"):
+        q.end(claim, cause, error="it broke")
+        if q.state(1) == "waiting":
+            q.hurry(1)
+            claim, = q.take()
+    assert reasons(q) == [("job.retrying", "failed 1 of 3 (retry.max_attempts); again in 10.0 s"),
+                          ("job.retrying", "failed 2 of 3 (retry.max_attempts); again in 10.0 s"),
+                          ("job.failed", "failed 3 of 3 (retry.max_attempts)")]
+    assert q.history(1)[-1]["error"] == "it broke"
+
+
+def test_losses_are_counted_aloud_and_what_gives_them_back(q):
+    claim = q.start(retry={"max_lost": 5})
+    for seq in (None, 1, None, None):
+        q.lose(1)
+        claim, = q.take()
+        if seq:
+            q.commit(claim, seq, 100)
+    q.lose(1)
+    q.renew(*claim.fence)
+    q.lose(1)
+    assert reasons(q) == [
+        ("job.lost", "lost 1 of 5 in a row (retry.max_lost)"), ("job.lost", "lost 2 of 5 in a row (retry.max_lost)"),
+        ("checkpoint.committed", "gives the lost budget back: 2 of 5 were used"),
+        ("job.lost", "lost 1 of 5 in a row (retry.max_lost); before it checkpoint 3-1 gave 2 back"),
+        ("job.lost", "lost 2 of 5 in a row (retry.max_lost)"), ("job.lost", "lost 3 of 5 in a row (retry.max_lost)"),
+        ("job.adopted", "gives the lost budget back: 3 of 5 were used"),
+        ("job.lost", "lost 1 of 5 in a row (retry.max_lost); before it its return gave 3 back")]
+
+
+def test_a_poison_pill_says_its_numbers(q):
+    q.start(retry={"max_lost": 1})
+    q.lose(1)
+    assert q.state(1) == "failed"
+    assert reasons(q) == [("job.failed", "lost 1 of 1 in a row (retry.max_lost)")]
+
+
+def test_a_checkpoint_without_losses_gives_nothing_back(q):
+    q.commit(q.start(), 1, 100)
+    assert not q.history(1) and "reason" not in q.events("checkpoint.committed")[0]
+
+
+def test_corruptions_and_preemptions_are_counted_aloud(q):
+    claim = q.start(recovery={"backoff": 0, "max_backoff": 0, "max_attempts": 1})
+    q.end(claim, "corrupted", error="nan")
+    q.promote()
+    q.end(q.take()[0], "preempted", error="its worker drains")
+    q.end(q.take()[0], "preempted")
+    q.end(q.take()[0], "permanent")
+    assert [r for r in reasons(q) if r[0].startswith("job.")] == [
+        ("job.retrying", "corrupted 1 of 1 (recovery.max_attempts); again in 0.0 s"),
+        ("job.preempted", "its worker drains; preemption 1, counted against no budget"),
+        ("job.preempted", "preemption 2, counted against no budget"),
+        ("job.failed", "it would fail again: no budget is asked")]
+    assert q.job(1)["preempted"] == "2"
+
+
 def test_unasked_cancelled_counts_as_preempted(q):
     assert q.end(q.start(), "cancelled") == ["ok", "queued"]
     assert q.job(1)["cause"] == "preempted"
