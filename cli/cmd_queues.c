@@ -9,8 +9,7 @@
 
 struct queues_options {
 	const char *reason;
-	const char *rate;
-	const char *max_running;
+	struct queue_limits_options limits;
 	bool watch;
 };
 
@@ -101,7 +100,7 @@ static bool queues_run(struct cli *cli, const void *options, const struct arg_li
 	if (words->count == 2 && strcmp(words->items[0], "create") == 0)
 		return queues_create(cli, words->items[1], err);
 	if (words->count == 2 && strcmp(words->items[0], "limit") == 0)
-		return queue_limits_set(cli, words->items[1], o->max_running, o->rate, err);
+		return queue_limits_set(cli, words->items[1], &o->limits, err);
 	if (words->count == 4 && strcmp(words->items[0], "share") == 0)
 		return queue_limits_share(cli, words->items[1], words->items[2], words->items[3], err);
 	return error_set(
@@ -113,9 +112,11 @@ static bool queues_run(struct cli *cli, const void *options, const struct arg_li
 static const struct arg_row queues_rows[] = {
 	{ "reason", 'm', ARG_TEXT, offsetof(struct queues_options, reason), "TEXT",
 	  "of a pause or drain: shown as long as it lasts", 0 },
-	{ "max-running", 'r', ARG_TEXT, offsetof(struct queues_options, max_running), "N",
+	{ "max-running", 'r', ARG_TEXT, offsetof(struct queues_options, limits.max_running), "N",
 	  "limit: so many of its jobs run at once; 0: any number", 0 },
-	{ "rate", 't', ARG_TEXT, offsetof(struct queues_options, rate), "N/TIME",
+	{ "max-recovering", 'c', ARG_TEXT, offsetof(struct queues_options, limits.max_recovering), "N",
+	  "limit: so many of its corrupted jobs are recovered at once (10); 0: any number", 0 },
+	{ "rate", 't', ARG_TEXT, offsetof(struct queues_options, limits.rate), "N/TIME",
 	  "limit: so many of its jobs are let go in a time, 100/1m; 0: any number", 0 },
 	{ "watch", 'w', ARG_FLAG, offsetof(struct queues_options, watch), NULL, "the list: go on, once a second", 0 },
 };

@@ -131,7 +131,8 @@ void job_commands(const json_t *job, const char *id, struct buf *into)
 	const char *state = fields_text(job, "state");
 	bool is_running = strcmp(state, "running") == 0;
 	bool is_succeeded = strcmp(state, "succeeded") == 0;
-	bool can_retry = strcmp(fields_text(job, "reason"), "retry") == 0 || (job_is_final(job) && !is_succeeded);
+	bool can_retry = fields_is(job, "reason", "retry") || fields_is(job, "reason", "recovery") ||
+			 (job_is_final(job) && !is_succeeded);
 	const struct {
 		bool is_worth_it;
 		const char *command;

@@ -38,24 +38,31 @@ static bool queue_limits_post(struct cli *cli, const char *path, json_t *body, s
 	return ok;
 }
 
-bool queue_limits_set(struct cli *cli, const char *queue, const char *max_running, const char *rate, struct error *err)
+static bool queue_limits_count(const char *option, const char *text, int64_t *count, struct error *err)
 {
-	int64_t running = 0, max = 0, per_ms = 0;
+	return !text || (config_parse_int(text, count) && *count >= 0) ||
+	       error_set(err, ERR_INPUT, NULL, "%s: expected an integer from 0, got \"%s\"", option, text);
+}
+
+bool queue_limits_set(struct cli *cli, const char *queue, const struct queue_limits_options *o, struct error *err)
+{
+	int64_t running = 0, recovering = 0, max = 0, per_ms = 0;
 	CLEANUP(free_p) char *path = queue_limits_path(queue, "limits", err);
 	if (!path)
 		return false;
-	if (!max_running && !rate)
+	if (!o->max_running && !o->max_recovering && !o->rate)
 		return error_set(err, ERR_INPUT, "stoker queues limit gpu --max-running 8",
-				 "expected --max-running or --rate");
-	if (max_running && (!config_parse_int(max_running, &running) || running < 0))
-		return error_set(err, ERR_INPUT, NULL, "--max-running: expected an integer from 0, got \"%s\"",
-				 max_running);
-	if (rate && !queue_limits_rate(rate, &max, &per_ms, err))
+				 "expected --max-running, --max-recovering or --rate");
+	if (!queue_limits_count("--max-running", o->max_running, &running, err) ||
+	    !queue_limits_count("--max-recovering", o->max_recovering, &recovering, err) ||
+	    (o->rate && !queue_limits_rate(o->rate, &max, &per_ms, err)))
 		return false;
 	json_t *body = json_object();
-	if (max_running)
+	if (o->max_running)
 		json_object_set_new(body, "max_running", json_integer(running));
-	if (rate) {
+	if (o->max_recovering)
+		json_object_set_new(body, "max_recovering", json_integer(recovering));
+	if (o->rate) {
 		json_object_set_new(body, "rate_max", json_integer(max));
 		json_object_set_new(body, "rate_per_ms", json_integer(per_ms));
 	}

@@ -4,8 +4,12 @@
 
 #include "cli/cli.h"
 
-/* rate: "100/1m"; "0" lifts either of them, NULL leaves it as it is. */
-bool queue_limits_set(struct cli *cli, const char *queue, const char *max_running, const char *rate,
+struct queue_limits_options { /* "0" lifts one of them, NULL leaves it as it is */
+	const char *max_running;
+	const char *max_recovering;
+	const char *rate; /* "100/1m" */
+};
+bool queue_limits_set(struct cli *cli, const char *queue, const struct queue_limits_options *o,
 		      struct error *err) MUST_CHECK;
 bool queue_limits_share(struct cli *cli, const char *queue, const char *tenant, const char *weight,
 			struct error *err) MUST_CHECK;

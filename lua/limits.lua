@@ -1,12 +1,13 @@
--- stoker_limit <max_running> <rate_max> <rate_per_ms> [actor]: the limits of a queue; '' leaves one as it is, 0 lifts
--- it.
+-- stoker_limit <max_running> <rate_max> <rate_per_ms> [actor] [max_recovering]: the limits of a queue; '' leaves one as
+-- it is, 0 lifts it.
 do
     local function set_limits(keys, args)
-        no_more_arguments(args, 4)
+        no_more_arguments(args, 5)
         local q = queue_open(keys)
         local actor = want_actor(args[4])
         local fields, said = {}, {}
-        for i, field in ipairs({'max_running', 'rate_max', 'rate_per_ms'}) do
+        q.meta.max_recovering = recovering.most(q)
+        for i, field in pairs({'max_running', 'rate_max', 'rate_per_ms', nil, 'max_recovering'}) do
             local text = optional(args[i])
             local value = text and want_integer(text, field, 0, 1e12)
             if value and value ~= q.meta[field] then

@@ -61,6 +61,7 @@ do
         expect_type(q, 'zset', 'releases')
         expect_type(q, 'zset', 'outbox')
         expect_type(q, 'zset', 'fires')
+        expect_type(q, 'zset', 'recovering')
         local away, moved = no_longer_elsewhere(q, limit - #due), 0
         for _, j in ipairs(away) do
             let_go_anywhere(q, j)
@@ -71,8 +72,10 @@ do
             elseif j.is_held then
                 append(q.batch.waiting, integer_text(q.now + SCHEDULE_HOLD_MS), j.n)
             elseif j.f.state == 'waiting' then
-                limits.ready(q, j, 'promote')
-                moved = moved + 1
+                if recovering.admit(q, j) then
+                    limits.ready(q, j, 'promote')
+                    moved = moved + 1
+                end
             else
                 append(q.batch.unwait, j.n) -- an index entry without its job
             end

@@ -3,6 +3,7 @@
 -- goes, too, when the attempt that resumed from it is flagged again without having got past it. Never silently.
 
 local recovery_detect, recovery_decide
+local recovering = {}
 do
     -- A checkpoint without a step cannot be proved to lie before it.
     local function is_past(c, suspect)
@@ -152,5 +153,57 @@ local function recovery_progress(q, j, step)
     if (step and step > from) or (outlived and j.f.started_ms) then
         job_clear(j, 'recover_step', 'recover_ms')
         event_say(q, j, 'recovery.completed', 'checkpoint', j.f.resume, 'step', step)
+    end
+end
+
+-- How many recoveries of a queue go on at once (`max_recovering` of meta): when many runs go bad together, as by bad
+-- data, not all of them come back to the store and the workers together. `recovering` holds those that were let go; who
+-- is not recovering any more is found when there is no room, so nothing else has to care for it.
+do
+    local MOST = 10
+    local AGAIN_MS = 1000
+
+    function recovering.most(q)
+        return tonumber(call('HGET', q.meta_key, 'max_recovering')) or MOST
+    end
+
+    local function still(q, n)
+        local known = redis.pcall('HMGET', key_of(q, 'job:', n), 'state', 'cause', 'recover_step')
+        return not known.err and
+            (known[1] == 'queued' and known[2] == 'corrupted' or known[1] == 'running' and known[3])
+    end
+
+    -- How many more may go on.
+    local function room(q)
+        local most, key = recovering.most(q), key_of(q, 'recovering')
+        if most == 0 then
+            return LARGEST
+        elseif call('ZCARD', key) >= most then
+            for _, n in ipairs(call('ZRANGE', key, 0, -1)) do
+                if not still(q, n) then
+                    call('ZREM', key, n)
+                end
+            end
+        end
+        return most - call('ZCARD', key)
+    end
+
+    -- Whether this waiting job, whose time has come, may be let go. If not it comes again a little later.
+    function recovering.admit(q, j)
+        if j.f.cause ~= 'corrupted' or j.f.reason ~= 'retry' and j.f.reason ~= 'recovery' then
+            return true
+        end
+        q.known.room.left = q.known.room.left or room(q)
+        if q.known.room.left > 0 then
+            q.known.room.left = q.known.room.left - 1
+            call('ZADD', key_of(q, 'recovering'), q.now_text, j.n)
+            return true
+        end
+        local due_ms = integer_text(q.now + AGAIN_MS)
+        job_set(j, 'reason', 'recovery')
+        job_set(j, 'due_ms', due_ms)
+        append(q.batch.waiting, due_ms, j.n)
+        job_save(q, j)
+        return false
     end
 end

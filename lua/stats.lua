@@ -37,6 +37,7 @@ do
         end
         count('submitted', q.meta.next)
         count('max_running', q.meta.max_running)
+        count('max_recovering', recovering.most(q))
         count('rate_max', q.meta.rate_max)
         count('rate_per_ms', q.meta.rate_per_ms)
         count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))

@@ -117,7 +117,7 @@ do
         if not one.class then -- as it is: what it was folded into at its submit is not judged anew
             one.class, one.requirement = j.f.class, class_needs(j.f.class, one.values['resources.labels'])
         end
-        if one.delay_ms and is_waiting and not ({delay = 1, retry = 1, held = 1})[j.f.reason or ''] then
+        if one.delay_ms and is_waiting and not ({delay = 1, retry = 1, recovery = 1, held = 1})[j.f.reason or ''] then
             fail('CONFLICT', 'job %s waits for something else than time (%s): a delay would not hold', job_id(q, j.n),
                  j.f.reason)
         end

@@ -144,6 +144,7 @@ struct queue_limits {
 	int64_t max_running;
 	int64_t rate_max;
 	int64_t rate_per_ms;
+	int64_t max_recovering;
 };
 void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
 		jobs_text_fn *fn, void *arg);

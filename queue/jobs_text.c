@@ -106,6 +106,7 @@ void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits 
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_limit", queue, fn, arg);
 	const int64_t values[] = { limits->max_running, limits->rate_max, limits->rate_per_ms };
+	bool has_recovering = limits->max_recovering >= 0; /* an older library does not know it */
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		if (values[i] < 0)
 			jobs_arg(call, "");
@@ -113,6 +114,8 @@ void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits 
 			jobs_arg_number(call, values[i]);
 	}
 	jobs_arg(call, actor);
+	if (has_recovering)
+		jobs_arg_number(call, limits->max_recovering);
 	jobs_send(call);
 }
 

@@ -154,7 +154,7 @@ static struct api_call *api_queue_call(struct scheduler *s, const struct http_re
 
 void api_limit_queue(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "max_running", "rate_max", "rate_per_ms" };
+	static const char *const keys[] = { "max_running", "rate_max", "rate_per_ms", "max_recovering" };
 	struct error err;
 	struct queue_limits limits;
 	struct api_call *call = api_queue_call(arg, request, reply, keys, ARRAY_LEN(keys));
@@ -162,7 +162,8 @@ void api_limit_queue(void *arg, const struct http_request *request, struct http_
 		return;
 	if (api_body_int(call, "max_running", -1, &limits.max_running, &err) &&
 	    api_body_int(call, "rate_max", -1, &limits.rate_max, &err) &&
-	    api_body_int(call, "rate_per_ms", -1, &limits.rate_per_ms, &err))
+	    api_body_int(call, "rate_per_ms", -1, &limits.rate_per_ms, &err) &&
+	    api_body_int(call, "max_recovering", -1, &limits.max_recovering, &err))
 		jobs_limit(call->scheduler->jobs, call->queue, &limits, call->actor, api_on_queue_set, call);
 	else
 		api_refuse(call, &err);

@@ -125,6 +125,12 @@ static void explain_waiting(const json_t *show, const json_t *workers, struct bu
 		explain_overlap(show, job, why);
 		return;
 	}
+	if (strcmp(reason, "recovery") == 0) {
+		buf_str(why, "waits until another recovery of the queue is done (max_recovering): ");
+		explain_budget(show, why);
+		explain_end(job, why);
+		return;
+	}
 	if (strcmp(reason, "dependency") == 0) {
 		explain_parents(show, why);
 		return;

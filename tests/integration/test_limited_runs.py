@@ -60,7 +60,7 @@ def test_one_of_its_kind(cluster):
 
 def test_limits_of_a_queue_from_the_command_line(cluster, tmp_path):
     notes = tmp_path / "notes"
-    cluster.cli("queues", "limit", "default", "--max-running", "2")
+    cluster.cli("queues", "limit", "default", "--max-running", "2", "--max-recovering", "3")
     assert "at most 2 at once" in cluster.cli("queues").stdout
     jobs = [cluster.submit(noted(notes)) for _ in range(7)]
     says = "the queue is at its limit: 2 of 2 jobs run"
@@ -78,7 +78,8 @@ def test_limits_of_a_queue_from_the_command_line(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("words, says", [
-    (["limit", "default"], "expected --max-running or --rate"),
+    (["limit", "default"], "expected --max-running, --max-recovering or --rate"),
+    (["limit", "default", "--max-recovering", "x"], "--max-recovering: expected an integer from 0"),
     (["limit", "default", "--max-running", "-1"], "--max-running: expected an integer from 0"),
     (["limit", "default", "--rate", "x"], "--rate: expected a count"),
     (["limit", "default", "--rate", "5/0s"], "--rate: expected a count"),

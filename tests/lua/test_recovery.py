@@ -1,5 +1,7 @@
 """Which checkpoints a corruption takes out of use: those that are not proved to be from before its onset; and more of
 them when the same happens again."""
+import json
+
 import pytest
 from redis.exceptions import ResponseError
 
@@ -102,3 +104,70 @@ def test_a_stale_runner_flags_nothing(q):
     with pytest.raises(ResponseError, match="^INVALID good: expected an integer"):
         q.corrupt(1, 1, "nan", 350, "", "later", claim["token"])
     assert q.snapshot() == before
+
+
+# ---------------------------------------------------------------- not all at once
+
+def corrupted(q, count, **fields):
+    """Jobs whose recovery is due."""
+    for _ in range(count):
+        q.add(recovery={"backoff": 0, "max_backoff": 0}, **fields)
+    for claim in q.take(most=count):
+        q.end(claim, "corrupted", error="nan")
+
+
+def line(q, count):
+    return [(q.job(n)["state"], q.job(n).get("reason")) for n in range(1, count + 1)]
+
+
+def test_so_many_recoveries_at_once(q):
+    q.limit("", "", "", "ops:ada", 2)
+    corrupted(q, 4)
+    assert q.promote()[0] == 2
+    states = [state for state, _ in line(q, 4)]
+    assert states.count("queued") == 2 and states.count("waiting") == 2
+    assert {reason for state, reason in line(q, 4) if state == "waiting"} == {"recovery"}
+    moved, next_ms, _ = [*q.promote(), None][:3]
+    assert moved == 0 and 0 < next_ms <= 1000, "it comes again"
+    assert json.loads(q.stats())["max_recovering"] == 2
+
+
+@pytest.mark.parametrize("end", ["its step", "succeeded", "error", "lost", "cancelled"])
+def test_one_that_is_done_lets_the_next_one_go(q, end):
+    q.limit("", "", "", "", 1)
+    corrupted(q, 2)
+    q.promote()
+    claim, = q.take(most=2)
+    q.set_job(claim["n"], recover_ms=10**9)  # no outliving
+    waiting = next(n for n in (1, 2) if q.state(n) == "waiting")
+    assert q.hurry(waiting)[0] == 0, "while it restores"
+    q.renew(*claim.fence, "phase", "running", "resumed", "cold")
+    assert q.hurry(waiting)[0] == 0, "and until it got past where it resumed"
+    if end == "its step":
+        q.renew(*claim.fence, "step", "1")
+    elif end == "cancelled":
+        q.cancel(int(claim["n"]))
+        q.end(claim, "cancelled")
+    else:
+        q.end(claim, end)
+    assert q.hurry(waiting)[0] >= 1 and q.state(waiting) == "queued"
+    assert q.redis.zrange(q.key("recovering"), 0, -1) == [str(waiting)]
+
+
+def test_others_do_not_wait_for_recoveries(q):
+    q.limit("", "", "", "", 1)
+    corrupted(q, 3)
+    q.promote()
+    n = q.add(delay="1h")
+    q.hurry(n)
+    assert q.state(n) == "queued"
+    q.limit("", "", "", "", 0)
+    for one in range(1, 4):
+        q.hurry(one)
+    assert [state for state, _ in line(q, 3)] == ["queued"] * 3, "any number"
+
+
+def test_without_a_limit_of_its_own_it_is_ten(q):
+    corrupted(q, 12)
+    assert q.promote()[0] == 10
+    assert q.retry(next(n for n in range(1, 13) if q.state(n) == "waiting"), 1), "somebody who asks for it gets it"
