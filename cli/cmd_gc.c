@@ -1,9 +1,8 @@
 /* stoker gc and stoker verify: the whole store, as the scheduler sees it. */
 #include <inttypes.h>
 #include <string.h>
-#include "cli/client.h"
 #include "cli/commands.h"
-#include "cli/interrupt.h"
+#include "cli/lines.h"
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/config.h"
@@ -15,14 +14,12 @@ struct gc_options {
 };
 
 struct gc_reading {
-	struct cli *cli;
 	bool is_verify;
-	bool has_sum;
-	struct error failed; /* as the scheduler said it */
 };
 
-static void gc_print_object(const struct gc_reading *r, const json_t *object)
+static void gc_print_object(void *arg, const json_t *object)
 {
+	const struct gc_reading *r = arg;
 	const char *action = fields_text(object, "action"), *key = fields_text(object, "key");
 	char size[32] = "", age[32];
 	if (r->is_verify && strcmp(action, "good") == 0)
@@ -35,8 +32,9 @@ static void gc_print_object(const struct gc_reading *r, const json_t *object)
 	fflush(stdout);
 }
 
-static void gc_print_sum(const struct gc_reading *r, const json_t *sum)
+static void gc_print_sum(void *arg, const json_t *sum)
 {
+	const struct gc_reading *r = arg;
 	char size[32];
 	int64_t problems = fields_int(sum, "problems", 0);
 	text_size(fields_int(sum, "bytes", 0), size, sizeof size);
@@ -45,52 +43,18 @@ static void gc_print_sum(const struct gc_reading *r, const json_t *sum)
 	if (problems)
 		printf("; %" PRId64 " %s", problems, r->is_verify ? "damaged" : "kept, to be looked at");
 	printf("\n");
-	if (problems)
-		r->cli->exit_code = EXIT_CHECK_FAILED;
-}
-
-static bool gc_object(void *arg, const json_t *object)
-{
-	struct gc_reading *r = arg;
-	const json_t *sum = json_object_get(object, "sum"), *error = json_object_get(object, "error");
-	if (error) {
-		error_set(&r->failed, error_kind_from_name(fields_text(error, "kind")), fields_text(error, "hint"),
-			  "%s", fields_text(error, "detail"));
-		return false;
-	}
-	r->has_sum = r->has_sum || sum;
-	if (r->cli->common.json)
-		cli_print_json_line(object);
-	else if (sum)
-		gc_print_sum(r, sum);
-	else
-		gc_print_object(r, object);
-	if (sum && fields_int(sum, "problems", 0))
-		r->cli->exit_code = EXIT_CHECK_FAILED;
-	return true;
 }
 
 static bool gc_ask(struct cli *cli, const char *path, const json_t *body, bool is_verify, struct error *err)
 {
-	struct gc_reading reading = { .cli = cli, .is_verify = is_verify };
-	CLEANUP(free_p) char *text = json_dumps(body, JSON_COMPACT);
-	const struct client_text json = { .content_type = "application/json", .text = text };
-	CLEANUP(close_fd) int interrupt_fd = interrupt_open(err);
-	struct client_stream stream = {
-		.path = path, .body = &json, .fn = gc_object, .arg = &reading, .interrupt_fd = interrupt_fd
-	};
-	if (interrupt_fd < 0 || !client_stream(cli, &stream, err))
-		return false;
-	if (stream.interrupted) {
-		cli->exit_code = EXIT_INTERRUPTED;
-		return true;
-	}
-	if (reading.failed.kind) {
-		*err = reading.failed;
-		return false;
-	}
-	return reading.has_sum ||
-	       error_set(err, ERR_UNKNOWN, "the same again goes on", "the scheduler ended before it was through");
+	struct gc_reading reading = { .is_verify = is_verify };
+	const struct lines lines = { .path = path,
+				     .body = body,
+				     .object = gc_print_object,
+				     .sum = gc_print_sum,
+				     .arg = &reading,
+				     .problems = "problems" };
+	return lines_ask(cli, &lines, err);
 }
 
 static bool gc_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)

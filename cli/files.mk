@@ -16,6 +16,7 @@ cli_SOURCES := \
 	cli/cmd_doctor.c \
 	cli/cmd_download.c \
 	cli/cmd_events.c \
+	cli/cmd_fsck.c \
 	cli/cmd_gc.c \
 	cli/cmd_help.c \
 	cli/cmd_hold.c \
@@ -46,6 +47,7 @@ cli_SOURCES := \
 	cli/interrupt.c \
 	cli/job.c \
 	cli/lineage.c \
+	cli/lines.c \
 	cli/listing.c \
 	cli/log_print.c \
 	cli/pages.c \

@@ -67,4 +67,13 @@ lua_SOURCES := \
 	lua/batches.lua \
 	lua/stats.lua \
 	lua/limits.lua \
-	lua/schedules.lua
+	lua/schedules.lua \
+	lua/fsck.lua \
+	lua/fsck_job.lua \
+	lua/fsck_lane.lua \
+	lua/fsck_links.lua \
+	lua/fsck_batch.lua \
+	lua/fsck_streams.lua \
+	lua/fsck_index.lua \
+	lua/fsck_keys.lua \
+	lua/fsck_run.lua

@@ -9,6 +9,7 @@ queue_SOURCES = \
 	queue/jobs_archive.c \
 	queue/jobs_bulk.c \
 	queue/jobs_each.c \
+	queue/jobs_fsck.c \
 	queue/jobs_graph.c \
 	queue/jobs_inbox.c \
 	queue/jobs_runner.c \
@@ -43,6 +44,7 @@ queue_SOURCES = \
 
 # The tables that both C and the function library are made from.
 queue_TABLES := \
+	queue/fsck.c \
 	queue/spec_grammar.c \
 	queue/spec_print.c \
 	queue/spec_table.c \

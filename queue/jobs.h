@@ -164,6 +164,13 @@ void jobs_submitters(struct jobs *jobs, const char *queue, jobs_text_fn *fn, voi
 /* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that
  * schedulers that start side by side agree. */
 void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+/* What is wrong in the queue (lua/fsck_run.lua): from the beginning with cursor "", to the end by the cursor of the
+ * answer,
+ * {"cursor","looked","partial","findings":[{"where","code","repair","detail"}]}. */
+void jobs_fsck(struct jobs *jobs, const char *queue, const char *cursor, jobs_text_fn *fn, void *arg);
+/* Mends what such a finding names: text is "repaired", or "gone" if it is not there any more. */
+void jobs_repair(struct jobs *jobs, const char *queue, const char *where, const char *code, const char *actor,
+		 jobs_text_fn *fn, void *arg);
 /* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
  * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);

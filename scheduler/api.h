@@ -135,6 +135,11 @@ void api_answer_entries(struct api_call *call, json_t *entries); /* takes the re
 jobs_text_fn api_on_retried;
 const char *api_resume_of(const struct api_call *call);
 
+/* An answer that is a line an object, once its stream has begun. Both take the reference; the end is {"error":…} if err
+ * is set, else {"sum":…}, and ends the call. */
+void api_line(struct api_call *call, json_t *line);
+void api_lines_end(struct api_call *call, const struct error *err, json_t *sum);
+
 /* jobs_text_fn: answers {"id","state"} with the text as the state. */
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
 
@@ -152,6 +157,7 @@ http_handler_fn api_show;                                     /* api_show.c */
 http_handler_fn api_checkpoints, api_checkpoint, api_discard; /* api_checkpoints.c */
 http_handler_fn api_code, api_code_block, api_code_manifest;  /* api_code.c */
 http_handler_fn api_gc, api_verify;                           /* api_gc.c */
+http_handler_fn api_fsck;                                     /* api_fsck.c */
 http_handler_fn api_verify_checkpoint, api_checkpoint_data, api_checkpoint_link, api_data;
 http_handler_fn api_result;                                    /* api_result.c */
 http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */

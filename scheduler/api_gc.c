@@ -55,24 +55,16 @@ static void walk_free(struct walk *walk)
 }
 
 /* Takes the reference. */
-static void walk_line(struct walk *walk, json_t *line)
+static void walk_line(const struct walk *walk, json_t *line)
 {
-	CLEANUP(free_p) char *text = line ? json_dumps(line, JSON_COMPACT) : mem_strdup("{}");
-	json_decref(line);
-	http_stream_line(walk->call->reply, text, strlen(text));
+	api_line(walk->call, line);
 }
 
 static void walk_end(struct walk *walk, const struct error *err)
 {
-	struct api_call *call = walk->call;
-	if (err)
-		walk_line(walk, json_pack("{s:{s:s, s:s, s:s}}", "error", "kind", error_kind_of(err->kind)->name,
-					  "detail", err->message, "hint", err->hint));
-	else
-		walk_line(walk, json_pack("{s:{s:I, s:I, s:I}}", "sum", "objects", (json_int_t)walk->objects, "bytes",
-					  (json_int_t)walk->bytes, "problems", (json_int_t)walk->problems));
-	http_stream_end(call->reply);
-	api_forget(call);
+	json_t *sum = json_pack("{s:I, s:I, s:I}", "objects", (json_int_t)walk->objects, "bytes",
+				(json_int_t)walk->bytes, "problems", (json_int_t)walk->problems);
+	api_lines_end(walk->call, err, sum);
 	walk_free(walk);
 }
 

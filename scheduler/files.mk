@@ -8,10 +8,12 @@ scheduler_SOURCES := \
 	scheduler/api_code.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
+	scheduler/api_fsck.c \
 	scheduler/api_gather.c \
 	scheduler/api_gc.c \
 	scheduler/api_graph.c \
 	scheduler/api_health.c \
+	scheduler/api_lines.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
 	scheduler/api_result.c \

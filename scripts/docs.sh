@@ -18,6 +18,7 @@ trap 'rm -rf "$made"' EXIT
 
 "$build/gen-docs" config > "$made/config.md"
 "$build/gen-docs" errors > "$made/errors.md"
+"$build/gen-docs" fsck > "$made/fsck.md"
 "$build/gen-docs" spec > "$made/spec.md"
 "$build/gen-lua" --states > "$made/states.md"
 "$build/stoker" help --markdown > "$made/cli.md"

@@ -1,5 +1,5 @@
 /*
- * Prints the pages of docs/ that are made from tables: gen-docs config, errors or spec.
+ * Prints the pages of docs/ that are made from tables: gen-docs config, errors, fsck or spec.
  * (states.md comes from gen-lua and cli.md from the stoker command.)
  */
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "lib/config.h"
 #include "lib/error.h"
+#include "queue/fsck.h"
 #include "queue/spec.h"
 #include "scheduler/settings.h"
 #include "worker/settings.h"
@@ -53,6 +54,8 @@ int main(int argc, char **argv)
 		print_config();
 	else if (strcmp(page, "errors") == 0)
 		print_errors();
+	else if (strcmp(page, "fsck") == 0)
+		fsck_print_markdown();
 	else if (strcmp(page, "spec") == 0)
 		spec_print_markdown();
 	else

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "queue/fsck.h"
 #include "queue/spec.h"
 #include "queue/state.h"
 
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
 	} else {
 		state_print_lua();
 		spec_print_lua();
+		fsck_print_lua();
 	}
 	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }

@@ -443,7 +443,25 @@ def parse_id(entry):
     return tuple(int(part) for part in entry.split("-"))
 
 
+def findings(client, queue_key, limit=100):
+    """What stoker_fsck says of the queue with this `meta`, step by step."""
+    cursor = ""
+    while True:
+        answer = json.loads(client.fcall_ro("stoker_fsck", 1, queue_key, cursor, limit))
+        yield from answer["findings"]
+        cursor = answer["cursor"]
+        if not cursor:
+            return
+
+
 def check(client, prefix="stoker"):
+    """What is wrong by both: by stoker_fsck, and as it is seen from outside."""
+    said = [f"stoker_fsck: {f['where']}: {f['code']}: {f['detail']}"
+            for key in sorted(client.keys(prefix + ":{*}:meta")) for f in findings(client, key)]
+    return seen(client, prefix) + said
+
+
+def seen(client, prefix="stoker"):
     """What is wrong in three readings: keys may come and go between the list of keys and the MULTI."""
     wrong = None
     for _ in range(3):

@@ -68,13 +68,16 @@ def test_the_whole_way_of_a_job_with_each_program_in_its_role(guarded, tmp_path)
         assert shown["job"]["state"] == "succeeded" and viewer.xlen("stoker:{default}:log:1") > 0
         doctor = scheduler.api("GET", "/doctor")
         assert doctor["ok"], [c for c in doctor["checks"] if not c["ok"]]
+        *findings, end = scheduler.local("POST", "/api/v1/fsck").text.splitlines()
+        assert findings == [] and json.loads(end)["sum"]["left"] == 0
+        assert json.loads(end)["sum"]["partial"], "it may not SCAN, and says so"
         assert "NOPERM" not in scheduler.process.text() + worker.text()
         assert worker.stop() == 0
     finally:
         scheduler.stop()
         worker.kill()
     refused = [entry["object"] for entry in guarded.client().acl_log()]
-    assert refused == ["config|get"], "what doctor asks for, and nobody else anything"
+    assert sorted(refused) == ["config|get", "scan"], "what doctor and fsck ask for, and nobody else anything"
     assert fsck.check(guarded.client()) == []
 
 
