@@ -1,4 +1,4 @@
-/* stoker doctor: what is wrong, and what the Redis behind it risks. */
+/* stoker doctor: what is wrong, and what this installation risks. */
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
@@ -10,7 +10,7 @@ static void doctor_print(struct cli *cli, bool ok, const char *name, const char 
 	enum paint paint = ok ? PAINT_GREEN : PAINT_RED;
 	printf("%s%s%s %-24s %s\n", paint_begin(paint, cli->color), ok ? "✓" : "✗", paint_end(paint, cli->color), name,
 	       detail);
-	if (!ok && *hint)
+	if (*hint)
 		printf("  hint: %s\n", hint);
 }
 
@@ -51,7 +51,11 @@ static bool doctor_run(struct cli *cli, const void *options, const struct arg_li
 const struct command cmd_doctor = {
 	.name = "doctor",
 	.usage = "",
-	.summary = "checks the scheduler and the Redis behind it, and says what they risk",
-	.text = "Exit code 12 when a check fails.",
+	.summary = "checks the scheduler, its Redis, its store and the workers, and says what they risk",
+	.text = "Persistence, eviction, memory and known holes of Redis; clocks; whether objects can be written to the "
+		"store, read,\n"
+		"listed and removed; open files, disk and isolation of the workers. Exit code 12 when a check fails. "
+		"What must\n"
+		"hold of the queues is looked at by stoker fsck.",
 	.run = doctor_run,
 };

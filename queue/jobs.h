@@ -171,8 +171,9 @@ void jobs_fsck(struct jobs *jobs, const char *queue, const char *cursor, jobs_te
 /* Mends what such a finding names: text is "repaired", or "gone" if it is not there any more. */
 void jobs_repair(struct jobs *jobs, const char *queue, const char *where, const char *code, const char *actor,
 		 jobs_text_fn *fn, void *arg);
-/* JSON object of what `stoker doctor` judges: redis_version, run_id, appendonly, appendfsync, maxmemory,
- * maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library. */
+/* JSON object of what `stoker doctor` judges: redis_version, valkey_version, run_id, appendonly, appendfsync,
+ * maxmemory, maxmemory_policy, role, aof_last_write_status, rdb_last_bgsave_status, used_memory, clients, library, and
+ * more; now_ms of Redis, and clock_ahead_ms: how far ours is ahead. */
 void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 
 /* ---- one action on many jobs ---- */

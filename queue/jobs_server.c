@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <event2/util.h>
+#include "lib/clock.h"
 
 /* ---- several answers, one document ---- */
 
@@ -261,10 +262,13 @@ struct jobs_info_row {
 
 static const struct jobs_info_row jobs_info_rows[] = {
 	{ "redis_version", "redis_version" },
+	{ "valkey_version", "valkey_version" },
 	{ "run_id", "run_id" },
 	{ "role", "role" },
 	{ "aof_last_write_status", "aof_last_write_status" },
+	{ "aof_last_bgrewrite_status", "aof_last_bgrewrite_status" },
 	{ "rdb_last_bgsave_status", "rdb_last_bgsave_status" },
+	{ "total_system_memory", "total_system_memory" },
 	{ "used_memory", "used_memory" },
 	{ "connected_clients", "clients" },
 	/* should CONFIG be refused */
@@ -278,6 +282,7 @@ static const struct jobs_info_row jobs_config_rows[] = {
 	{ "appendfsync", "appendfsync" },
 	{ "maxmemory", "maxmemory" },
 	{ "maxmemory-policy", "maxmemory_policy" },
+	{ "no-appendfsync-on-rewrite", "no_fsync_on_rewrite" },
 };
 
 /* The value of "name:value\r\n" in the text of INFO. */
@@ -338,6 +343,20 @@ static void jobs_decode_default_user(struct jobs_call *call, const struct redisR
 	jobs_gather_one(gather, is_refused ? NULL : err);
 }
 
+/* Our clock against that of Redis, as far as the way to it and back tells. */
+static void jobs_decode_time(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
+{
+	struct jobs_gather *gather = call->arg;
+	int64_t seconds, micros;
+	if (!err && jobs_reply_number(jobs_reply_item(reply, 0), &seconds) &&
+	    jobs_reply_number(jobs_reply_item(reply, 1), &micros)) {
+		int64_t now_ms = seconds * 1000 + micros / 1000;
+		json_object_set_new(gather->end->kept, "now_ms", json_integer(now_ms));
+		json_object_set_new(gather->end->kept, "clock_ahead_ms", json_integer(clock_wall_ms() - now_ms));
+	}
+	jobs_gather_one(gather, err);
+}
+
 static void jobs_decode_library(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	struct jobs_gather *gather = call->arg;
@@ -367,4 +386,5 @@ void jobs_server_info(struct jobs *jobs, jobs_text_fn *fn, void *arg)
 	jobs_gather_add(gather, config);
 	jobs_gather_add(gather, replay);
 	jobs_gather_add(gather, library);
+	jobs_gather_add(gather, jobs_command_new(jobs, "TIME", NULL, jobs_decode_time, NULL, gather));
 }

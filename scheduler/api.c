@@ -13,7 +13,7 @@ const struct http_route api_routes[] = {
 	{ "GET", "/livez", api_livez, "the process runs", false },
 	{ "GET", "/readyz", api_readyz, "Redis answers and has the function library", false },
 	{ "GET", API "/version", api_version, "versions of the program and of the function library", true },
-	{ "GET", API "/doctor", api_doctor, "what the Redis behind it risks", true },
+	{ "GET", API "/doctor", api_doctor, "what Redis, the store and the workers risk", true },
 	{ "POST", API "/fsck", api_fsck, "look for what is wrong in the queues, and mend it", true },
 	{ "POST", API "/jobs", api_submit, "submit a job spec", true },
 	{ "GET", API "/jobs", api_list, "list jobs, newest first", true },

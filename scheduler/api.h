@@ -144,7 +144,8 @@ void api_lines_end(struct api_call *call, const struct error *err, json_t *sum);
 void api_on_state(void *arg, const char *text, size_t len, const struct error *err);
 
 /* ---- the handlers, a file a group of routes ---- */
-http_handler_fn api_livez, api_readyz, api_version, api_doctor; /* api_health.c */
+http_handler_fn api_livez, api_readyz, api_version;             /* api_health.c */
+http_handler_fn api_doctor;                                     /* api_doctor.c */
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
 http_handler_fn api_hold, api_release, api_update, api_remove;  /* api_control.c */
 http_handler_fn api_pause, api_drain, api_resume;               /* api_control.c */

@@ -30,4 +30,8 @@ struct api_gather_options {
 /* About call->queue, or about every queue when that is "". */
 void api_gather(struct api_call *call, const struct api_gather_options *options);
 
+/* About workers: what stoker_worker keeps of each, as JSON; and those of all queues, each once, with its `queues`. */
+api_ask_fn api_workers_ask;
+json_t *api_workers_of(const struct gathered *all, size_t count);
+
 #endif

@@ -4,7 +4,7 @@
 #include "scheduler/api_gather.h"
 #include "lib/fields.h"
 
-static void api_workers_ask(struct api_call *call, const char *queue, size_t which, jobs_text_fn *fn, void *arg)
+void api_workers_ask(struct api_call *call, const char *queue, size_t which, jobs_text_fn *fn, void *arg)
 {
 	(void)which;
 	jobs_workers(call->scheduler->jobs, queue, fn, arg);
@@ -13,7 +13,7 @@ static void api_workers_ask(struct api_call *call, const char *queue, size_t whi
 /* What stands as JSON text in a hash is shown as what it is. */
 static void api_worker_unfold(json_t *worker)
 {
-	static const char *const names[] = { "capacity", "used", "runs" };
+	static const char *const names[] = { "capacity", "used", "runs", "limits" };
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		json_t *value = fields_json(worker, names[i]);
 		if (value)
@@ -35,7 +35,7 @@ static void api_workers_add(json_t *by_id, json_t *worker, const char *queue)
 	json_array_append_new(json_object_get(known, "queues"), json_string(queue));
 }
 
-static void api_workers_answer(struct api_call *call, const struct gathered *all, size_t count)
+json_t *api_workers_of(const struct gathered *all, size_t count)
 {
 	json_auto_t *by_id = json_object();
 	for (size_t i = 0; i < count; i++) {
@@ -47,7 +47,12 @@ static void api_workers_answer(struct api_call *call, const struct gathered *all
 	const char *id;
 	json_t *worker;
 	json_object_foreach(by_id, id, worker) json_array_append(workers, worker);
-	api_answer(call, 200, json_pack("{s:o}", "workers", workers));
+	return workers;
+}
+
+static void api_workers_answer(struct api_call *call, const struct gathered *all, size_t count)
+{
+	api_answer(call, 200, json_pack("{s:o}", "workers", api_workers_of(all, count)));
 }
 
 void api_workers(void *arg, const struct http_request *request, struct http_reply *reply)

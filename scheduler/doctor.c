@@ -4,10 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include "lib/cleanup.h"
+#include "lib/buf.h"
 #include "lib/fields.h"
-
-enum { DOCTOR_REDIS_MAJOR = 7 };
 
 struct doctor_verdict {
 	bool ok;
@@ -18,13 +16,6 @@ struct doctor_verdict {
 static bool doctor_is(const json_t *info, const char *name, const char *value)
 {
 	return fields_is(info, name, value);
-}
-
-static struct doctor_verdict doctor_version(const json_t *info)
-{
-	if (strtol(fields_text(info, "redis_version"), NULL, 10) >= DOCTOR_REDIS_MAJOR)
-		return (struct doctor_verdict){ true, "it has functions", "" };
-	return (struct doctor_verdict){ false, "functions came with version 7.0", "use Redis 7.0 or newer, or Valkey" };
 }
 
 static struct doctor_verdict doctor_appendonly(const json_t *info)
@@ -80,9 +71,23 @@ static struct doctor_verdict doctor_policy(const json_t *info)
 static struct doctor_verdict doctor_memory(const json_t *info)
 {
 	int64_t max = fields_int(info, "maxmemory", 0), used = fields_int(info, "used_memory", 0);
+	int64_t machine = fields_int(info, "total_system_memory", 0);
 	if (max > 0 && used > max / 10 * 9)
-		return (struct doctor_verdict){ false, "more than nine tenths of maxmemory are used",
-						"raise maxmemory, or lower max_finished of the queues" };
+		return (struct doctor_verdict){
+			false, "more than nine tenths of maxmemory are used: soon new jobs are refused",
+			"raise maxmemory, or lower max_finished of the queues"
+		};
+	if (machine > 0 && used > machine / 10 * 7)
+		return (struct doctor_verdict){
+			false,
+			"more than seven tenths of its machine are used: a rewrite of its file, or the "
+			"kernel, may end it",
+			"give it a larger machine, or lower max_finished of the queues"
+		};
+	if (machine > 0 && max > machine)
+		return (struct doctor_verdict){ false,
+						"maxmemory is more than its machine has: the kernel ends it first",
+						"CONFIG SET maxmemory to at most seven tenths of the machine" };
 	return (struct doctor_verdict){ true, max > 0 ? "there is room" : "no bound is set (maxmemory 0)", "" };
 }
 
@@ -109,6 +114,23 @@ static struct doctor_verdict doctor_snapshot(const json_t *info)
 					"is the disk of Redis full? its log says why" };
 }
 
+static struct doctor_verdict doctor_rewrite(const json_t *info)
+{
+	if (doctor_is(info, "no_fsync_on_rewrite", "yes"))
+		return (struct doctor_verdict){
+			false,
+			"while the append-only file is rewritten nothing is synced: a crash then loses "
+			"what was acknowledged since",
+			"CONFIG SET no-appendfsync-on-rewrite no"
+		};
+	if (doctor_is(info, "aof_last_bgrewrite_status", "ok") || doctor_is(info, "aof_last_bgrewrite_status", ""))
+		return (struct doctor_verdict){ true, "the last rewrite of the append-only file went well", "" };
+	return (struct doctor_verdict){
+		false, "the last rewrite of the append-only file failed: it grows until the disk is full",
+		"is there memory for a fork (vm.overcommit_memory 1), and room on the disk?"
+	};
+}
+
 static struct doctor_verdict doctor_library(const json_t *info)
 {
 	if (json_object_get(info, "library"))
@@ -122,13 +144,13 @@ static const struct {
 	const char *field; /* shown with the verdict; "": nothing */
 	struct doctor_verdict (*judge)(const json_t *info);
 } doctor_checks[] = {
-	{ "redis version", "redis_version", doctor_version },
 	{ "role", "role", doctor_role },
 	{ "function library", "library", doctor_library },
 	{ "append-only file", "appendonly", doctor_appendonly },
 	{ "replay", "", doctor_replay },
 	{ "fsync", "appendfsync", doctor_appendfsync },
 	{ "append-only file writes", "aof_last_write_status", doctor_aof },
+	{ "rewrites", "aof_last_bgrewrite_status", doctor_rewrite },
 	{ "snapshots", "rdb_last_bgsave_status", doctor_snapshot },
 	{ "eviction", "maxmemory_policy", doctor_policy },
 	{ "memory", "", doctor_memory },
@@ -139,18 +161,27 @@ static json_t *doctor_report(json_t *checks, bool ok)
 	return json_pack("{s:o, s:b}", "checks", checks, "ok", ok);
 }
 
-json_t *doctor_judge(const json_t *info)
+void doctor_add(json_t *checks, bool ok, const char *name, const char *detail, const char *hint)
+{
+	json_array_append_new(
+		checks, json_pack("{s:s, s:b, s:s, s:s}", "name", name, "ok", ok, "detail", detail, "hint", hint));
+}
+
+json_t *doctor_judge(const struct doctor_facts *facts)
 {
 	json_t *checks = json_array();
 	bool all = true;
+	doctor_add_versions(checks, facts->info);
 	for (size_t i = 0; i < ARRAY_LEN(doctor_checks); i++) {
-		struct doctor_verdict verdict = doctor_checks[i].judge(info);
-		const char *value = fields_text(info, doctor_checks[i].field);
-		json_array_append_new(checks, json_pack("{s:s, s:b, s:s++, s:s}", "name", doctor_checks[i].name, "ok",
-							verdict.ok, "detail", value, *value ? ": " : "", verdict.detail,
-							"hint", verdict.hint));
-		all = all && verdict.ok;
+		struct doctor_verdict verdict = doctor_checks[i].judge(facts->info);
+		const char *value = fields_text(facts->info, doctor_checks[i].field);
+		CLEANUP(free_p) char *detail = mem_printf("%s%s%s", value, *value ? ": " : "", verdict.detail);
+		doctor_add(checks, verdict.ok, doctor_checks[i].name, detail, verdict.hint);
 	}
+	doctor_add_fleet(checks, facts);
+	size_t i;
+	json_t *check;
+	json_array_foreach(checks, i, check) all = all && fields_is_true(check, "ok");
 	return doctor_report(checks, all);
 }
 

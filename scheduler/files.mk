@@ -8,6 +8,7 @@ scheduler_SOURCES := \
 	scheduler/api_code.c \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
+	scheduler/api_doctor.c \
 	scheduler/api_fsck.c \
 	scheduler/api_gather.c \
 	scheduler/api_gc.c \
@@ -31,6 +32,8 @@ scheduler_SOURCES := \
 	scheduler/code_store.c \
 	scheduler/data_link.c \
 	scheduler/doctor.c \
+	scheduler/doctor_fleet.c \
+	scheduler/doctor_versions.c \
 	scheduler/explain.c \
 	scheduler/explain_parents.c \
 	scheduler/explain_queued.c \
@@ -45,6 +48,7 @@ scheduler_SOURCES := \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
 	scheduler/stored.c \
+	scheduler/stored_probe.c \
 	scheduler/stored_units.c \
 	scheduler/sweeper.c \
 	scheduler/ticker.c \

@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/store.h"
 #include "queue/saved.h"
+#include "scheduler/stored_probe.h"
 
 enum {
 	STORED_AT_ONCE = 8,
@@ -118,6 +119,8 @@ static bool stored_run(void *arg, struct buf *text, struct error *err)
 		       store_leftovers(store, asking->subject, stored_add_upload, text, err);
 	case STORED_ABORT:
 		return stored_abort(store, asking->subject, err);
+	case STORED_PROBE:
+		return stored_probe(store, asking->subject, text, err);
 	case STORED_VERIFY:
 		return saved_verify(store, asking->subject, err);
 	case STORED_CHECK:

@@ -27,6 +27,7 @@ enum stored_verb {
 	STORED_REMOVE,   /* subject: keys, one a line. text: "" */
 	STORED_LIST, /* subject: a prefix. text: "<size> <modified ms> <key>", a line an object; "- <begun ms> <key>", a
 			line an upload that was never finished */
+	STORED_PROBE, /* subject: a prefix for objects of its own. text: how well it works (stored_probe.h) */
 	STORED_ABORT, /* subject: keys of uploads that were never finished, one a line. text: "" */
 };
 

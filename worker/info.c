@@ -1,7 +1,10 @@
 #include "worker/info.h"
 
 #include <inttypes.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+#include "lib/clock.h"
 #include "lib/ready.h"
 
 static void worker_info_grant(struct buf *b, const char *name, const struct grant *grant, const char *labels)
@@ -13,6 +16,21 @@ static void worker_info_grant(struct buf *b, const char *name, const struct gran
 	buf_byte(b, '}');
 }
 
+/* What stoker doctor judges of this machine: how many files may be open, bytes free under the state folder, our
+ * clock; and that programs are not confined. */
+static void worker_info_machine(struct buf *b, const char *state_dir)
+{
+	struct rlimit files;
+	struct statvfs disk;
+	buf_printf(b,
+		   ",\"time_ms\":\"%" PRId64 "\",\"limits\":{\"files\":%" PRId64 ",\"disk_free\":%" PRId64
+		   ",\"sandbox\":\"none\",\"memory\":\"none\"}",
+		   clock_wall_ms(),
+		   getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur <= INT32_MAX ? (int64_t)files.rlim_cur
+											: INT32_MAX,
+		   statvfs(state_dir, &disk) == 0 ? (int64_t)(disk.f_bavail * disk.f_frsize) : -1);
+}
+
 void worker_info_json(const struct worker_info *info, struct buf *into)
 {
 	/* why: made of numbers and job ids, so that nothing in it needs an escape */
@@ -22,6 +40,7 @@ void worker_info_json(const struct worker_info *info, struct buf *into)
 	worker_info_grant(into, "used", &info->slots->used, NULL);
 	buf_str(into, ",\"runs\":");
 	runs_list(info->runs, into);
+	worker_info_machine(into, info->state_dir);
 	buf_byte(into, '}');
 }
 

@@ -15,6 +15,7 @@ struct worker_info {
 	const struct slots *slots;
 	const char *labels_json;
 	const struct runs *runs;
+	const char *state_dir;
 };
 
 void worker_info_json(const struct worker_info *info, struct buf *into);

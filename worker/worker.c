@@ -166,7 +166,8 @@ static void worker_beat(struct worker *worker)
 				     .why = why,
 				     .slots = &worker->slots,
 				     .labels_json = worker->labels_json,
-				     .runs = worker->runs };
+				     .runs = worker->runs,
+				     .state_dir = worker->state_dir };
 	buf_init(&info, 1024 * 1024);
 	worker_info_json(&about, &info);
 	worker->beat_at_ms = clock_boot_ms();
@@ -184,8 +185,7 @@ static void worker_beat(struct worker *worker)
 
 static void worker_goodbye_late(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;
-	(void)what;
+	(void)fd, (void)what;
 	worker_leave(arg);
 }
 

@@ -1,6 +1,7 @@
 """The HTTP API of a real scheduler on a real Redis: every route, and everything that is refused."""
 import json
 import re
+import shutil
 import socket
 
 import pytest
@@ -243,6 +244,22 @@ def test_merged_points_leave_out_what_a_resume_voided(scheduler):
     assert [e.get("step") for e in raw if "loss" in e] == ["100", "200", "300", "100"]
     merged = scheduler.api("GET", f"/jobs/{job}/metrics?merged=1")["entries"]
     assert [(e["id"].split("-")[0], e["step"]) for e in merged] == [("2", "100")]
+
+
+def test_doctor_tries_the_store(tmp_path, redis):
+    store = tmp_path / "store"
+    store.mkdir()
+    scheduler = Scheduler(tmp_path, redis.url, options=("--store", f"file://{store}"))
+    try:
+        said, = (c for c in scheduler.api("GET", "/doctor")["checks"] if c["name"] == "store")
+        assert said["ok"] and "written, read, listed and removed, and none is replaced" in said["detail"]
+        assert [f for f in store.rglob("*") if f.is_file()] == [], "nothing stays there"
+        shutil.rmtree(store)
+        store.write_text("no folder any more")
+        said, = (c for c in scheduler.api("GET", "/doctor")["checks"] if c["name"] == "store")
+        assert not said["ok"] and str(store) in said["detail"] and said["hint"]
+    finally:
+        scheduler.stop()
 
 
 def test_doctor_names_what_is_risky(tmp_path, redis):
