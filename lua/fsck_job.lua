@@ -89,9 +89,11 @@ do
     -- ---------------------------------------------------------------- the indexes
 
     -- Due at a time, or let go by something else than the time.
-    local function due_of(j)
-        local is_timed = j.f.reason == 'delay' or j.f.reason == 'retry' or j.f.reason == 'limit'
-        return is_timed and j.f.due_ms or '+inf'
+    local function due_of(q, j)
+        if j.f.reason == 'delay' or j.f.reason == 'retry' or j.f.reason == 'overlap' then
+            return j.f.due_ms or q.now_text
+        end
+        return j.f.reason == 'limit' and j.f.due_ms or '+inf'
     end
 
     local function in_index(q, at, j, name, score)
@@ -108,15 +110,16 @@ do
     local function places(q, at, j)
         local state = j.f.state
         in_index(q, at, j, 'leases', state == 'running' and integer_text(q.now + job_number(j, 'lease_ms')))
-        in_index(q, at, j, 'waiting', state == 'waiting' and due_of(j))
+        in_index(q, at, j, 'waiting', state == 'waiting' and due_of(q, j))
         for i = 1, #FINAL do
             in_index(q, at, j, 'jobs:' .. FINAL[i], state == FINAL[i] and (j.f.ended_ms or q.now_text))
         end
         local goes_elsewhere = state == 'queued' and (j.f.lane or ''):find(':!not@', 1, true)
         in_index(q, at, j, 'elsewhere', goes_elsewhere and integer_text(q.now + job_number(j, 'elsewhere_ms')))
-        if state == 'waiting' and due_of(j) ~= '+inf' and fsck.score(q, 'waiting', j.n) == 'inf' then
-            fsck.found(at, 'never-due', fsck.into(q, 'waiting', j.f.due_ms, j.n),
-                       'job %s waits until %s, and its place says for ever', job_id(q, j.n), j.f.due_ms)
+        local due_ms = state == 'waiting' and due_of(q, j) or '+inf'
+        if due_ms ~= '+inf' and fsck.score(q, 'waiting', j.n) == 'inf' then
+            fsck.found(at, 'never-due', fsck.into(q, 'waiting', due_ms, j.n),
+                       'job %s waits for the time %s, and its place says for ever', job_id(q, j.n), due_ms)
         end
     end
 
@@ -204,7 +207,7 @@ do
             for _, step in ipairs(fsck.take(q, at, 'job', text)) do
                 following[#following + 1] = step
             end
-            at.left = at.left - (fsck.has_key(q, 'job:' .. text) and 1 or 0.1)
+            at.left = at.left - (fsck.has_key(q, 'job:' .. text) and 4 or 0.2)
             n = n + 1
         end
         if n <= q.meta.next then

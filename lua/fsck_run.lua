@@ -71,7 +71,7 @@ do
         no_more_arguments(args, 2)
         local q = queue_open(keys)
         local cursor = optional(args[1]) or 'queue'
-        local limit = want_integer(optional(args[2]) or '100', 'limit', 1, 1000)
+        local limit = want_integer(optional(args[2]) or '50', 'limit', 1, 1000)
         if #cursor > CURSOR_MAX then
             fail('INVALID', 'cursor: not one of ours')
         end
