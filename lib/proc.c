@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -12,10 +13,12 @@
 
 enum {
 	PROC_ENVIRON_MAX = 4 * 1024 * 1024, /* the kernel's own bound on arguments and environment is near this */
+	PROC_FIELD_CPU = 14,                /* user, system; the same of children that were waited for */
 	PROC_FIELD_START = 22,
+	PROC_TREE_MAX = 64 * 1024,
 };
 
-static bool proc_read(pid_t pid, const char *name, struct buf *into)
+bool proc_read(pid_t pid, const char *name, struct buf *into)
 {
 	char path[64];
 	str_format(path, sizeof path, "/proc/%d/%s", (int)pid, name);
@@ -55,6 +58,8 @@ bool proc_stat(pid_t pid, struct proc_stat *stat)
 			stat->group = (pid_t)value;
 		else if (field == 6)
 			stat->session = (pid_t)value;
+		else if (field >= PROC_FIELD_CPU && field < PROC_FIELD_CPU + 4)
+			stat->cpu += value;
 		else if (field == PROC_FIELD_START)
 			stat->start = value;
 	}
@@ -145,6 +150,49 @@ size_t proc_children(pid_t parent, pid_t *into, size_t max)
 	}
 	if (dir)
 		closedir(dir);
+	return found;
+}
+
+bool proc_catches(pid_t pid, int signal_number)
+{
+	CLEANUP(buf) struct buf status;
+	buf_init(&status, 16 * 1024);
+	if (!proc_read(pid, "status", &status))
+		return false;
+	const char *at = strstr(buf_text(&status), "\nSigCgt:");
+	return at && (strtoull(at + strlen("\nSigCgt:"), NULL, 16) >> (signal_number - 1)) & 1;
+}
+
+struct proc_pair {
+	pid_t pid, parent;
+};
+
+static size_t proc_pairs(struct proc_pair *into)
+{
+	size_t found = 0;
+	DIR *dir = opendir("/proc");
+	for (struct dirent *entry; dir && found < PROC_TREE_MAX && (entry = readdir(dir));) {
+		struct proc_stat stat;
+		pid_t pid = proc_pid_of(entry);
+		if (pid > 0 && proc_stat(pid, &stat))
+			into[found++] = (struct proc_pair){ pid, stat.parent };
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+size_t proc_tree(pid_t root, pid_t *into, size_t max)
+{
+	CLEANUP(free_p) void *memory = mem_alloc(PROC_TREE_MAX * sizeof(struct proc_pair));
+	struct proc_pair *pairs = memory;
+	size_t count = proc_pairs(pairs), found = 0;
+	for (size_t next = 0; next <= found && found < max; next++) {
+		pid_t parent = next ? into[next - 1] : root;
+		for (size_t i = 0; i < count && found < max; i++)
+			if (pairs[i].parent == parent)
+				into[found++] = pairs[i].pid;
+	}
 	return found;
 }
 

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "lib/buf.h"
 
 struct proc_stat {
 	char state; /* R, S, D, T (stopped), Z (ended, not reaped) … */
@@ -22,6 +23,7 @@ struct proc_stat {
 	pid_t group;
 	pid_t session;
 	int64_t start; /* clock ticks since the machine started */
+	int64_t cpu;   /* clock ticks of processor used, by it and by the children that it waited for */
 };
 
 /* false: there is no such process (any more). */
@@ -39,6 +41,15 @@ struct proc_run {
 /* Kills (SIGKILL) every process of the run except the caller and answers how many were still
  * there; 0: none is left. Those just killed take a moment to go: call again until 0. */
 size_t proc_sweep(const struct proc_run *run);
+
+/* Adds a file of /proc/<pid>/ ("status", "task/12/comm"); false: it cannot be read. */
+bool proc_read(pid_t pid, const char *name, struct buf *into);
+
+/* Whether it has a handler of its own for a signal. */
+bool proc_catches(pid_t pid, int signal_number);
+
+/* Everything below a process, parents before their children: how many there are; into gets the first max. */
+size_t proc_tree(pid_t root, pid_t *into, size_t max);
 
 /* The processes whose parent is `parent`, ended ones included: how many there are; into gets the first max. */
 size_t proc_children(pid_t parent, pid_t *into, size_t max);

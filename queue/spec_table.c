@@ -136,8 +136,10 @@ static const struct spec_row spec_top[] = {
 	{ "hold", SPEC_BOOL, FIELD(hold), "false", .help = "do not start before it is released (`stoker release`)" },
 	{ "timeout", SPEC_DURATION, FIELD(timeout_ms), "0s", .max = 365 * DAY,
 	  .help = "an attempt that takes longer is stopped and counts as an error; 0s: no limit" },
-	{ "stall_timeout", SPEC_DURATION, FIELD(stall_timeout_ms), "0s", .max = 365 * DAY,
-	  .help = "likewise for an attempt that gives no output, metric or checkpoint for so long; 0s: no limit" },
+	{ "stall_timeout", SPEC_DURATION, FIELD(stall_timeout_ms), "2h", .max = 365 * DAY,
+	  .help = "likewise for an attempt that gives no output, metric, step or checkpoint for so long; once its "
+		  "steps are known, six "
+		  "times the slowest recent one is enough, and at least 90s (docs/programs.md); 0s: no limit" },
 	{ "grace", SPEC_DURATION, FIELD(grace_ms), "30s", .max = 3600000, .help = "between SIGTERM and SIGKILL" },
 	{ "lease", SPEC_DURATION, FIELD(lease_ms), "10s", .min = 1000, .max = 600000,
 	  .help = "a runner that is not heard of for so long has lost its job" },

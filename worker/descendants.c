@@ -36,6 +36,15 @@ void descendants_reap(pid_t except)
 			waitpid(children[i], NULL, WNOHANG);
 }
 
+size_t descendants_list(pid_t *into, size_t max)
+{
+	size_t count = proc_tree(getpid(), into, max), kept = 0;
+	for (size_t i = 0; i < count; i++)
+		if (getpgid(into[i]) != getpgrp())
+			into[kept++] = into[i];
+	return kept;
+}
+
 size_t descendants_kill(void)
 {
 	pid_t children[DESCENDANTS_MAX];

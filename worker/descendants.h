@@ -20,4 +20,7 @@ void descendants_reap(pid_t except);
  * just killed take a moment to go, and may leave children of their own: call again until 0. */
 size_t descendants_kill(void);
 
+/* Them all, parents before their children: how many; into gets the first max. */
+size_t descendants_list(pid_t *into, size_t max);
+
 #endif

@@ -59,6 +59,7 @@ worker_SOURCES := \
 	worker/runner_report.c \
 	worker/runner_restore.c \
 	worker/runner_ship.c \
+	worker/runner_stall.c \
 	worker/runner_watch.c \
 	worker/runs.c \
 	worker/settings.c \
@@ -68,6 +69,8 @@ worker_SOURCES := \
 	worker/slots.c \
 	worker/spare.c \
 	worker/spool.c \
+	worker/stacks.c \
+	worker/stall.c \
 	worker/tail.c \
 	worker/units.c \
 	worker/tree.c \

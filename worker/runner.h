@@ -31,7 +31,8 @@ struct runner_settings { /* the same for all runs of a worker */
 	struct backend_settings backend;
 	enum log_level log_level;
 	bool log_json;
-	int64_t soon_ms; /* a program that dies so soon after its start tells the breaker (worker/breaker.h) */
+	int64_t stall_least_ms; /* worker/stall.h */
+	int64_t soon_ms;        /* a program that dies so soon after its start tells the breaker (worker/breaker.h) */
 };
 
 struct runner_task {

@@ -5,6 +5,7 @@
  *   runner_code.c     the code to start with
  *   runner_restore.c  the checkpoint to start from
  *   runner_program.c  starting the program, stopping it, its end
+ *   runner_stall.c    the program when it goes on no more
  *   runner_output.c   what it says: log, metrics, control lines
  *   runner_watch.c    whether it has gone bad
  *   runner_ship.c     checkpoints on their way out
@@ -27,6 +28,7 @@
 #include "worker/progress.h"
 #include "worker/runner.h"
 #include "worker/spool.h"
+#include "worker/stall.h"
 
 #define RUNNER_FULL_TRIES    10                 /* 2 s apart */
 #define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
@@ -95,13 +97,22 @@ struct runner {
 	struct control *control;
 	int64_t started_at, ended_at;
 	int64_t turn_ms, turn_wall_ms; /* when what is being cut into lines was read; turn_ms 0: not looked yet */
-	int64_t heard_at;              /* of it: output, metric, checkpoint, heartbeat */
 	bool was_started, is_reaped;
 	struct child_exit how;
 	int64_t kill_at;     /* SIGKILL after the grace; 0: not asked to stop */
 	int64_t pipes_until; /* then whoever holds the pipes is killed; 0: not waiting */
+	int64_t term_at;     /* SIGTERM after a stalled program has told where it is; 0: not waiting */
 	int64_t sweep_at;    /* the next look for descendants; 0: not looking */
 	int64_t reap_at;     /* orphans that ended are reaped then; 0: none */
+
+	/* whether it goes on */
+	struct stall stall;
+	int64_t stall_looked_at;             /* the last tick of it */
+	int64_t stall_heard;                 /* the silence that the rest is of, by when it began */
+	int64_t stall_cpu, stall_sampled_at; /* its processor time in ticks, and when that was read; 0: judged */
+	int64_t stall_judge_at;              /* when to read it again */
+	bool stall_computes;                 /* it used a processor meanwhile */
+	bool has_dumped;                     /* it was asked for its stacks by SIGABRT */
 
 	/* why it ended */
 	enum stop_reason stop;
@@ -167,6 +178,7 @@ int64_t runner_code_tick(struct runner *r, int64_t now);
 int64_t runner_restore_tick(struct runner *r, int64_t now);
 int64_t runner_program_tick(struct runner *r, int64_t now);
 int64_t runner_ship_tick(struct runner *r, int64_t now);
+int64_t runner_stall_tick(struct runner *r, int64_t now);
 int64_t runner_report_tick(struct runner *r, int64_t now);
 int64_t runner_ask_tick(struct runner *r, int64_t now);
 
@@ -198,6 +210,11 @@ void runner_start_program(struct runner *r);
 void runner_terminate(struct runner *r);
 void runner_orphans(struct runner *r); /* SIGCHLD */
 void runner_output_closed(struct runner *r);
+
+/* runner_stall.c */
+/* Asks everything of a stalled program that can say where it is for that, by SIGABRT, which ends it; what also listens
+ * to SIGTERM is left out unless all is set. How many were asked. */
+size_t runner_dump(struct runner *r, bool all);
 
 /* runner_output.c */
 bool runner_open_spools(struct runner *r, struct error *err);

@@ -58,10 +58,12 @@ static void output_add_value(struct buf *b, const char *name, double value)
 /* The number of all steps is news: it stands with the job at once. Steps within an epoch are not the whole way. */
 static void output_progress(struct runner *r, int64_t step, int64_t total)
 {
-	int64_t known = r->progress.total;
+	int64_t known = r->progress.total, now = clock_boot_ms();
+	if (step != r->step)
+		stall_step(&r->stall, now);
 	r->step = step;
 	runner_ask_at_step(r);
-	progress_note(&r->progress, clock_boot_ms(), step, total);
+	progress_note(&r->progress, now, step, total);
 	if (r->progress.total == known)
 		return;
 	r->renew_at = 0;
@@ -101,7 +103,7 @@ static void output_line(void *arg, const struct output_line *line)
 		r->turn_wall_ms = clock_wall_ms();
 	}
 	int64_t now = r->turn_ms;
-	r->heard_at = now;
+	stall_heard(&r->stall, now);
 	if (r->spec.metrics.parse && !r->reports_metrics && metric_lines_parse(line->text, line->len, &point))
 		output_take_point(r, &point);
 	if (line->is_fleeting) {
@@ -159,7 +161,7 @@ void runner_take_result(struct runner *r)
 static void output_control(void *arg, const struct control_line *line)
 {
 	struct runner *r = arg;
-	r->heard_at = clock_boot_ms();
+	stall_heard(&r->stall, clock_boot_ms());
 	switch (line->kind) {
 	case CONTROL_METRIC:
 		r->reports_metrics = true;

@@ -20,6 +20,7 @@ enum {
 	PROGRAM_PIPES_MS = 5000, /* a grandchild may hold the pipes of a program that has ended for so long */
 	PROGRAM_SWEEP_MS = 5,
 	PROGRAM_REAP_MS = 500,
+	PROGRAM_DUMP_MS = 1000, /* for a stalled program to say where it is */
 };
 
 /* ---- start ---- */
@@ -36,7 +37,8 @@ static void program_environment(const struct runner *r, const struct launch *lau
 	char mark[96], gpus[SLOTS_GPUS_MAX * 3];
 	CLEANUP(free_p) char *result = run_path(r->output_dir, RESULT_FILE);
 	environment_inherit(e, (const char *const *)environ);
-	environment_set_default(e, "PYTHONUNBUFFERED", "1"); /* else Python keeps back what it prints into a pipe */
+	environment_set_default(e, "PYTHONUNBUFFERED", "1");   /* else Python keeps back what it prints into a pipe */
+	environment_set_default(e, "PYTHONFAULTHANDLER", "1"); /* it says where it was when a signal ends it */
 	for (size_t i = 0; i < launch->env.count; i++)
 		environment_set(e, launch->env.items[i].key, launch->env.items[i].value);
 	for (size_t i = 0; i < r->spec.env.count; i++)
@@ -108,7 +110,8 @@ static bool program_spawn(struct runner *r, const struct launch *launch, struct 
 	if (!ok)
 		return false;
 	r->was_started = true;
-	r->started_at = r->heard_at = clock_boot_ms();
+	r->started_at = clock_boot_ms();
+	stall_heard(&r->stall, r->started_at);
 	runner_begin_asking(r);
 	r->watch = child_watch_new(r->base, r->program, program_exited, r, err);
 	return r->watch || (kill(-r->program, SIGKILL), false);
@@ -162,8 +165,11 @@ void runner_terminate(struct runner *r)
 		return; /* the ladder is being climbed already */
 	if (!at_once)
 		runner_say(r, "stopping: %s", r->why[0] ? r->why : "asked to");
-	kill(-r->program, at_once ? SIGKILL : SIGTERM); /* not reaped yet: the number is the program's own */
-	r->kill_at = clock_boot_ms() + grace_ms;
+	int64_t now = clock_boot_ms();
+	r->term_at = r->stop == STOP_STALLED && runner_dump(r, false) ? now + PROGRAM_DUMP_MS : 0;
+	if (!r->term_at)
+		kill(-r->program, at_once ? SIGKILL : SIGTERM); /* not reaped yet: the number is the program's own */
+	r->kill_at = (r->term_at ? r->term_at : now) + grace_ms;
 }
 
 /* ---- end ---- */
@@ -191,7 +197,7 @@ static void program_exited(void *arg, const struct child_exit *how)
 	r->is_reaped = true;
 	runner_close_asking(r);
 	r->ended_at = clock_boot_ms();
-	r->kill_at = 0;
+	r->kill_at = r->term_at = 0;
 	child_exit_text(how, text, sizeof text);
 	log_info("program ended", "job=%s attempt=%lld how=\"%s\"", r->record->id, (long long)r->record->attempt, text);
 	checkpoints_ended(r->checkpoints, how->is_known && !how->signal && (how->code == 0 || how->code == 75));
@@ -229,14 +235,30 @@ static int64_t program_limits(struct runner *r, int64_t now)
 	if (r->state != RUN_RUNNING || r->is_reaped)
 		return next;
 	int64_t timeout_at = r->spec.timeout_ms ? r->started_at + r->spec.timeout_ms : INT64_MAX;
-	int64_t stall_at = r->spec.stall_timeout_ms ? r->heard_at + r->spec.stall_timeout_ms : INT64_MAX;
 	if (now >= timeout_at)
 		runner_ask_stop(r, STOP_TIMEOUT, NULL);
-	else if (now >= stall_at)
-		runner_ask_stop(r, STOP_STALLED, NULL);
 	else
-		next = timeout_at < stall_at ? timeout_at : stall_at;
+		next = timeout_at;
 	return next;
+}
+
+/* The steps of the ladder that are due. A stalled program is asked where it is before it is killed. */
+static void program_climb(struct runner *r, int64_t now)
+{
+	if (r->term_at && now >= r->term_at) {
+		r->term_at = 0;
+		if (!r->is_reaped)
+			kill(-r->program, SIGTERM);
+	}
+	if (!r->kill_at || now < r->kill_at)
+		return;
+	if (r->stop == STOP_STALLED && !r->is_reaped && runner_dump(r, true)) {
+		r->kill_at = now + PROGRAM_DUMP_MS;
+		return;
+	}
+	if (!r->is_reaped)
+		kill(-r->program, SIGKILL);
+	r->kill_at = INT64_MAX;
 }
 
 int64_t runner_program_tick(struct runner *r, int64_t now)
@@ -244,11 +266,7 @@ int64_t runner_program_tick(struct runner *r, int64_t now)
 	if (!r->was_started || r->state > RUN_STOPPING)
 		return INT64_MAX;
 	int64_t next = program_limits(r, now);
-	if (r->kill_at && now >= r->kill_at) {
-		if (!r->is_reaped)
-			kill(-r->program, SIGKILL);
-		r->kill_at = INT64_MAX;
-	}
+	program_climb(r, now);
 	if (r->reap_at && now >= r->reap_at) {
 		descendants_reap(r->is_reaped ? 0 : r->program);
 		r->reap_at = 0;
@@ -261,7 +279,7 @@ int64_t runner_program_tick(struct runner *r, int64_t now)
 	}
 	if (r->sweep_at && now >= r->sweep_at)
 		program_sweep(r);
-	int64_t times[] = { r->kill_at, r->reap_at, r->sweep_at ? 0 : r->pipes_until, r->sweep_at };
+	int64_t times[] = { r->term_at, r->kill_at, r->reap_at, r->sweep_at ? 0 : r->pipes_until, r->sweep_at };
 	for (size_t i = 0; i < ARRAY_LEN(times); i++)
 		if (times[i] && times[i] < next)
 			next = times[i];

@@ -33,7 +33,7 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	}
 	CLEANUP(free_p) char *id = STEAL(r->commit_id);
 	ship_forget(r);
-	r->heard_at = clock_boot_ms();
+	stall_heard(&r->stall, clock_boot_ms());
 	if (err) {
 		runner_say(r, "checkpoint %s was refused: %s", id, err->message);
 		checkpoints_refused(r->checkpoints, id, err->kind == ERR_CONFLICT);

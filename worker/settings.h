@@ -29,6 +29,7 @@ struct worker_settings {
 	int64_t keep_runs;
 	int64_t breaker;         /* jobs in a row; 0: off */
 	int64_t breaker_time_ms; /* died within so long */
+	int64_t stall_least_ms;
 };
 
 extern const struct option_table worker_options;

@@ -93,11 +93,6 @@ static void worker_beat_soon(struct worker *worker)
 	worker_beat_within(worker, wait_ms > 0 ? wait_ms : 0);
 }
 
-static void worker_leave(struct worker *worker)
-{
-	event_base_loopbreak(worker->base);
-}
-
 static void worker_first_registered(struct worker_queue *queue)
 {
 	struct worker *worker = queue->worker;
@@ -136,7 +131,7 @@ static void worker_registered(void *arg, const struct worker_answer *answer, con
 		for (size_t i = 0; i < worker->queue_count; i++)
 			all_gone = all_gone && worker->queues[i].is_gone;
 		if (all_gone)
-			worker_leave(worker);
+			event_base_loopbreak(worker->base);
 		return;
 	}
 	if (err)
@@ -185,8 +180,9 @@ static void worker_beat(struct worker *worker)
 
 static void worker_goodbye_late(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd, (void)what;
-	worker_leave(arg);
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(((struct worker *)arg)->base);
 }
 
 /* Drained when nothing runs, and no claim is on its way that could still bring something. */
@@ -240,7 +236,7 @@ static void worker_signal(void *arg, int number)
 		return;
 	}
 	log_info("handing over: runs go on without this process", "runs=%zu", runs_count(worker->runs));
-	worker_leave(worker);
+	event_base_loopbreak(worker->base);
 }
 
 /* ---- runs ---- */
@@ -376,6 +372,7 @@ static void worker_set_runner(struct worker *worker)
 		.backend = { .python = worker->python, .trainer = worker->trainer, .cache_dir = worker->cache_dir },
 		.log_level = worker_log_level(s),
 		.log_json = s->log_json,
+		.stall_least_ms = s->stall_least_ms,
 		.soon_ms = s->breaker_time_ms,
 	};
 }

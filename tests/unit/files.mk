@@ -68,6 +68,8 @@ unit_TESTS := \
 	test_schedule \
 	test_sent \
 	test_spec \
+	test_stacks \
+	test_stall \
 	test_state \
 	test_store \
 	test_sweep \
