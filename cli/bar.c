@@ -5,6 +5,7 @@
 
 #include "cli/text.h"
 #include "lib/clock.h"
+#include "lib/size.h"
 
 enum { BAR_DRAW_MS = 100, BAR_WIDTH = 24 };
 
@@ -21,9 +22,9 @@ static void bar_print(struct bar *bar, int64_t at, const char *end)
 {
 	char done[32], all[32], pace[32], marks[BAR_WIDTH + 1];
 	int64_t passed_ms = clock_boot_ms() - bar->begun_ms, size = bar->size > 0 ? bar->size : 1;
-	text_size(at, done, sizeof done);
-	text_size(bar->size, all, sizeof all);
-	text_size((at - bar->begun_at) * 1000 / (passed_ms > 0 ? passed_ms : 1), pace, sizeof pace);
+	size_human(at, done, sizeof done);
+	size_human(bar->size, all, sizeof all);
+	size_human((at - bar->begun_at) * 1000 / (passed_ms > 0 ? passed_ms : 1), pace, sizeof pace);
 	for (int i = 0; i < BAR_WIDTH; i++)
 		marks[i] = i < at * BAR_WIDTH / size ? '#' : '.';
 	marks[BAR_WIDTH] = '\0';

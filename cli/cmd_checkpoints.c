@@ -8,6 +8,7 @@
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+#include "lib/size.h"
 
 struct checkpoints_options {
 	const char *to;
@@ -35,7 +36,7 @@ static void checkpoints_row(struct table *table, const json_t *checkpoint)
 	if (fields_number(checkpoint, "loss", &loss))
 		text_number(loss, text, sizeof text);
 	table_add(table, text);
-	text_size(fields_int(checkpoint, "size", 0), text, sizeof text);
+	size_human(fields_int(checkpoint, "size", 0), text, sizeof text);
 	table_add(table, text);
 	table_add_int(table, fields_int(checkpoint, "files", 0));
 	table_add(table, fields_is_true(checkpoint, "optimizer") ? "yes" : "no");
@@ -96,7 +97,7 @@ static void checkpoints_explain(const json_t *checkpoint, struct buf *text)
 	const json_t *manifest = json_object_get(checkpoint, "manifest"), *file;
 	char size[32], age[32];
 	size_t i;
-	text_size(fields_int(checkpoint, "size", 0), size, sizeof size);
+	size_human(fields_int(checkpoint, "size", 0), size, sizeof size);
 	text_age(clock_wall_ms() - fields_int(checkpoint, "time_ms", 0), age, sizeof age);
 	buf_printf(text, "checkpoint %s of %s  ·  %s\n", fields_text(checkpoint, "id"), fields_text(manifest, "job"),
 		   fields_text(checkpoint, "state"));
@@ -127,7 +128,7 @@ static void checkpoints_explain(const json_t *checkpoint, struct buf *text)
 		const json_t *other = json_array_get(others, (size_t)fields_int(file, "elsewhere", 0) - 1);
 		if (fields_is_true(file, "folder"))
 			continue;
-		text_size(fields_int(file, "size", 0), size, sizeof size);
+		size_human(fields_int(file, "size", 0), size, sizeof size);
 		buf_printf(text, "  %10s  ", size);
 		text_clean(text, fields_text(file, "path"));
 		if (other)
@@ -167,7 +168,7 @@ static bool checkpoints_verify_one(struct cli *cli, const char *id, const char *
 	bool is_good = fields_is_true(answer, "is_good");
 	if (!is_good)
 		cli->exit_code = EXIT_CHECK_FAILED;
-	text_size(fields_int(answer, "size", 0), size, sizeof size);
+	size_human(fields_int(answer, "size", 0), size, sizeof size);
 	if (cli->common.json)
 		cli_print_json_line(answer);
 	else

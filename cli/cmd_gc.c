@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/config.h"
 #include "lib/fields.h"
+#include "lib/size.h"
 
 struct gc_options {
 	bool dry_run;
@@ -25,7 +26,7 @@ static void gc_print_object(void *arg, const json_t *object)
 	if (r->is_verify && strcmp(action, "good") == 0)
 		return; /* only what is not */
 	if (json_object_get(object, "size"))
-		text_size(fields_int(object, "size", 0), size, sizeof size);
+		size_human(fields_int(object, "size", 0), size, sizeof size);
 	text_age(clock_wall_ms() - fields_int(object, "modified_ms", 0), age, sizeof age);
 	printf("%-12s %-12s %10s %5s  %s  %s\n", action, fields_text(object, "job"), size, age, key,
 	       fields_text(object, "why"));
@@ -37,7 +38,7 @@ static void gc_print_sum(void *arg, const json_t *sum)
 	const struct gc_reading *r = arg;
 	char size[32];
 	int64_t problems = fields_int(sum, "problems", 0);
-	text_size(fields_int(sum, "bytes", 0), size, sizeof size);
+	size_human(fields_int(sum, "bytes", 0), size, sizeof size);
 	printf("%" PRId64 " %s, %s", fields_int(sum, "objects", 0), r->is_verify ? "checkpoints read" : "leftovers",
 	       size);
 	if (problems)

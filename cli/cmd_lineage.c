@@ -6,6 +6,7 @@
 #include "cli/lineage.h"
 #include "cli/text.h"
 #include "lib/fields.h"
+#include "lib/size.h"
 
 struct lineage_options {
 	bool patch;
@@ -26,7 +27,7 @@ static void lineage_code(struct cli *cli, const char *code, struct buf *into)
 	char size[32];
 	CLEANUP(free_p) char *path = mem_printf("/api/v1/code/%s?summary=1", code);
 	if (client_get(cli, path, &stored, &err)) {
-		text_size(fields_int(stored, "size", 0), size, sizeof size);
+		size_human(fields_int(stored, "size", 0), size, sizeof size);
 		CLEANUP(free_p)
 		char *text = mem_printf("%s (%" PRId64 " files, %s)", code, fields_int(stored, "files", 0), size);
 		lineage_print(into, "code", text);

@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/fields.h"
 #include "lib/json.h"
+#include "lib/size.h"
 #include "lib/utf8.h"
 
 #define SHOW_RESULT_BYTES 200
@@ -129,7 +130,7 @@ static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *
 	char size[32];
 	json_auto_t *all = fields_json(shown, "checkpoints");
 	json_auto_t *checkpoint = fields_json(all, id);
-	text_size(fields_int(checkpoint, "size", 0), size, sizeof size);
+	size_human(fields_int(checkpoint, "size", 0), size, sizeof size);
 	str_format(line, sizeof line, "%s at step %lld (verified, %s optimizer state, %s)", id,
 		   (long long)fields_int(job, "checkpoint_step", fields_int(checkpoint, "step", 0)),
 		   fields_is_true(checkpoint, "optimizer") ? "with" : "without", size);

@@ -6,6 +6,7 @@
 #include "cli/text.h"
 #include "lib/clock.h"
 #include "lib/fields.h"
+#include "lib/size.h"
 
 #define WORKERS_SILENT_MS 20000 /* four missed heartbeats */
 
@@ -42,7 +43,7 @@ static void workers_row(struct table *table, const json_t *worker)
 	table_paint(table, is_silent ? "silent" : state, is_silent ? PAINT_RED : is_up ? PAINT_GREEN : PAINT_DIM);
 	workers_share(table, used, capacity, "cpus");
 	workers_share(table, used, capacity, "gpus");
-	text_size(fields_int(capacity, "memory", 0), text, sizeof text);
+	size_human(fields_int(capacity, "memory", 0), text, sizeof text);
 	table_add(table, text);
 	str_format(text, sizeof text, "%zu", json_array_size(runs));
 	table_add(table, json_is_array(runs) ? text : fields_text(worker, "runs"));

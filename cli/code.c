@@ -11,6 +11,7 @@
 #include "cli/lineage.h"
 #include "cli/text.h"
 #include "lib/buf.h"
+#include "lib/size.h"
 
 enum { CODE_SHOWN = 12, CODE_TRIES = 3, CODE_DEADLINE_MS = 120 * 1000 };
 
@@ -149,7 +150,7 @@ static bool code_send(const struct code_folders *folders, const struct code_pack
 static void code_say(const struct code_folders *folders, const struct code_pack *pack, bool was_there)
 {
 	char size[32];
-	text_size(pack->files_size, size, sizeof size);
+	size_human(pack->files_size, size, sizeof size);
 	if (was_there)
 		fprintf(stderr, "code %.*s… is there already (%zu files, %s)\n", CODE_SHOWN, pack->hash.text,
 			pack->code.contents.count, size);

@@ -11,6 +11,7 @@
 #include "cli/text.h"
 #include "lib/beneath.h"
 #include "lib/buf.h"
+#include "lib/size.h"
 #include "lib/utf8.h"
 #include "queue/code.h"
 
@@ -51,11 +52,11 @@ static bool code_too_large(const struct code_walk *w, struct error *err)
 	qsort(files->items, files->count, sizeof *files->items, code_by_size);
 	for (size_t i = 0; i < files->count && i < CODE_LARGEST; i++) {
 		char size[32];
-		text_size(files->items[i].size, size, sizeof size);
+		size_human(files->items[i].size, size, sizeof size);
 		(void)!buf_printf(&largest, "%s%.60s (%s)", i ? ", " : "", files->items[i].path, size);
 	}
-	text_size(files->size, all, sizeof all);
-	text_size(w->size_max, most, sizeof most);
+	size_human(files->size, all, sizeof all);
+	size_human(w->size_max, most, sizeof most);
 	return error_set(err, ERR_INPUT, code_hint, "%s is too large to be packed: %s, at most %s; the largest: %s",
 			 files->folder, all, most, buf_text(&largest));
 }

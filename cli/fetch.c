@@ -14,6 +14,7 @@
 #include "cli/text.h"
 #include "cli/unpack.h"
 #include "lib/fields.h"
+#include "lib/size.h"
 
 enum { FETCH_TRIES = 5, FETCH_SILENCE_MS = 30000 };
 
@@ -234,7 +235,7 @@ static bool fetch_into(struct cli *cli, const struct fetch_checkpoint *fetch, co
 		return true;
 	if (!unpack_verify(&unpack, err) || !unpack_tar(&unpack, err))
 		return false;
-	text_size(file.size, size, sizeof size);
+	size_human(file.size, size, sizeof size);
 	if (fetch->as_tar)
 		return buf_printf(said, "%s  %s, verified\n", tar, size) || true;
 	if (!unpack_files(&unpack, err) || !fetch_remove_tars(checkpoint, tar, err))

@@ -15,8 +15,6 @@
 void text_age(int64_t ms, char *into, size_t size);
 /* Two units, for a column: "17ms", "0.6s", "41s", "2m51", "2h51", "3d04h". */
 void text_span(int64_t ms, char *into, size_t size);
-/* "512 B", "1.1 MiB", "22.8 GiB". */
-void text_size(int64_t bytes, char *into, size_t size);
 /* Four significant digits, plain where that is short: "2.713", "0.00031", "1.2e-09", "NaN". */
 void text_number(double value, char *into, size_t size);
 /* "14:03:59" today, "Nov 21 14:03" otherwise, by the local time zone. */

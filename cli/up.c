@@ -8,6 +8,7 @@
 #include "cli/up_child.h"
 #include "cli/up_folder.h"
 #include "lib/clock.h"
+#include "lib/size.h"
 
 #define UP_SCHEDULER_MS 10000 /* to answer what is under way */
 #define UP_REDIS_MS     30000 /* to close its file */
@@ -68,7 +69,7 @@ static void up_say_worker(const struct up *up)
 	if (*cpus)
 		printf("   %s cpu%s", cpus, strcmp(cpus, "1") == 0 ? "" : "s");
 	if (config_parse_int(memory, &number)) {
-		text_size(number, size, sizeof size);
+		size_human(number, size, sizeof size);
 		printf(" · %s", size);
 	}
 	if (strcmp(gpus, "0") == 0)

@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <event2/event.h>
 #include "lib/error.h"
@@ -66,9 +67,10 @@ struct child_fork_options {
 bool child_fork(const struct child_fork_options *options, pid_t *pid, struct error *err) MUST_CHECK;
 
 struct child_exit {
-	bool is_known; /* false: it was not our child, or somebody else reaped it */
-	int code;      /* exit status; -1 when a signal ended it */
-	int signal;    /* 0 when it exited */
+	bool is_known;      /* false: it was not our child, or somebody else reaped it */
+	int code;           /* exit status; -1 when a signal ended it */
+	int signal;         /* 0 when it exited */
+	int64_t peak_bytes; /* the most memory that it, or a child that it waited for, had at once; 0: not known */
 };
 
 struct child_watch;

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/buf.h"
@@ -33,12 +35,15 @@ static void child_watch_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct child_watch *watch = arg;
 	siginfo_t info = { 0 };
+	struct rusage usage = { 0 };
 	struct child_exit how = { .is_known = false, .code = -1, .signal = 0 };
 	(void)what;
-	if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) == 0) {
+	/* The kernel's own call has an argument more than the C library's. */
+	if (syscall(SYS_waitid, P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG, &usage) == 0) {
 		if (info.si_pid == 0)
 			return; /* not yet: the event stays armed */
 		how.is_known = true;
+		how.peak_bytes = usage.ru_maxrss * 1024;
 		if (info.si_code == CLD_EXITED)
 			how.code = info.si_status;
 		else

@@ -42,6 +42,7 @@ lib_SOURCES := \
 	lib/s3_try.c \
 	lib/s3_xml.c \
 	lib/signals.c \
+	lib/size.c \
 	lib/store.c \
 	lib/store_file.c \
 	lib/store_s3.c \

@@ -14,7 +14,7 @@ static void explain_duration(struct buf *into, int64_t ms)
 	buf_str(into, text);
 }
 
-/* "exit 1", "killed by signal 9 (SIGKILL)", or "": in the words of the runner's own sentences. */
+/* "exit 1", "killed by SIGKILL", or "": in the words of the runner's own sentences. */
 static void explain_status(const json_t *job, char *into, size_t size)
 {
 	int64_t exit_code = fields_int(job, "exit", -1);
@@ -22,7 +22,7 @@ static void explain_status(const json_t *job, char *into, size_t size)
 	const char *name = signal > 0 && signal < 65 ? sigabbrev_np((int)signal) : NULL;
 	into[0] = '\0';
 	if (name)
-		str_format(into, size, "killed by signal %" PRId64 " (SIG%s)", signal, name);
+		str_format(into, size, "killed by SIG%s", name);
 	else if (signal > 0)
 		str_format(into, size, "killed by signal %" PRId64, signal);
 	else if (exit_code >= 0)
@@ -31,16 +31,17 @@ static void explain_status(const json_t *job, char *into, size_t size)
 
 void explain_end(const json_t *job, struct buf *into)
 {
-	char status[64];
+	char status[64], number[32];
 	const char *error = fields_text(job, "error");
+	str_format(number, sizeof number, "signal %" PRId64, fields_int(job, "signal", 0));
 	explain_status(job, status, sizeof status);
-	/* The error often begins with the same words; and how the program took it that it was stopped explains nothing.
-	 */
+	/* The error often has the same words; and how the program took it that it was stopped explains nothing. */
+	bool was_stopped = fields_is(job, "cause", "timeout") || fields_is(job, "cause", "stalled");
 	if (fields_is(job, "cause", "corrupted"))
 		buf_printf(into, "corrupted: %s", *error ? error : "no reason was given");
-	else if (*error && strstr(error, status))
+	else if (*error && (was_stopped || strstr(error, status)))
 		buf_str(into, error);
-	else if (*error && !strstr(status, error))
+	else if (*error && strcmp(error, number) != 0 && !strstr(status, error))
 		buf_printf(into, "%s: %s", status, error);
 	else
 		buf_str(into, *status ? status : "no cause was reported");

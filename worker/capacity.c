@@ -5,23 +5,7 @@
 #include <sched.h>
 #include <string.h>
 #include "lib/buf.h"
-
-/* The first number after a name at the start of a line ("MemTotal:"), or of the file when name is ""; -1. */
-static int64_t capacity_number(const char *path, const char *name)
-{
-	char line[256];
-	CLEANUP(fclose_p) FILE *f = fopen(path, "re");
-	while (f && fgets(line, sizeof line, f)) {
-		char *end;
-		size_t len = strlen(name);
-		if (strncmp(line, name, len) != 0)
-			continue;
-		int64_t value = strtoll(line + len, &end, 10);
-		if (end > line + len)
-			return value;
-	}
-	return -1;
-}
+#include "worker/memory.h"
 
 static int64_t capacity_cpus(void)
 {
@@ -30,32 +14,10 @@ static int64_t capacity_cpus(void)
 	return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
 }
 
-/* The limit of our cgroup (version 2): of every level up to the root the smallest counts. */
-static int64_t capacity_cgroup_limit(void)
-{
-	char line[4096], path[4300];
-	int64_t limit = -1;
-	CLEANUP(fclose_p) FILE *f = fopen("/proc/self/cgroup", "re");
-	if (!f || !fgets(line, sizeof line, f) || strncmp(line, "0::", 3) != 0)
-		return -1;
-	line[strcspn(line, "\n")] = '\0';
-	for (char *group = line + 3; *group;) {
-		str_format(path, sizeof path, "/sys/fs/cgroup%s/memory.max", strcmp(group, "/") ? group : "");
-		int64_t value = capacity_number(path, "");
-		if (value > 0 && (limit < 0 || value < limit))
-			limit = value;
-		char *slash = strrchr(group, '/');
-		if (!slash)
-			break;
-		*slash = '\0';
-	}
-	return limit;
-}
-
 static int64_t capacity_memory(void)
 {
-	int64_t kib = capacity_number("/proc/meminfo", "MemTotal:");
-	int64_t limit = capacity_cgroup_limit();
+	int64_t kib = memory_number("/proc/meminfo", "MemTotal:");
+	int64_t limit = memory_cgroup_limit();
 	int64_t bytes = kib < 0 ? -1 : kib * 1024;
 	return limit > 0 && (bytes < 0 || limit < bytes) ? limit : bytes;
 }

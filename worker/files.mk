@@ -12,6 +12,7 @@ worker_SOURCES := \
 	worker/claims.c \
 	worker/code_cache.c \
 	worker/control.c \
+	worker/death.c \
 	worker/descendants.c \
 	worker/detect.c \
 	worker/environment.c \
@@ -32,6 +33,7 @@ worker_SOURCES := \
 	worker/info.c \
 	worker/listing.c \
 	worker/lost.c \
+	worker/memory.c \
 	worker/metric_lines.c \
 	worker/names.c \
 	worker/outcome.c \
@@ -53,6 +55,7 @@ worker_SOURCES := \
 	worker/runner.c \
 	worker/runner_ask.c \
 	worker/runner_code.c \
+	worker/runner_death.c \
 	worker/runner_lease.c \
 	worker/runner_output.c \
 	worker/runner_program.c \

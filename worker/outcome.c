@@ -4,11 +4,7 @@
 #include "lib/buf.h"
 #include "worker/retry_rules.h"
 
-enum {                      /* what a program's exit status says */
-       EXIT_INPUT = 65,     /* EX_DATAERR: its input is wrong, and will be the next time */
-       EXIT_PREEMPTED = 75, /* EX_TEMPFAIL: it has saved its work and may be started again */
-       EXIT_CONFIG = 78,    /* EX_CONFIG: it cannot run like this */
-};
+enum { OUTCOME_DEATH_MAX = 280 }; /* bytes: a rule has something to say behind it */
 
 struct outcome_stop_row {
 	enum stop_reason stop;
@@ -35,30 +31,15 @@ static void outcome_say(struct outcome *outcome, const char *cause, const char *
 /* A program that traps SIGTERM often exits with 0: that does not say that its work was complete. */
 static bool outcome_is_success(const struct outcome_input *in)
 {
-	bool exited_zero = in->how.is_known && in->how.signal == 0 && in->how.code == 0;
+	bool exited_zero = in->death.how.is_known && in->death.how.signal == 0 && in->death.how.code == 0;
 	return exited_zero && (in->stop == STOP_NONE || (in->said_done && in->stop <= STOP_TIMEOUT));
 }
 
 static void outcome_of_program(const struct outcome_input *in, struct outcome *out)
 {
-	char how[64], text[OUTCOME_ERROR_MAX];
-	child_exit_text(&in->how, how, sizeof how);
-	if (in->how.code == EXIT_INPUT) {
-		outcome_say(out, "permanent", "exit 65: the program says that its input is wrong");
-	} else if (in->how.code == EXIT_CONFIG) {
-		outcome_say(out, "permanent", "exit 78: the program says that it cannot run like this");
-	} else if (in->how.code == EXIT_PREEMPTED) {
-		outcome_say(out, "error", "exit 75, which means preempted, but nobody had asked it to stop");
-	} else if (in->how.signal == SIGKILL) {
-		str_format(text, sizeof text, "killed by %s; when nobody did that, the machine had no memory left",
-			   how);
-		outcome_say(out, "error", text);
-	} else if (in->how.signal) {
-		str_format(text, sizeof text, "killed by %s", how);
-		outcome_say(out, "error", text);
-	} else {
-		outcome_say(out, "error", how);
-	}
+	bool is_final = in->death.how.code == EXIT_INPUT || in->death.how.code == EXIT_CONFIG;
+	out->cause = is_final ? "permanent" : "error";
+	death_explain(&in->death, out->error, OUTCOME_DEATH_MAX);
 }
 
 static void outcome_of_stop(const struct outcome_input *in, struct outcome *out)
@@ -72,9 +53,9 @@ static void outcome_of_stop(const struct outcome_input *in, struct outcome *out)
 static void outcome_apply_rules(const struct outcome_input *in, struct outcome *out)
 {
 	char why[OUTCOME_ERROR_MAX], text[OUTCOME_ERROR_MAX];
-	enum retry_verdict verdict =
-		in->spec ? retry_rules_judge(in->spec, &in->how, in->tail, in->tail_len, why, sizeof why)
-			 : RETRY_AS_USUAL;
+	enum retry_verdict verdict = in->spec ? retry_rules_judge(in->spec, &in->death.how, in->death.tail,
+								  in->death.tail_len, why, sizeof why)
+					      : RETRY_AS_USUAL;
 	if (verdict == RETRY_WANTED)
 		out->cause = "error";
 	out->is_own_fault = !strcmp(out->cause, "error");
@@ -89,10 +70,10 @@ static void outcome_apply_rules(const struct outcome_input *in, struct outcome *
 void outcome_of(const struct outcome_input *in, struct outcome *out)
 {
 	*out = (struct outcome){ .exit_code = -1 };
-	if (in->was_started && in->how.is_known && in->how.signal == 0)
-		out->exit_code = in->how.code;
-	if (in->was_started && in->how.is_known)
-		out->signal = in->how.signal;
+	if (in->was_started && in->death.how.is_known && in->death.how.signal == 0)
+		out->exit_code = in->death.how.code;
+	if (in->was_started && in->death.how.is_known)
+		out->signal = in->death.how.signal;
 	if (in->failure[0])
 		outcome_say(out, in->is_permanent ? "permanent" : "error", in->failure);
 	else if (in->was_started && outcome_is_success(in))

@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "lib/child.h"
 #include "queue/spec.h"
+#include "worker/death.h"
 
 enum stop_reason { /* why the runner ended the program; later ones win over earlier ones */
 		   STOP_NONE,
@@ -27,14 +27,12 @@ struct outcome_input {
 	enum stop_reason stop; /* asked before the program ended */
 	const char *why;       /* of the stop: a sentence, or "" */
 	bool was_started;
-	struct child_exit how;
+	struct death death;      /* how it ended; its tail is for the rules, too */
 	bool said_done;          /* {"t":"done"}: it had finished its work */
 	bool said_corrupted;     /* by its program, or its metrics did; then there is a why */
 	const char *failure;     /* why it could not be started; "" */
 	bool is_permanent;       /* the failure can never go away */
 	const struct spec *spec; /* its rules on what to retry; NULL: none */
-	const char *tail;        /* the end of its output, for them (worker/retry_rules.h) */
-	size_t tail_len;
 };
 
 struct outcome {

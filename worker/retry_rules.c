@@ -62,14 +62,9 @@ bool retry_rules_find(const char *text, const char *line, size_t len)
 /* Which of the texts stands in the last lines; NULL: none. */
 static const char *retry_found(const struct spec_list *list, const char *tail, size_t len)
 {
-	int lines = 0;
-	for (const char *end = tail + len; end > tail && lines < RETRY_RULES_LINES;) {
-		struct spool_record record;
-		const char *stop = end - (end[-1] == '\n');
-		const char *newline = memrchr(tail, '\n', (size_t)(stop - tail));
-		const char *line = newline ? newline + 1 : tail;
-		end = line;
-		if (!spool_parse(line, (size_t)(stop - line), &record) || !strchr("oe", record.stream))
+	struct spool_record record;
+	for (int lines = 0; lines < RETRY_RULES_LINES && spool_take_last(tail, &len, &record);) {
+		if (!strchr("oe", record.stream))
 			continue;
 		lines++;
 		for (size_t i = 0; i < list->count; i++)
@@ -77,11 +72,6 @@ static const char *retry_found(const struct spec_list *list, const char *tail, s
 				return list->items[i];
 	}
 	return NULL;
-}
-
-bool retry_rules_read_output(const struct spec *spec)
-{
-	return spec->retry.on_output.count || spec->retry.never_on_output.count;
 }
 
 /* ---- the judgement ---- */

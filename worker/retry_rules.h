@@ -26,8 +26,6 @@ enum retry_verdict {
 /* tail: the last records of a stamped spool (worker/spool.h), whole lines; what the runner said does not count. */
 enum retry_verdict retry_rules_judge(const struct spec *spec, const struct child_exit *how, const char *tail,
 				     size_t len, char *why, size_t size);
-/* Whether the judgement needs the output. */
-bool retry_rules_read_output(const struct spec *spec);
 
 /* Whether text stands in the line: large and small letters of ASCII alike, * is anything. Time: their product. */
 bool retry_rules_find(const char *text, const char *line, size_t len);

@@ -5,6 +5,7 @@
  *   runner_code.c     the code to start with
  *   runner_restore.c  the checkpoint to start from
  *   runner_program.c  starting the program, stopping it, its end
+ *   runner_death.c    what is known of its end
  *   runner_stall.c    the program when it goes on no more
  *   runner_output.c   what it says: log, metrics, control lines
  *   runner_watch.c    whether it has gone bad
@@ -99,6 +100,7 @@ struct runner {
 	int64_t turn_ms, turn_wall_ms; /* when what is being cut into lines was read; turn_ms 0: not looked yet */
 	bool was_started, is_reaped;
 	struct child_exit how;
+	int64_t oom_kills;   /* by the kernel before it began; -1: not known */
 	int64_t kill_at;     /* SIGKILL after the grace; 0: not asked to stop */
 	int64_t pipes_until; /* then whoever holds the pipes is killed; 0: not waiting */
 	int64_t term_at;     /* SIGTERM after a stalled program has told where it is; 0: not waiting */
@@ -210,6 +212,10 @@ void runner_start_program(struct runner *r);
 void runner_terminate(struct runner *r);
 void runner_orphans(struct runner *r); /* SIGCHLD */
 void runner_output_closed(struct runner *r);
+
+/* runner_death.c */
+void runner_death_begin(struct runner *r);                                  /* the program starts */
+void runner_death(struct runner *r, struct death *death, struct buf *tail); /* tail: memory for what death points to */
 
 /* runner_stall.c */
 /* Asks everything of a stalled program that can say where it is for that, by SIGABRT, which ends it; what also listens

@@ -134,7 +134,7 @@ void runner_start_program(struct runner *r)
 	bool is_permanent = false;
 	runner_watch(r);
 	bool ok = program_plan(r, &launch, &is_permanent, &err) && runner_open_checkpoints(r, &err) &&
-		  program_spawn(r, &launch, &err);
+		  (runner_death_begin(r), program_spawn(r, &launch, &err));
 	launch_done(&launch);
 	if (!ok) {
 		runner_refuse(r, is_permanent, &err);

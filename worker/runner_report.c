@@ -82,19 +82,15 @@ static void report_judge(struct runner *r)
 	struct outcome outcome;
 	CLEANUP(buf) struct buf tail;
 	buf_init(&tail, RETRY_RULES_BYTES);
-	if (r->was_started && retry_rules_read_output(&r->spec))
-		spool_tail(&r->log, RETRY_RULES_BYTES, &tail);
 	struct outcome_input input = { .stop = r->stop,
 				       .why = r->why,
 				       .was_started = r->was_started,
-				       .how = r->how,
 				       .said_done = r->said_done,
 				       .said_corrupted = r->said_corrupted,
 				       .failure = r->failure,
 				       .is_permanent = r->is_permanent,
-				       .spec = r->has_spec ? &r->spec : NULL,
-				       .tail = buf_text(&tail),
-				       .tail_len = tail.len };
+				       .spec = r->has_spec ? &r->spec : NULL };
+	runner_death(r, &input.death, &tail);
 	outcome_of(&input, &outcome);
 	int64_t ran_ms = r->was_started ? r->ended_at - r->started_at : 0;
 	bool is_fault = r->full_tries >= RUNNER_FULL_TRIES || outcome.is_own_fault ||

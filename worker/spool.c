@@ -157,6 +157,19 @@ bool spool_parse_next(const char *line, size_t len, struct spool_record *record)
 	return true;
 }
 
+bool spool_take_last(const char *text, size_t *len, struct spool_record *record)
+{
+	while (*len) {
+		const char *stop = text + *len - (text[*len - 1] == '\n');
+		const char *newline = memrchr(text, '\n', (size_t)(stop - text));
+		const char *line = newline ? newline + 1 : text;
+		*len = (size_t)(line - text);
+		if (spool_parse(line, (size_t)(stop - line), record))
+			return true;
+	}
+	return false;
+}
+
 bool spool_parse(const char *line, size_t len, struct spool_record *record)
 {
 	const char *end = line + len;

@@ -66,7 +66,9 @@ struct spool_record {
 };
 /* line is without its newline. false: it is no record. */
 bool spool_parse(const char *line, size_t len, struct spool_record *record);
-/* The same of a line behind that of *record, whose memory is still there: most have the same stamp. */
+/* Takes the last record off a text of whole lines: *len is what is before it. false: there is none. */
+bool spool_take_last(const char *text, size_t *len, struct spool_record *record);
+/* As spool_parse, of a line behind that of *record, whose memory is still there: most have the same stamp. */
 bool spool_parse_next(const char *line, size_t len, struct spool_record *record);
 
 #endif

@@ -102,7 +102,7 @@ def test_a_failure_is_an_exit_code(cluster, client):
     code, lines, err = client.run(spec, "fail")
     assert (code, err) == (1, "")
     assert [line for line in lines if line == "bye"] == ["bye", "bye"]
-    assert re.fullmatch(r"default-\d+ failed: exit 3", lines[-1])
+    assert re.fullmatch(r"default-\d+ failed: exit 3: bye", lines[-1])
     assert cluster.job(lines[-1].split()[0])["state"] == "failed"
 
 

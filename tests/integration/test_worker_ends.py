@@ -47,12 +47,13 @@ def test_a_failure_is_tried_again(cluster):
 
 
 @pytest.mark.parametrize("script, attempts, error", [
-    ("exit 7", 3, "exit 7"),
-    ("kill -SEGV $$", 3, "killed by signal 11 (SIGSEGV)"),
-    ("kill -KILL $$", 3, "killed by signal 9 (SIGKILL); when nobody did that, the machine had no memory left"),
+    ("exit 7", 3, "exit 7, without a word"),
+    ("echo no such file >&2; echo bye; exit 7", 3, "exit 7: no such file"),
+    ("kill -SEGV $$", 3, "killed by SIGSEGV, without a word"),
+    ("kill -KILL $$", 3, "killed by SIGKILL, but not by the kernel for want of memory: somebody did it"),
     ("exit 65", 1, "exit 65: the program says that its input is wrong"),
     ("exit 78", 1, "exit 78: the program says that it cannot run like this"),
-    ("exit 75", 3, "exit 75, which means preempted, but nobody had asked it to stop"),
+    ("exit 75", 3, "exit 75: it says that it is preempted, but nobody had asked it to stop"),
 ])
 def test_why_it_failed(cluster, script, attempts, error):
     done = cluster.wait_final(cluster.submit(job_of(script)))

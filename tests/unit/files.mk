@@ -26,6 +26,7 @@ unit_TESTS := \
 	test_compress \
 	test_config \
 	test_control \
+	test_death \
 	test_cron \
 	test_cron_scan \
 	test_detect \

@@ -9,6 +9,7 @@
 #include "cli/spark.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "lib/size.h"
 
 struct duration_row {
 	int64_t ms;
@@ -38,13 +39,13 @@ static void sizes_and_numbers_are_short(void **state)
 {
 	(void)state;
 	char text[32];
-	text_size(0, text, sizeof text);
+	size_human(0, text, sizeof text);
 	assert_string_equal(text, "0 B");
-	text_size(1023, text, sizeof text);
+	size_human(1023, text, sizeof text);
 	assert_string_equal(text, "1023 B");
-	text_size(1153434, text, sizeof text);
+	size_human(1153434, text, sizeof text);
 	assert_string_equal(text, "1.1 MiB");
-	text_size(2LL << 30, text, sizeof text);
+	size_human(2LL << 30, text, sizeof text);
 	assert_string_equal(text, "2 GiB");
 	text_number(2.71349, text, sizeof text);
 	assert_string_equal(text, "2.713");

@@ -107,7 +107,6 @@ static void test_ends(void **state)
 			retry_rules_judge(&spec, &rows[i].how, rows[i].tail, strlen(rows[i].tail), why, sizeof why);
 		if (verdict != rows[i].verdict || strcmp(why, rows[i].why) != 0)
 			fail_msg("row %zu: got %d: %s", i, verdict, why);
-		assert_int_equal(retry_rules_read_output(&spec), strstr(rows[i].retry, "output") != NULL);
 	}
 }
 

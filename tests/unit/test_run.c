@@ -32,30 +32,50 @@ static const struct {
 	const char *cause;
 	const char *error; /* how it starts */
 } outcomes[] = {
-	{ { .was_started = true, .how = EXITED(0) }, "succeeded", "" },
-	{ { .was_started = true, .how = EXITED(1) }, "error", "exit 1" },
-	{ { .was_started = true, .how = EXITED(65) }, "permanent", "exit 65" },
-	{ { .was_started = true, .how = EXITED(78) }, "permanent", "exit 78" },
-	{ { .was_started = true, .how = EXITED(75) }, "error", "exit 75, which means preempted, but nobody" },
-	{ { .was_started = true, .how = SIGNALED(11) }, "error", "killed by signal 11 (SIGSEGV)" },
-	{ { .was_started = true, .how = { .is_known = false, .code = -1 } }, "error", "ended in an unknown way" },
+	{ { .was_started = true, .death = { .how = EXITED(0) } }, "succeeded", "" },
+	{ { .was_started = true, .death = { .how = EXITED(1) } }, "error", "exit 1" },
+	{ { .was_started = true, .death = { .how = EXITED(65) } }, "permanent", "exit 65" },
+	{ { .was_started = true, .death = { .how = EXITED(78) } }, "permanent", "exit 78" },
+	{ { .was_started = true, .death = { .how = EXITED(75) } },
+	  "error",
+	  "exit 75: it says that it is preempted, but nobody" },
+	{ { .was_started = true, .death = { .how = SIGNALED(11) } }, "error", "killed by SIGSEGV" },
+	{ { .was_started = true, .death = { .how = { .is_known = false, .code = -1 } } },
+	  "error",
+	  "ended in an unknown way" },
 	/* asked to stop */
-	{ { .stop = STOP_PREEMPT, .why = "its worker drains", .was_started = true, .how = EXITED(75) },
+	{ { .stop = STOP_PREEMPT, .why = "its worker drains", .was_started = true, .death = { .how = EXITED(75) } },
 	  "preempted",
 	  "its worker" },
-	{ { .stop = STOP_PREEMPT, .was_started = true, .how = SIGNALED(15) }, "preempted", "preempted" },
-	{ { .stop = STOP_PREEMPT, .was_started = true, .how = EXITED(0) }, "preempted", "preempted" },
-	{ { .stop = STOP_PREEMPT, .was_started = true, .how = EXITED(0), .said_done = true }, "succeeded", "" },
-	{ { .stop = STOP_PREEMPT, .was_started = true, .how = EXITED(1), .said_done = true }, "preempted", "" },
+	{ { .stop = STOP_PREEMPT, .was_started = true, .death = { .how = SIGNALED(15) } }, "preempted", "preempted" },
+	{ { .stop = STOP_PREEMPT, .was_started = true, .death = { .how = EXITED(0) } }, "preempted", "preempted" },
+	{ { .stop = STOP_PREEMPT, .was_started = true, .death = { .how = EXITED(0) }, .said_done = true },
+	  "succeeded",
+	  "" },
+	{ { .stop = STOP_PREEMPT, .was_started = true, .death = { .how = EXITED(1) }, .said_done = true },
+	  "preempted",
+	  "" },
 	{ { .stop = STOP_PREEMPT }, "preempted", "" },
-	{ { .stop = STOP_CANCEL, .was_started = true, .how = EXITED(0), .said_done = true }, "cancelled", "cancelled" },
-	{ { .stop = STOP_TIMEOUT, .was_started = true, .how = SIGNALED(9) }, "timeout", "it ran longer" },
-	{ { .stop = STOP_STALLED, .was_started = true, .how = SIGNALED(9) }, "stalled", "nothing was heard" },
-	{ { .stop = STOP_CORRUPTED, .why = "loss", .was_started = true, .how = EXITED(0) }, "corrupted", "loss" },
-	{ { .stop = STOP_PARTITION, .was_started = true, .how = SIGNALED(9) }, "lost", "redis could not be reached" },
+	{ { .stop = STOP_CANCEL, .was_started = true, .death = { .how = EXITED(0) }, .said_done = true },
+	  "cancelled",
+	  "cancelled" },
+	{ { .stop = STOP_TIMEOUT, .was_started = true, .death = { .how = SIGNALED(9) } }, "timeout", "it ran longer" },
+	{ { .stop = STOP_STALLED, .was_started = true, .death = { .how = SIGNALED(9) } },
+	  "stalled",
+	  "nothing was heard" },
+	{ { .stop = STOP_CORRUPTED, .why = "loss", .was_started = true, .death = { .how = EXITED(0) } },
+	  "corrupted",
+	  "loss" },
+	{ { .stop = STOP_PARTITION, .was_started = true, .death = { .how = SIGNALED(9) } },
+	  "lost",
+	  "redis could not be reached" },
 	/* said by the program */
-	{ { .was_started = true, .how = EXITED(0), .said_corrupted = true, .why = "bad" }, "corrupted", "bad" },
-	{ { .was_started = true, .how = EXITED(1), .said_corrupted = true, .why = "bad" }, "corrupted", "bad" },
+	{ { .was_started = true, .death = { .how = EXITED(0) }, .said_corrupted = true, .why = "bad" },
+	  "corrupted",
+	  "bad" },
+	{ { .was_started = true, .death = { .how = EXITED(1) }, .said_corrupted = true, .why = "bad" },
+	  "corrupted",
+	  "bad" },
 	/* not started */
 	{ { .failure = "no such program" }, "error", "no such program" },
 	{ { .failure = "bad spec", .is_permanent = true }, "permanent", "bad spec" },
@@ -70,7 +90,8 @@ static void test_outcomes_by_the_rules_of_the_spec(void **state)
 		const char *cause, *error;
 		bool is_own_fault;
 	} rows[] = {
-		{ EXITED(2), STOP_NONE, "permanent", "exit 2; not tried again: retry.never_on_exit names it", true },
+		{ EXITED(2), STOP_NONE, "permanent",
+		  "exit 2, without a word; not tried again: retry.never_on_exit names it", true },
 		{ EXITED(65), STOP_NONE, "error", "exit 65: the program says that its input is wrong", true },
 		{ EXITED(78), STOP_NONE, "permanent",
 		  "exit 78: the program says that it cannot run like this; not tried again: retry.on_exit does not "
@@ -87,10 +108,9 @@ static void test_outcomes_by_the_rules_of_the_spec(void **state)
 		struct outcome_input in = { .stop = rows[i].stop,
 					    .why = "",
 					    .was_started = true,
-					    .how = rows[i].how,
+					    .death = { .how = rows[i].how, .tail = "" },
 					    .failure = "",
-					    .spec = &spec,
-					    .tail = "" };
+					    .spec = &spec };
 		outcome_of(&in, &out);
 		assert_string_equal(out.cause, rows[i].cause);
 		assert_string_equal(out.error, rows[i].error);
@@ -110,8 +130,10 @@ static void test_outcomes(void **state)
 		if (strcmp(out.cause, outcomes[i].cause) != 0 ||
 		    strncmp(out.error, outcomes[i].error, strlen(outcomes[i].error)) != 0)
 			fail_msg("row %zu: got %s: %s", i, out.cause, out.error);
-		assert_int_equal(out.exit_code, in.was_started && in.how.is_known && !in.how.signal ? in.how.code : -1);
-		assert_int_equal(out.signal, in.was_started ? in.how.signal : 0);
+		assert_int_equal(out.exit_code, in.was_started && in.death.how.is_known && !in.death.how.signal
+							? in.death.how.code
+							: -1);
+		assert_int_equal(out.signal, in.was_started ? in.death.how.signal : 0);
 	}
 }
 
