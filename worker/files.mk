@@ -36,6 +36,7 @@ worker_SOURCES := \
 	worker/memory.c \
 	worker/metric_lines.c \
 	worker/names.c \
+	worker/notice.c \
 	worker/outcome.c \
 	worker/output.c \
 	worker/pickle.c \
@@ -80,6 +81,7 @@ worker_SOURCES := \
 	worker/unpack.c \
 	worker/watch.c \
 	worker/worker.c \
+	worker/worker_setup.c \
 	worker/zip.c
 # The trainer of the backend tinygrad: copied beside the program, installed under share/.
 worker_TRAINER := \

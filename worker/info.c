@@ -1,6 +1,8 @@
 #include "worker/info.h"
 
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -33,9 +35,10 @@ static void worker_info_machine(struct buf *b, const char *state_dir)
 
 void worker_info_json(const struct worker_info *info, struct buf *into)
 {
-	/* why: made of numbers and job ids, so that nothing in it needs an escape */
-	buf_printf(into, "{\"host\":\"%s\",\"pid\":%d,\"version\":\"%s\",\"state\":\"%s\",\"why\":\"%s\"", info->host,
-		   (int)getpid(), STOKER_VERSION, info->state, info->why);
+	json_auto_t *text = json_string(info->why);
+	CLEANUP(free_p) char *why = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+	buf_printf(into, "{\"host\":\"%s\",\"pid\":%d,\"version\":\"%s\",\"state\":\"%s\",\"why\":%s", info->host,
+		   (int)getpid(), STOKER_VERSION, info->state, why ? why : "\"\"");
 	worker_info_grant(into, "capacity", &info->slots->total, info->labels_json);
 	worker_info_grant(into, "used", &info->slots->used, NULL);
 	buf_str(into, ",\"runs\":");

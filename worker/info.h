@@ -11,7 +11,7 @@
 struct worker_info {
 	const char *host;
 	const char *state; /* up, draining, gone */
-	const char *why;   /* it drains itself; "" */
+	const char *why;   /* it drains itself; UTF-8, or "" */
 	const struct slots *slots;
 	const char *labels_json;
 	const struct runs *runs;

@@ -61,6 +61,23 @@ static bool run_read(const char *folder, const char *name, struct buf *into, str
 	return got == 0 || error_errno(err, ERR_SYSTEM, NULL, "cannot read %s", path);
 }
 
+bool run_notice_write(const char *state_dir, const char *why, struct error *err)
+{
+	if (*why)
+		return run_write(state_dir, "notice", why, strlen(why), err);
+	CLEANUP(free_p) char *path = run_path(state_dir, "notice");
+	return unlink(path) == 0 || errno == ENOENT || error_errno(err, ERR_SYSTEM, NULL, "cannot remove %s", path);
+}
+
+void run_notice_read(const char *folder, char *into, size_t size)
+{
+	struct error err;
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, size - 1);
+	bool ok = run_read(folder, "../../notice", &text, &err);
+	str_copy(into, size, ok ? buf_text(&text) : "");
+}
+
 enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *err)
 {
 	CLEANUP(free_p) char *path = run_path(folder, "lock");

@@ -92,6 +92,10 @@ struct run_pid {
 bool run_pid_note(const char *folder, const char *who, const struct run_pid *pid, struct error *err);
 void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *program);
 
+/* <state>/notice: why the runs of this worker are given back, for their runners; "": for no such reason. */
+bool run_notice_write(const char *state_dir, const char *why, struct error *err);
+void run_notice_read(const char *folder, char *into, size_t size);
+
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err);
 int64_t run_lease_read(const char *folder); /* 0: no bound */
 

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/proc.h"
 #include "worker/descendants.h"
+#include "worker/notice.h"
 
 struct run_transition {
 	enum run_state from;
@@ -148,13 +149,23 @@ void runner_signals(sigset_t *set)
 	sigaddset(set, SIGCHLD);
 }
 
+/* The worker asks for its runs: because it was asked to drain, or because of what stands in its notice. */
+static void runner_give_back(struct runner *r)
+{
+	char why[OUTCOME_ERROR_MAX] = "its worker drains", notice[NOTICE_MAX + 1];
+	run_notice_read(r->folder, notice, sizeof notice);
+	if (*notice)
+		str_format(why, sizeof why, "its machine will be taken away: %s", notice);
+	runner_ask_stop(r, STOP_PREEMPT, why);
+}
+
 static void runner_signal(void *arg, int number)
 {
 	struct runner *r = arg;
 	if (number == SIGCHLD)
 		runner_orphans(r);
 	else
-		runner_ask_stop(r, STOP_PREEMPT, "its worker drains");
+		runner_give_back(r);
 }
 
 /* What needs no job. */

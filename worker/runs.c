@@ -427,6 +427,12 @@ void runs_drain(struct runs *runs)
 			child_watch_signal(run->watch, SIGTERM);
 }
 
+void runs_drain_no_more(struct runs *runs)
+{
+	runs->is_draining = false;
+	runs_want_spare(runs);
+}
+
 size_t runs_count(const struct runs *runs)
 {
 	size_t count = 0;

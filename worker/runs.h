@@ -46,8 +46,9 @@ bool runs_scan(struct runs *runs, struct error *err) MUST_CHECK;
  * new, and true. false: it could not be started; the caller gives the attempt back. */
 bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_boot_ms, struct error *err);
 
-/* Asks every runner to give its job back (SIGTERM); those started later as well. */
+/* Asks every runner to give its job back (SIGTERM); those started later as well, until it is called off. */
 void runs_drain(struct runs *runs);
+void runs_drain_no_more(struct runs *runs);
 
 size_t runs_count(const struct runs *runs);
 /* JSON array of the job ids. */

@@ -30,6 +30,8 @@ struct worker_settings {
 	int64_t breaker;         /* jobs in a row; 0: off */
 	int64_t breaker_time_ms; /* died within so long */
 	int64_t stall_least_ms;
+	char *preempt_file, *preempt_command, *preempt_url; /* worker/notice.h; NULL: not asked */
+	int64_t preempt_interval_ms;
 };
 
 extern const struct option_table worker_options;

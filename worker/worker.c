@@ -1,6 +1,5 @@
-#include "worker/worker.h"
+#include "worker/worker_internal.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,71 +7,27 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/ready.h"
-#include "lib/signals.h"
-#include "queue/jobs.h"
-#include "queue/spec.h"
 #include "worker/capacity.h"
-#include "worker/breaker.h"
-#include "worker/claims.h"
-#include "worker/identity.h"
 #include "worker/info.h"
-#include "worker/runs.h"
 
 enum {
 	WORKER_HEARTBEAT_MS = 5000,
 	WORKER_HEARTBEAT_BRISK_MS = 500, /* while it is not yet registered, or draining */
 	WORKER_HEARTBEAT_GAP_MS = 100,   /* a change is shown at once, but many of them together */
-	WORKER_QUEUES_MAX = 64,
-	WORKER_GOODBYE_MS = 2000, /* for the last heartbeat; without it the record just ages */
-};
-
-struct worker_queue {
-	struct worker *worker;
-	char name[SPEC_QUEUE_MAX + 1];
-	struct claims *claims;
-	int64_t resumed_ms; /* when an operator last asked it to go on, as its heartbeats are told */
-	bool is_registered;
-	bool has_begun;   /* to claim: later it is only stopped and resumed */
-	bool is_asking;   /* a heartbeat is on its way */
-	bool is_outdated; /* and something changed since it was sent */
-	bool has_said_no; /* its registration failed; said once */
-	bool is_gone;     /* the last heartbeat was answered */
-};
-
-struct worker {
-	struct event_base *base;
-	const struct worker_settings *settings;
-	int lock_fd;
-	char id[WORKER_ID_MAX + 1];
-	char host[65];
-	char *state_dir;
-	char *store;
-	char *python, *trainer, *cache_dir, *checkpoint_cache, *code_dir;
-	char *labels_json;
-	struct jobs_options jobs_options; /* of the worker's own connections */
-	struct jobs_options runner_jobs;
-	struct runner_settings runner;
-	struct jobs *jobs;
-	struct redis *control;
-	struct slots slots;
-	struct runs *runs;
-	struct worker_queue queues[WORKER_QUEUES_MAX];
-	size_t queue_count;
-	size_t first_queue; /* that asks for what became free: each in turn */
-	struct claims_turn turn;
-	struct breaker breaker;
-	struct signals *signals;
-	struct event *heartbeat;
-	int64_t beat_at_ms; /* boot clock: the last heartbeat */
-	struct event *goodbye;
-	bool is_draining, is_leaving, was_ready, is_cut_off;
+	WORKER_GOODBYE_MS = 2000,        /* for the last heartbeat; without it the record just ages */
 };
 
 /* ---- heartbeat ---- */
 
+/* It claims nothing, whatever an operator says. */
+static bool worker_holds_back(const struct worker *worker)
+{
+	return worker->is_draining || worker->breaker.is_open || *worker->noticed;
+}
+
 static const char *worker_state(const struct worker *worker)
 {
-	return worker->is_leaving ? "gone" : worker->is_draining || worker->breaker.is_open ? "draining" : "up";
+	return worker->is_leaving ? "gone" : worker_holds_back(worker) ? "draining" : "up";
 }
 
 /* Nothing puts off what is due sooner: a worker that is never still must be heard of, too. */
@@ -139,7 +94,7 @@ static void worker_registered(void *arg, const struct worker_answer *answer, con
 	worker_note_resumed(queue, answer->resumed_ms);
 	if (!queue->is_registered)
 		worker_first_registered(queue);
-	if (worker->is_draining || answer->drain || worker->breaker.is_open)
+	if (worker_holds_back(worker) || answer->drain)
 		claims_stop(queue->claims); /* also when an operator asked: what runs may end by itself */
 	else if (queue->has_begun)
 		claims_resume(queue->claims);
@@ -154,7 +109,9 @@ static void worker_beat(struct worker *worker)
 {
 	CLEANUP(buf) struct buf info;
 	char why[512] = "";
-	if (worker->breaker.is_open)
+	if (*worker->noticed)
+		str_format(why, sizeof why, "this machine will be taken away: %s", worker->noticed);
+	else if (worker->breaker.is_open)
 		breaker_why(&worker->breaker, worker->settings->breaker_time_ms, why, sizeof why);
 	struct worker_info about = { .host = worker->host,
 				     .state = worker_state(worker),
@@ -222,6 +179,30 @@ static void worker_drain(struct worker *worker)
 	log_info("draining", "runs=%zu", runs_count(worker->runs));
 	ready_say_stopping();
 	worker->is_draining = true;
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_stop(worker->queues[i].claims);
+	runs_drain(worker->runs);
+	worker_beat_within(worker, 0);
+}
+
+/* Not the end of this process: whoever keeps it running would start it again on a machine that goes away. */
+static void worker_noticed(void *arg, const char *why)
+{
+	struct worker *worker = arg;
+	struct error err;
+	str_copy(worker->noticed, sizeof worker->noticed, why ? why : "");
+	if (!why) {
+		log_info("this machine stays", NULL);
+		run_notice_write(worker->state_dir, "", &err);
+		if (!worker->is_draining)
+			runs_drain_no_more(worker->runs);
+		worker_beat_within(worker, 0); /* each queue's answer lets it claim again */
+		return;
+	}
+	log_warn("this machine will be taken away: its runs are given back", "why=\"%s\" runs=%zu", why,
+		 runs_count(worker->runs));
+	if (!run_notice_write(worker->state_dir, why, &err))
+		log_failure(LOG_WARN, "runs are not told why", &err);
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_stop(worker->queues[i].claims);
 	runs_drain(worker->runs);
@@ -322,75 +303,6 @@ static void worker_connected(void *arg, bool connected, const struct error *err)
 
 /* ---- making it ---- */
 
-static bool worker_add_queue(struct worker *worker, const char *name, size_t len, struct error *err)
-{
-	CLEANUP(free_p) char *text = mem_strndup(name, len);
-	if (!spec_is_queue(text))
-		return error_set(err, ERR_INPUT, NULL, "--queues: \"%s\" is not the name of a queue", text);
-	if (worker->queue_count == WORKER_QUEUES_MAX)
-		return error_set(err, ERR_INPUT, NULL, "--queues: at most %d queues", WORKER_QUEUES_MAX);
-	struct worker_queue *queue = &worker->queues[worker->queue_count++];
-	*queue = (struct worker_queue){ .worker = worker };
-	str_copy(queue->name, sizeof queue->name, text);
-	return true;
-}
-
-static bool worker_parse_queues(struct worker *worker, struct error *err)
-{
-	for (const char *p = worker->settings->queues; *p;) {
-		size_t len = strcspn(p, ",");
-		if (len && !worker_add_queue(worker, p, len, err))
-			return false;
-		p += len + (p[len] == ',');
-	}
-	return worker->queue_count || error_set(err, ERR_INPUT, NULL, "--queues: name at least one queue");
-}
-
-static void worker_set_runner(struct worker *worker)
-{
-	const struct worker_settings *s = worker->settings;
-	worker->jobs_options = (struct jobs_options){
-		.redis = { .url = s->redis_url, .ca_file = s->redis_ca, .name = "stoker-worker" }, .prefix = s->prefix
-	};
-	worker->runner_jobs = worker->jobs_options;
-	worker->runner_jobs.redis.name = "stoker-runner";
-	worker->runner_jobs.redis.fail_when_down = true;
-	worker->python = s->python ? mem_strdup(s->python) : backend_find_python();
-	worker->trainer = s->trainer ? mem_strdup(s->trainer) : backend_find_trainer();
-	worker->cache_dir = run_path(worker->state_dir, "cache");
-	/* A store of files is as near as a cache would be. */
-	bool is_near = strncmp(worker->store, "file:", 5) == 0;
-	worker->checkpoint_cache = is_near ? NULL : run_path(worker->state_dir, "checkpoint-cache");
-	worker->code_dir = run_path(worker->state_dir, "code");
-	worker->runner = (struct runner_settings){
-		.jobs = &worker->runner_jobs,
-		.worker = worker->id,
-		.store = worker->store,
-		.checkpoint_cache = { .folder = worker->checkpoint_cache, .most_bytes = s->checkpoint_cache_bytes },
-		.code_dir = worker->code_dir,
-		.code_cache_bytes = s->code_cache_bytes,
-		.backend = { .python = worker->python, .trainer = worker->trainer, .cache_dir = worker->cache_dir },
-		.log_level = worker_log_level(s),
-		.log_json = s->log_json,
-		.stall_least_ms = s->stall_least_ms,
-		.soon_ms = s->breaker_time_ms,
-	};
-}
-
-static bool worker_find_folders(struct worker *worker, struct error *err)
-{
-	const struct worker_settings *s = worker->settings;
-	if (!identity_take(s->state_dir, &worker->lock_fd, err) || !identity_find(s->state_dir, s->id, worker->id, err))
-		return false;
-	worker->state_dir = realpath(s->state_dir, NULL);
-	if (!worker->state_dir)
-		return error_errno(err, ERR_SYSTEM, NULL, "cannot find %s", s->state_dir);
-	worker->store = s->store ? mem_strdup(s->store) : mem_printf("file://%s/store", worker->state_dir);
-	if (gethostname(worker->host, sizeof worker->host - 1) < 0)
-		str_copy(worker->host, sizeof worker->host, "?");
-	return true;
-}
-
 static bool worker_connect(struct worker *worker, struct error *err)
 {
 	worker->jobs = jobs_new(worker->base, &worker->jobs_options, err);
@@ -438,11 +350,8 @@ static bool worker_start(struct worker *worker, struct error *err)
 {
 	const struct worker_settings *s = worker->settings;
 	worker->labels_json = capacity_labels(s->labels, err);
-	if (!worker->labels_json || !capacity_find(s, &worker->slots.total, err) || !worker_parse_queues(worker, err) ||
-	    !worker_find_folders(worker, err) || !worker_listen(worker, err))
-		return false;
-	worker_set_runner(worker);
-	if (!worker_connect(worker, err))
+	if (!worker->labels_json || !capacity_find(s, &worker->slots.total, err) || !worker_setup(worker, err) ||
+	    !worker_listen(worker, err) || !worker_connect(worker, err))
 		return false;
 	struct runs_options o = { .base = worker->base,
 				  .jobs = worker->jobs,
@@ -454,8 +363,17 @@ static bool worker_start(struct worker *worker, struct error *err)
 				  .on_ended = worker_run_ended,
 				  .arg = worker };
 	worker->runs = runs_new(&o, err);
-	if (!worker->runs || !runs_scan(worker->runs, err))
+	/* The notice is what an earlier worker was told. */
+	if (!worker->runs || !run_notice_write(worker->state_dir, "", err) || !runs_scan(worker->runs, err))
 		return false;
+	struct notice_options notice = { .base = worker->base,
+					 .file = s->preempt_file,
+					 .command = s->preempt_command,
+					 .url = s->preempt_url,
+					 .interval_ms = s->preempt_interval_ms,
+					 .changed = worker_noticed,
+					 .arg = worker };
+	worker->notice = notice_new(&notice);
 	worker_beat_within(worker, 0);
 	return true;
 }
@@ -480,6 +398,7 @@ void worker_free(struct worker *worker)
 	jobs_free(worker->jobs); /* first: it ends the calls that the others have under way */
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_free(worker->queues[i].claims);
+	notice_free(worker->notice);
 	runs_free(worker->runs);
 	redis_free(worker->control);
 	signals_free(worker->signals);
@@ -487,10 +406,7 @@ void worker_free(struct worker *worker)
 		event_free(worker->heartbeat);
 	if (worker->goodbye)
 		event_free(worker->goodbye);
-	char *texts[] = { worker->python,   worker->trainer,     worker->cache_dir, worker->checkpoint_cache,
-			  worker->code_dir, worker->labels_json, worker->state_dir, worker->store };
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		free(texts[i]);
+	worker_setup_done(worker);
 	if (worker->lock_fd >= 0)
 		close(worker->lock_fd);
 	free(worker);
