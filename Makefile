@@ -75,9 +75,9 @@ $(B)/queue.a: $(B)/queue/library.o
 
 LIBS_EVENT := $(shell pkg-config --libs libevent libevent_openssl openssl 2>/dev/null)
 LIBS_QUEUE := $(shell pkg-config --libs hiredis jansson yaml-0.1 2>/dev/null) $(LIBS_EVENT) -lm
-LIBS_OBJECTS := $(shell pkg-config --libs openssl expat 2>/dev/null)
+LIBS_OBJECTS := $(shell pkg-config --libs openssl expat zlib 2>/dev/null)
 LIBS_COMPRESS := $(shell pkg-config --libs libzstd 2>/dev/null)
-LIBS_STORE := $(shell pkg-config --libs libarchive zlib 2>/dev/null) $(LIBS_COMPRESS) $(LIBS_OBJECTS)
+LIBS_STORE := $(shell pkg-config --libs libarchive 2>/dev/null) $(LIBS_COMPRESS) $(LIBS_OBJECTS)
 # libcurl is loaded at run time by the first request that needs it (lib/curl_api.c): it is not linked.
 
 $(B)/stoker-scheduler: $(B)/scheduler/main.o $(B)/scheduler.a $(B)/queue.a $(B)/lib.a

@@ -17,6 +17,7 @@ lib_SOURCES := \
 	lib/digest.c \
 	lib/error.c \
 	lib/fields.c \
+	lib/gzip.c \
 	lib/helper.c \
 	lib/http_client.c \
 	lib/http_client_curl.c \

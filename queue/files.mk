@@ -40,7 +40,8 @@ queue_SOURCES = \
 	queue/spec_decode.c \
 	queue/spec_markdown.c \
 	queue/sweep.c \
-	queue/sweep_points.c
+	queue/sweep_points.c \
+	queue/transcript.c
 
 # The tables that both C and the function library are made from.
 queue_TABLES := \

@@ -34,7 +34,7 @@ struct feed {
 	int64_t turn;
 	int64_t hole; /* Redis wants this record, which is too far back to look for; 0: none */
 	int64_t refusals;
-	bool is_open, is_closing, is_stale, is_armed;
+	bool is_open, is_closing, is_stale, is_armed, has_skipped;
 	struct event *timer;
 	char *chunk; /* FEED_BATCH_BYTES */
 };
@@ -234,6 +234,7 @@ static void feed_skip(struct feed *feed)
 		to = feed_seek(feed, feed->sent, -1, feed->o.spool->size - feed->o.max_backlog / 2);
 	struct feed_batch batch = { .first = first, .count = to.line - first, .text = "", .is_skipped = true };
 	feed->hole = 0;
+	feed->has_skipped = true;
 	feed_send(feed, &batch, to);
 }
 
@@ -301,6 +302,11 @@ void feed_drain(struct feed *feed)
 bool feed_is_drained(const struct feed *feed)
 {
 	return feed->is_stale || (!feed->hole && feed->acked.offset >= feed->o.spool->size);
+}
+
+bool feed_is_complete(const struct feed *feed)
+{
+	return !feed->is_stale && !feed->has_skipped && feed_is_drained(feed);
 }
 
 int64_t feed_refusals(const struct feed *feed)

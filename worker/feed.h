@@ -57,6 +57,7 @@ void feed_retry(struct feed *feed); /* the connection is back: send at once what
 void feed_added(struct feed *feed); /* the spool has grown; sent within 20 ms */
 void feed_drain(struct feed *feed); /* nothing will be added: the rest at once; on_drained, unless it is already */
 bool feed_is_drained(const struct feed *feed);
+bool feed_is_complete(const struct feed *feed); /* Redis has acknowledged all of it, and nothing was skipped */
 int64_t feed_refusals(const struct feed *feed); /* calls in a row that were refused since the connection stands */
 
 /* The two ways to send: they make calls of records. */

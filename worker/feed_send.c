@@ -23,20 +23,6 @@ static void feed_add_text(struct buf *b, const char *text, size_t len)
 	}
 }
 
-static const char *feed_stream_name(char letter)
-{
-	switch (letter) {
-	case 'o':
-		return "stdout";
-	case 'e':
-		return "stderr";
-	case 'g':
-		return "gap";
-	default:
-		return "stoker";
-	}
-}
-
 static void feed_send_gap(struct jobs *jobs, const struct attempt_ref *ref, const struct feed_batch *batch,
 			  jobs_next_fn *fn, void *arg)
 {
@@ -80,7 +66,7 @@ void feed_send_log(struct jobs *jobs, const struct attempt_ref *ref, const struc
 		} else {
 			entries[count] = (struct log_entry){ .first = line,
 							     .time_ms = record.time_ms,
-							     .stream = feed_stream_name(record.stream),
+							     .stream = spool_stream_name(record.stream),
 							     .lines = record.count };
 			starts[count] = text.len;
 			letters[count++] = record.stream;

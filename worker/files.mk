@@ -38,6 +38,7 @@ worker_SOURCES := \
 	worker/names.c \
 	worker/notice.c \
 	worker/outcome.c \
+	worker/owed.c \
 	worker/output.c \
 	worker/pickle.c \
 	worker/pickle_boxes.c \
@@ -76,6 +77,7 @@ worker_SOURCES := \
 	worker/stacks.c \
 	worker/stall.c \
 	worker/tail.c \
+	worker/transcript.c \
 	worker/units.c \
 	worker/tree.c \
 	worker/unpack.c \

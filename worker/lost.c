@@ -39,10 +39,12 @@ static void lost_arm(struct lost *lost, int64_t ms)
 	event_add(lost->timer, &tv);
 }
 
-static void lost_finish(struct lost *lost)
+/* What Redis had of it when it died is not known here: the whole is owed to the store. */
+static void lost_finish(struct lost *lost, bool is_known)
 {
 	struct error err;
-	if (!run_folder_retire(lost->o.folder, NULL, &err))
+	bool is_owed = is_known && run_folder_has_output(lost->o.folder);
+	if (!run_folder_retire(lost->o.folder, is_owed ? RUN_OWED : RUN_FINISHED, NULL, &err))
 		log_failure(LOG_WARN, "a lost run's folder stays where it is", &err);
 	lost->o.on_done(lost->o.arg);
 }
@@ -59,7 +61,7 @@ static void lost_reported(void *arg, const char *state, size_t len, const struct
 	if (!err || err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND) {
 		log_info("lost attempt reported", "job=%s attempt=%lld state=%.*s", lost->o.record->id,
 			 (long long)lost->o.record->attempt, (int)len, state ? state : "");
-		lost_finish(lost);
+		lost_finish(lost, !err || err->kind == ERR_STALE);
 		return;
 	}
 	log_failure(LOG_WARN, "a lost attempt cannot be reported yet", err);

@@ -29,11 +29,13 @@ static bool run_mkdir(const char *path, struct error *err)
 
 bool run_folders_make(const char *state_dir, struct error *err)
 {
-	CLEANUP(free_p) char *runs = run_path(state_dir, "runs");
-	CLEANUP(free_p) char *finished = run_path(state_dir, "finished");
-	CLEANUP(free_p) char *cache = run_path(state_dir, "cache");
-	CLEANUP(free_p) char *blank = run_path(state_dir, "blank");
-	return run_mkdir(runs, err) && run_mkdir(finished, err) && run_mkdir(cache, err) && run_mkdir(blank, err);
+	static const char *const names[] = { "runs", "owed", "finished", "cache", "blank" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		CLEANUP(free_p) char *path = run_path(state_dir, names[i]);
+		if (!run_mkdir(path, err))
+			return false;
+	}
+	return true;
 }
 
 /* Whole or not at all: written beside it and renamed. Not synced: after a crash of the machine no run of it lives. */
@@ -177,10 +179,13 @@ void run_folder_trim(const char *folder)
 	tree_remove(restore);
 }
 
-bool run_folder_retire(const char *folder, char **now_at, struct error *err)
+static const char *const run_places[] = { [RUN_OWED] = "owed", [RUN_FINISHED] = "finished" };
+
+bool run_folder_retire(const char *folder, enum run_rest rest, char **now_at, struct error *err)
 {
 	const char *name = strrchr(folder, '/') + 1;
-	CLEANUP(free_p) char *to = mem_printf("%.*s/../finished/%s", (int)(name - 1 - folder), folder, name);
+	CLEANUP(free_p)
+	char *to = mem_printf("%.*s/../%s/%s", (int)(name - 1 - folder), folder, run_places[rest], name);
 	if (rename(folder, to) < 0)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot move %s to %s", folder, to);
 	if (now_at)
@@ -188,44 +193,67 @@ bool run_folder_retire(const char *folder, char **now_at, struct error *err)
 	return true;
 }
 
+bool run_folder_has_output(const char *folder)
+{
+	static const char *const spools[] = { "spool.log", "metrics.jsonl" };
+	struct stat st;
+	for (size_t i = 0; i < ARRAY_LEN(spools); i++) {
+		CLEANUP(free_p) char *path = run_path(folder, spools[i]);
+		if (stat(path, &st) == 0 && st.st_size > 0)
+			return true;
+	}
+	return false;
+}
+
 struct run_aged {
 	char *path;
 	struct timespec changed;
 };
 
-static int run_compare_age(const void *a, const void *b)
+static int run_oldest_first(const void *a, const void *b)
 {
 	const struct timespec *x = &((const struct run_aged *)a)->changed, *y = &((const struct run_aged *)b)->changed;
 	if (x->tv_sec != y->tv_sec)
-		return x->tv_sec < y->tv_sec ? 1 : -1;
-	return (x->tv_nsec < y->tv_nsec) - (x->tv_nsec > y->tv_nsec);
+		return x->tv_sec < y->tv_sec ? -1 : 1;
+	return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
 }
 
-void run_folders_prune(const char *state_dir, int64_t keep)
+char **run_folders_at(const char *state_dir, enum run_rest rest, size_t *count)
 {
-	CLEANUP(free_p) char *finished = run_path(state_dir, "finished");
-	struct run_aged *all = NULL;
-	size_t count = 0;
-	DIR *dir = opendir(finished);
+	CLEANUP(free_p) char *place = run_path(state_dir, run_places[rest]);
+	CLEANUP(free_p) struct run_aged *all = NULL;
+	DIR *dir = opendir(place);
+	*count = 0;
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		struct stat st;
 		if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		all = mem_realloc(all, (count + 1) * sizeof *all);
-		all[count++] = (struct run_aged){ run_path(finished, entry->d_name), st.st_ctim };
+		all = mem_realloc(all, (*count + 1) * sizeof *all);
+		all[(*count)++] = (struct run_aged){ run_path(place, entry->d_name), st.st_ctim };
 	}
 	if (dir)
 		closedir(dir);
-	if (count)
-		qsort(all, count, sizeof *all, run_compare_age);
-	for (size_t i = 0; i < count; i++) {
-		if ((int64_t)i >= keep && !blank_make(state_dir, all[i].path))
-			tree_remove(all[i].path);
-		else if ((int64_t)i < keep)
-			run_folder_trim(all[i].path);
-		free(all[i].path);
+	if (*count)
+		qsort(all, *count, sizeof *all, run_oldest_first);
+	char **paths = mem_alloc((*count + 1) * sizeof *paths);
+	for (size_t i = 0; i < *count; i++)
+		paths[i] = all[i].path;
+	return paths;
+}
+
+void run_folders_prune(const char *state_dir, int64_t keep)
+{
+	size_t count;
+	CLEANUP(free_p) char **all = run_folders_at(state_dir, RUN_FINISHED, &count);
+	for (size_t i = count; i > 0; i--) { /* from the newest */
+		char *path = all[i - 1];
+		bool is_kept = (int64_t)(count - i) < keep;
+		if (is_kept)
+			run_folder_trim(path);
+		else if (!blank_make(state_dir, path))
+			tree_remove(path);
+		free(path);
 	}
-	free(all);
 }
 
 bool run_pid_note(const char *folder, const char *who, const struct run_pid *pid, struct error *err)
@@ -264,16 +292,36 @@ void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *p
 		run_pid_parse(&at, "program", program);
 }
 
-bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)
+static bool run_write_number(const char *folder, const char *name, int64_t number, struct error *err)
 {
 	char text[32];
-	str_format(text, sizeof text, "%" PRId64 "\n", until_boot_ms);
-	return run_write(folder, "lease", text, strlen(text), err);
+	str_format(text, sizeof text, "%" PRId64 "\n", number);
+	return run_write(folder, name, text, strlen(text), err);
+}
+
+static int64_t run_read_number(const char *folder, const char *name)
+{
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, 64);
+	return run_read(folder, name, &text, NULL) ? strtoll(buf_text(&text), NULL, 10) : 0;
+}
+
+bool run_resumed_write(const char *folder, int64_t step, struct error *err)
+{
+	return run_write_number(folder, "resumed", step, err);
+}
+
+int64_t run_resumed_read(const char *folder)
+{
+	return run_read_number(folder, "resumed");
+}
+
+bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)
+{
+	return run_write_number(folder, "lease", until_boot_ms, err);
 }
 
 int64_t run_lease_read(const char *folder)
 {
-	CLEANUP(buf) struct buf text;
-	buf_init(&text, 64);
-	return run_read(folder, "lease", &text, NULL) ? strtoll(buf_text(&text), NULL, 10) : 0;
+	return run_read_number(folder, "lease");
 }

@@ -8,9 +8,11 @@
  *   lease         until when (CLOCK_BOOTTIME ms) the program may run without another renewal; 0: no bound
  *   spool.log     everything the program said (worker/spool.h)
  *   metrics.jsonl every point of its metrics
+ *   resumed       step of the checkpoint that it went on from; only then
  *   work/ checkpoints/ output/ restore/
  *
- * A run that has reported its end moves to <state>/finished/ in one rename: a folder
+ * A run that has reported its end moves to <state>/finished/ in one rename, or first to
+ * <state>/owed/ as long as the store lacks its transcript (worker/owed.h): a folder
  * in runs/ whose lock is free is a run that died without a word. Names with a dot in
  * front are no runs yet: .spare waits for one, .new is being made.
  */
@@ -59,7 +61,7 @@ void run_record_folder(const struct run_record *record, char *into, size_t size)
 /* <folder>/<name>, to be freed. */
 char *run_path(const char *folder, const char *name);
 
-/* Makes runs/, finished/, blank/ (worker/blank.h) and cache/ (what backends keep from run to run). */
+/* Makes runs/, owed/, finished/, blank/ (worker/blank.h) and cache/ (what backends keep from run to run). */
 bool run_folders_make(const char *state_dir, struct error *err) MUST_CHECK;
 
 /* Makes the folder with everything a runner needs, takes its lock, and gives it its name last: it is there whole or
@@ -77,9 +79,14 @@ bool run_folder_read(const char *folder, struct run_record *record, struct error
 enum run_lock { RUN_LOCK_TAKEN, RUN_LOCK_HELD, RUN_LOCK_FAILED };
 enum run_lock run_folder_lock(const char *folder, int *lock_fd, struct error *err);
 
-/* The end: to finished/; *now_at, to be freed, is where it is then (NULL: not wanted). */
-bool run_folder_retire(const char *folder, char **now_at, struct error *err);
-/* Removes what nobody needs of an ended run, in work/, checkpoints/ and restore/. As slow as it is, as the next. */
+/* The end, or a step to it; *now_at, to be freed, is where it is then (NULL: not wanted). */
+enum run_rest { RUN_OWED, RUN_FINISHED };
+bool run_folder_retire(const char *folder, enum run_rest rest, char **now_at, struct error *err);
+/* Those that stand there, oldest first; the caller frees the list and each of it. */
+char **run_folders_at(const char *state_dir, enum run_rest rest, size_t *count);
+/* Something stands in its spools. */
+bool run_folder_has_output(const char *folder);
+/* Removes what nobody needs of an ended run, in work/, checkpoints/ and restore/. As slow as it is, as the next two. */
 void run_folder_trim(const char *folder);
 /* Trims the folders in finished/; the oldest beyond keep are emptied for the next runs, or removed. */
 void run_folders_prune(const char *state_dir, int64_t keep);
@@ -95,6 +102,8 @@ void run_pids_read(const char *folder, struct run_pid *runner, struct run_pid *p
 /* <state>/notice: why the runs of this worker are given back, for their runners; "": for no such reason. */
 bool run_notice_write(const char *state_dir, const char *why, struct error *err);
 void run_notice_read(const char *folder, char *into, size_t size);
+bool run_resumed_write(const char *folder, int64_t step, struct error *err);
+int64_t run_resumed_read(const char *folder); /* 0: it did not */
 
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err);
 int64_t run_lease_read(const char *folder); /* 0: no bound */

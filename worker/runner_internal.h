@@ -160,6 +160,7 @@ struct runner {
 	char *report_detail;
 	const char *report_cause;
 	enum run_end report_end; /* what it says to the worker's breaker */
+	enum run_rest rest;      /* where its folder goes */
 };
 
 /* runner.c */

@@ -4,13 +4,27 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "queue/state.h"
 #include "worker/retry_rules.h"
 #include "worker/runner_internal.h"
 
 enum { REPORT_RETRY_MS = 500 };
 
+/* What surely stands whole in Redis until the job is archived: half of what a job may have there, of the attempt that
+ * ended it, since the oldest lines go first. */
+enum { REPORT_LOG_BYTES = 4 * 1024 * 1024, REPORT_LOG_LINES = 10000, REPORT_POINTS = 50000 };
+
 static void report_send(struct runner *r);
 static void report_judge(struct runner *r);
+
+/* Redis lets the oldest lines of a job go; what it will not have whole is owed to the store. */
+static enum run_rest report_rest(const struct runner *r, bool is_final)
+{
+	bool is_kept = is_final && feed_is_complete(r->log_feed) && feed_is_complete(r->point_feed) &&
+		       r->log.size <= REPORT_LOG_BYTES && r->log.next <= REPORT_LOG_LINES &&
+		       r->points.next <= REPORT_POINTS;
+	return is_kept || !run_folder_has_output(r->folder) ? RUN_FINISHED : RUN_OWED;
+}
 
 static void report_answered(void *arg, const char *state, size_t len, const struct error *err)
 {
@@ -37,6 +51,9 @@ static void report_answered(void *arg, const char *state, size_t len, const stru
 	else
 		log_info("end reported", "job=%s attempt=%lld cause=%s state=%.*s", r->record->id,
 			 (long long)r->record->attempt, r->report_cause, (int)len, state);
+	CLEANUP(free_p) char *now = mem_strndup(err ? "" : state, err ? 0 : len);
+	bool is_gone = err && err->kind == ERR_NOT_FOUND;
+	r->rest = is_gone ? RUN_FINISHED : report_rest(r, state_is_final(now));
 	runner_step(r, ON_REPORTED);
 }
 
@@ -107,6 +124,7 @@ static void report_judge(struct runner *r)
 void runner_report(struct runner *r)
 {
 	if (r->stop == STOP_STALE) {
+		r->rest = report_rest(r, false);
 		runner_step(r, ON_REPORTED);
 		return;
 	}
@@ -127,7 +145,7 @@ void runner_leave(struct runner *r)
 {
 	struct error err;
 	CLEANUP(free_p) char *now_at = NULL;
-	if (run_folder_retire(r->folder, &now_at, &err))
+	if (run_folder_retire(r->folder, r->rest, &now_at, &err))
 		run_folder_trim(now_at); /* nothing else is left to do here, so it may take its time */
 	else
 		log_failure(LOG_ERROR, "the folder of an ended run stays", &err);

@@ -61,11 +61,14 @@ static void restore_rejected(void *arg, const char *const *ids, size_t count, co
 static void restore_finished(void *arg, bool ok, const char *resume, int64_t step, const struct error *err)
 {
 	struct runner *r = arg;
+	struct error unwritten;
 	r->restore = NULL;
 	if (ok) {
 		r->resume_path = mem_strdup(resume);
 		r->resume_step = step;
 		r->step = step;
+		if (!run_resumed_write(r->folder, step, &unwritten))
+			log_failure(LOG_WARN, "where a run went on from is not noted", &unwritten);
 		runner_say(r, "resuming from checkpoint %s (step %lld)", r->resume_id, (long long)step);
 		restore_is_done(r);
 		return;

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/proc.h"
 #include "worker/lost.h"
+#include "worker/owed.h"
 #include "worker/prune.h"
 #include "worker/spare.h"
 #include "worker/tree.h"
@@ -34,6 +35,7 @@ struct run {
 struct runs {
 	struct runs_options o;
 	struct run *all;
+	struct owed *owed;
 	struct prune *prune;
 	bool is_draining;
 	struct spare *spare; /* for the next run; NULL: it is forked when it comes */
@@ -48,13 +50,32 @@ static void runs_quiet(evutil_socket_t fd, short what, void *arg);
 static bool run_adopt(struct run *run, struct error *err);
 static void runs_start_waiting(struct runs *runs);
 
+static void runs_paid(void *arg)
+{
+	struct runs *runs = arg;
+	prune_soon(runs->prune);
+}
+
+static void runs_owes_nothing(void *arg)
+{
+	struct runs *runs = arg;
+	runs->o.on_freed(runs->o.arg); /* who drains waits for it */
+}
+
 struct runs *runs_new(const struct runs_options *options, struct error *err)
 {
 	struct runs *runs = mem_alloc(sizeof *runs);
+	const struct owed_options owed = { .base = options->base,
+					   .state_dir = options->state_dir,
+					   .store = options->settings->store,
+					   .on_paid = runs_paid,
+					   .on_idle = runs_owes_nothing,
+					   .arg = runs };
 	runs->o = *options;
 	runs->sweep = evtimer_new(options->base, runs_sweep, runs);
 	runs->watch = event_new(options->base, -1, EV_PERSIST, runs_watch, runs);
 	runs->quiet = evtimer_new(options->base, runs_quiet, runs);
+	runs->owed = owed_new(&owed);
 	runs->prune = prune_new(options->base, options->state_dir, options->keep_runs);
 	if (!run_folders_make(options->state_dir, err)) {
 		runs_free(runs);
@@ -83,6 +104,7 @@ void runs_free(struct runs *runs)
 		runs->all = run->next;
 		run_free(run);
 	}
+	owed_free(runs->owed);
 	prune_free(runs->prune);
 	spare_free(runs->spare);
 	event_free(runs->sweep);
@@ -178,8 +200,10 @@ static void runs_sweep(evutil_socket_t fd, short what, void *arg)
 	if (!runs->all)
 		event_del(runs->watch);
 	runs_start_waiting(runs);
-	if (ended)
+	if (ended) {
+		owed_look(runs->owed);
 		prune_soon(runs->prune);
+	}
 	runs->o.on_freed(runs->o.arg);
 }
 
@@ -292,6 +316,7 @@ bool runs_scan(struct runs *runs, struct error *err)
 			log_failure(LOG_ERROR, "a run folder is left alone", &why);
 	}
 	closedir(dir);
+	owed_look(runs->owed);
 	prune_soon(runs->prune);
 	runs_want_spare(runs);
 	return true;
@@ -431,6 +456,11 @@ void runs_drain_no_more(struct runs *runs)
 {
 	runs->is_draining = false;
 	runs_want_spare(runs);
+}
+
+bool runs_are_over(const struct runs *runs)
+{
+	return !runs->all && !owed_is_busy(runs->owed);
 }
 
 size_t runs_count(const struct runs *runs)

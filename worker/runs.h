@@ -51,6 +51,8 @@ void runs_drain(struct runs *runs);
 void runs_drain_no_more(struct runs *runs);
 
 size_t runs_count(const struct runs *runs);
+/* Nothing runs, and nothing of what ran is being written to the store. */
+bool runs_are_over(const struct runs *runs);
 /* JSON array of the job ids. */
 void runs_list(const struct runs *runs, struct buf *into);
 

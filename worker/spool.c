@@ -190,3 +190,17 @@ bool spool_parse(const char *line, size_t len, struct spool_record *record)
 		record->count = record->count * 10 + (*p - '0');
 	return record->count > 0;
 }
+
+const char *spool_stream_name(char stream)
+{
+	switch (stream) {
+	case 'o':
+		return "stdout";
+	case 'e':
+		return "stderr";
+	case 'g':
+		return "gap";
+	default:
+		return "stoker";
+	}
+}

@@ -70,5 +70,7 @@ bool spool_parse(const char *line, size_t len, struct spool_record *record);
 bool spool_take_last(const char *text, size_t *len, struct spool_record *record);
 /* As spool_parse, of a line behind that of *record, whose memory is still there: most have the same stamp. */
 bool spool_parse_next(const char *line, size_t len, struct spool_record *record);
+/* What a letter stands for in the entries of a log. */
+const char *spool_stream_name(char stream);
 
 #endif

@@ -146,7 +146,7 @@ static void worker_goodbye_late(evutil_socket_t fd, short what, void *arg)
 static void worker_check_drained(struct worker *worker)
 {
 	struct timeval wait = clock_timeval(WORKER_GOODBYE_MS);
-	if (!worker->is_draining || worker->is_leaving || runs_count(worker->runs))
+	if (!worker->is_draining || worker->is_leaving || !runs_are_over(worker->runs))
 		return;
 	for (size_t i = 0; i < worker->queue_count; i++)
 		if (!claims_is_idle(worker->queues[i].claims))

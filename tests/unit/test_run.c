@@ -273,7 +273,7 @@ static void test_run_folder(void **state)
 	close(lock);
 	assert_int_equal(run_folder_lock(folder, &other, &err), RUN_LOCK_TAKEN);
 	close(other);
-	assert_true(run_folder_retire(folder, &finished, &err));
+	assert_true(run_folder_retire(folder, RUN_FINISHED, &finished, &err));
 	assert_false(folder_has(top, "runs/gpu-42-123"));
 	assert_true(folder_has(top, "finished/gpu-42-123/run.json"));
 	assert_true(folder_has(top, "finished/gpu-42-123/output"));
