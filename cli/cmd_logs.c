@@ -29,9 +29,8 @@ static bool logs_page(struct cli *cli, const char *id, struct entry_id *after, j
 	*entries = json_incref(json_object_get(answer, "entries"));
 	size_t count = json_array_size(*entries);
 	*more = count > 0;
-	if (count && !entry_id_read(json_array_get(*entries, count - 1), after))
-		return error_set(err, ERR_INTERNAL, NULL, "a log entry has no id");
-	return true;
+	return !count || entry_id_parse(fields_text(answer, "next"), after) ||
+	       error_set(err, ERR_INTERNAL, NULL, "a page of the log does not say where it goes on");
 }
 
 /* Prints everything after *after. */
@@ -161,12 +160,11 @@ static void logs_on_log(void *arg, struct entry_id id, const json_t *entry)
 	fflush(stdout); /* live also into a pipe */
 }
 
-/* Of a job that has left Redis for the archive there is nothing to follow, but all to read. */
-static bool logs_archived(struct cli *cli, struct follow *follow, struct entry_id after, struct error *err)
+/* Of a job that has ended there is nothing to follow, but all to read: also what Redis does not have any more. */
+static bool logs_ended(struct cli *cli, struct follow *follow, const json_t *shown, struct error *err)
 {
-	CLEANUP(free_p) char *path = client_job_path(follow->id, "", err);
-	json_auto_t *shown = NULL;
-	if (!path || !client_get(cli, path, &shown, err) || !logs_print(cli, follow->id, follow->arg, &after, err))
+	struct entry_id after = follow->log_seen;
+	if (!logs_print(cli, follow->id, follow->arg, &after, err))
 		return false;
 	follow->job = json_incref(json_object_get(shown, "job"));
 	follow->why = mem_strdup(fields_text(shown, "why"));
@@ -178,7 +176,14 @@ static bool logs_follow(struct cli *cli, const char *id, struct log_print *print
 			struct error *err)
 {
 	struct follow follow = { .cli = cli, .id = id, .on_log = logs_on_log, .arg = print, .log_seen = after };
-	bool ok = follow_run(&follow, err) || (err->kind == ERR_NOT_FOUND && logs_archived(cli, &follow, after, err));
+	CLEANUP(free_p) char *path = client_job_path(id, "", err);
+	json_auto_t *shown = NULL;
+	struct error unseen; /* following says it, or waits */
+	bool is_over = path && client_get(cli, path, &shown, &unseen) && job_is_final(json_object_get(shown, "job"));
+	bool ok = path && !is_over && follow_run(&follow, err);
+	if (!ok && path && !is_over && err->kind == ERR_NOT_FOUND) /* it was archived meanwhile */
+		is_over = client_get(cli, path, &shown, err);
+	ok = ok || (is_over && logs_ended(cli, &follow, shown, err));
 	fflush(stdout);
 	if (ok)
 		follow_print_outcome(&follow, "");

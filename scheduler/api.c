@@ -81,6 +81,7 @@ void api_forget(struct api_call *call)
 {
 	json_decref(call->body);
 	json_decref(call->show);
+	json_decref(call->page);
 	free(call->spec);
 	graph_done(&call->graph);
 	sweep_done(&call->sweep);

@@ -22,6 +22,8 @@ enum { API_LIMIT_MAX = 10000 };
 struct api_call;
 /* What the archive has of the call's job; ends the call. */
 typedef void api_archived_fn(struct api_call *call, const char *text, size_t len);
+/* A page of a stream: takes the reference. */
+typedef void api_page_fn(struct api_call *call, json_t *entries);
 
 struct api_call {
 	struct scheduler *scheduler;
@@ -42,6 +44,9 @@ struct api_call {
 	bool is_second_try;
 	bool is_merged;         /* points are asked for as they hold, not as they came */
 	enum archive_part part; /* the stream that is asked for */
+	json_t *page;           /* of it, that something is looked for in front of */
+	api_page_fn *paged;
+	bool has_more; /* perhaps: behind the page that was read last */
 	api_archived_fn *archived;
 	struct error missing; /* what Redis said; the archive may know better */
 	struct graph graph;   /* what is submitted, when it is one; count 0: it is something else */
@@ -119,7 +124,7 @@ bool api_body_int(const struct api_call *call, const char *name, int64_t otherwi
 bool api_archived(struct api_call *call, const struct error *err, enum archive_part part, api_archived_fn *fn);
 /* Answers {"id","state"} with the text as the state, unless the archive has the job: then fn is called. */
 void api_unless_archived(struct api_call *call, const char *text, size_t len, api_archived_fn *fn);
-api_archived_fn api_archived_show, api_archived_result, api_archived_entries;
+api_archived_fn api_archived_show, api_archived_result;
 api_archived_fn api_archived_retry;
 /* What the archive has of the call's job, as stoker_show would have it; NULL: the call was refused. */
 json_t *api_record_read(const char *text, size_t len, const char *id); /* NULL: it is no JSON */
@@ -127,11 +132,16 @@ json_t *api_record_show(struct api_call *call, const char *text, size_t len);
 /* A page of the archive: call->queue, ->limit and ->after are set. */
 void api_archived_list(struct api_call *call, const struct http_request *request);
 
+/* Reads what follows call->after of the stream call->part of the job, at most call->limit entries (api_pages.c). */
+void api_read_page(struct api_call *call, api_page_fn *fn);
+/* The place of an entry's end: what follows it comes after that. */
+void api_entry_end(const json_t *entry, char *into, size_t size);
+
 /* Ends of calls that two files have. show: the document of stoker_show. */
 void api_show_answer(struct api_call *call, const json_t *workers); /* of call->show; workers may be NULL */
 void api_show_failed(struct api_call *call, const json_t *entries); /* the same with the end of its log */
 void api_refuse_result(struct api_call *call, const json_t *show);
-void api_answer_entries(struct api_call *call, json_t *entries); /* takes the reference */
+api_page_fn api_answer_entries;
 jobs_text_fn api_on_retried;
 const char *api_resume_of(const struct api_call *call);
 

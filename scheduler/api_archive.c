@@ -4,7 +4,6 @@
 #include "lib/clock.h"
 #include "lib/fields.h"
 #include "scheduler/api.h"
-#include "scheduler/points.h"
 
 /* ---- asking ---- */
 
@@ -161,40 +160,6 @@ void api_archived_result(struct api_call *call, const char *text, size_t len)
 	}
 	http_reply_json(call->reply, 200, json_string_value(result), json_string_length(result));
 	api_forget(call);
-}
-
-/* ---- streams ---- */
-
-/* Ids are <attempt>-<sequence>. */
-static bool api_is_after(const char *id, const char *after)
-{
-	char *rest, *after_rest;
-	int64_t attempt = strtoll(id, &rest, 10), than = strtoll(after, &after_rest, 10);
-	int64_t sequence = *rest == '-' ? strtoll(rest + 1, NULL, 10) : 0;
-	int64_t than_sequence = *after_rest == '-' ? strtoll(after_rest + 1, NULL, 10) : 0;
-	return attempt != than ? attempt > than : sequence > than_sequence;
-}
-
-void api_archived_entries(struct api_call *call, const char *text, size_t len)
-{
-	json_auto_t *all = len ? api_archived_parse(call, text, len) : json_array();
-	size_t i;
-	json_t *entry;
-	if (!all)
-		return;
-	json_t *page = json_array();
-	if (call->is_merged) {
-		json_decref(page);
-		api_answer_entries(call, points_merge(all));
-		return;
-	}
-	json_array_foreach(all, i, entry)
-	{
-		if (json_array_size(page) < (size_t)call->limit &&
-		    (!*call->after || api_is_after(fields_text(entry, "id"), call->after)))
-			json_array_append(page, entry);
-	}
-	api_answer_entries(call, page);
 }
 
 /* ---- retry ---- */

@@ -7,43 +7,29 @@
 #include "scheduler/follow.h"
 #include "scheduler/points.h"
 
-/* {"entries":[…],"next":"<id of the last one>"}; takes the reference. */
+enum { API_POINTS_MAX = 300000 }; /* that are merged: what a request may cost the scheduler */
+
+/* {"entries":[…],"next":"<where it goes on>"} */
 void api_answer_entries(struct api_call *call, json_t *entries)
 {
 	size_t count = json_array_size(entries);
-	const char *next = count ? fields_text(json_array_get(entries, count - 1), "id") : call->after;
-	char last[64];
-	str_copy(last, sizeof last, next);
+	char next[256];
+	str_copy(next, sizeof next, call->after);
+	if (count)
+		api_entry_end(json_array_get(entries, count - 1), next, sizeof next);
 	if (!json_is_array(entries)) { /* Lua writes an empty list as an empty object */
 		json_decref(entries);
 		entries = json_array();
 	}
-	api_answer(call, 200, json_pack("{s:o, s:s}", "entries", entries, "next", last));
+	api_answer(call, 200, json_pack("{s:o, s:s}", "entries", entries, "next", next));
 }
 
-/* Nothing: because there is none, or because there is no such job, or because it is in the archive? */
-static void api_on_exists(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct api_call *call = arg;
-	if (api_archived(call, err, call->part, api_archived_entries))
-		return;
-	json_auto_t *show = api_parse(call, text, len, err);
-	if (show)
-		api_answer_entries(call, json_array());
-}
-
-static void api_on_entries(void *arg, const char *text, size_t len, const struct error *err)
+static void api_on_events(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
 	json_t *entries = api_parse(call, text, len, err);
-	if (!entries)
-		return;
-	if (json_array_size(entries) > 0 || call->n == 0) {
+	if (entries)
 		api_answer_entries(call, entries);
-		return;
-	}
-	json_decref(entries);
-	jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_exists, call);
 }
 
 static bool api_page(struct api_call *call, const struct http_request *request, struct error *err)
@@ -59,42 +45,33 @@ void api_logs(void *arg, const struct http_request *request, struct http_reply *
 		return;
 	call->part = ARCHIVE_LOG;
 	if (api_page(call, request, &err))
-		jobs_read_stream(call->scheduler->jobs, call->queue, STREAM_LOG, call->n, call->after, (int)call->limit,
-				 api_on_entries, call);
+		api_read_page(call, api_answer_entries);
 	else
 		api_refuse(call, &err);
 }
 
 /* ---- metrics ---- */
 
-static void api_read_points(struct api_call *call);
-
 /* All pages, since what stands at the end may void what stands at the start. */
-static void api_on_points(void *arg, const char *text, size_t len, const struct error *err)
+static void api_add_points(struct api_call *call, json_t *page)
 {
-	struct api_call *call = arg;
-	json_auto_t *page = api_parse(call, text, len, err);
-	if (!page)
-		return;
 	size_t count = json_array_size(page);
+	struct error err;
 	if (!call->show)
 		call->show = json_array();
 	json_array_extend(call->show, page);
-	if (count == (size_t)call->limit) {
-		str_copy(call->after, sizeof call->after, fields_text(json_array_get(page, count - 1), "id"));
-		api_read_points(call);
-		return;
-	}
-	if (json_array_size(call->show))
+	if (count)
+		api_entry_end(json_array_get(page, count - 1), call->after, sizeof call->after);
+	json_decref(page);
+	if (json_array_size(call->show) > API_POINTS_MAX) {
+		error_set(&err, ERR_FULL, "ask for them page by page, without merged", "job %s has more than %d points",
+			  call->id, API_POINTS_MAX);
+		api_refuse(call, &err);
+	} else if (call->has_more) {
+		api_read_page(call, api_add_points);
+	} else {
 		api_answer_entries(call, points_merge(call->show));
-	else
-		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_exists, call);
-}
-
-static void api_read_points(struct api_call *call)
-{
-	jobs_read_stream(call->scheduler->jobs, call->queue, STREAM_METRICS, call->n, call->after, (int)call->limit,
-			 api_on_points, call);
+	}
 }
 
 void api_metrics(void *arg, const struct http_request *request, struct http_reply *reply)
@@ -104,15 +81,13 @@ void api_metrics(void *arg, const struct http_request *request, struct http_repl
 	if (!call)
 		return;
 	call->part = ARCHIVE_METRICS;
-	call->is_merged = api_flag(request, "merged");
 	if (!api_page(call, request, &err)) {
 		api_refuse(call, &err);
-	} else if (call->is_merged) {
+	} else if (api_flag(request, "merged")) {
 		call->limit = 1000; /* a page: how much one read of Redis costs it */
-		api_read_points(call);
+		api_read_page(call, api_add_points);
 	} else {
-		jobs_read_stream(call->scheduler->jobs, call->queue, STREAM_METRICS, call->n, call->after,
-				 (int)call->limit, api_on_entries, call);
+		api_read_page(call, api_answer_entries);
 	}
 }
 
@@ -133,7 +108,7 @@ void api_events(void *arg, const struct http_request *request, struct http_reply
 		follow_start(s->follow, &options, reply);
 		api_forget(call);
 	} else {
-		jobs_read_stream(s->jobs, call->queue, STREAM_EVENTS, 0, call->after, (int)call->limit, api_on_entries,
+		jobs_read_stream(s->jobs, call->queue, STREAM_EVENTS, 0, call->after, (int)call->limit, api_on_events,
 				 call);
 	}
 }

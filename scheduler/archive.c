@@ -3,17 +3,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include "lib/clock.h"
 #include "lib/fields.h"
 #include "lib/helper.h"
 #include "lib/log.h"
 
 enum {
-	ARCHIVE_BATCH_BYTES = 8 * 1024 * 1024, /* of logs and metrics, from which on a batch is not added to */
+	ARCHIVE_BATCH_BYTES = 8 * 1024 * 1024, /* of logs and metrics: then no further job is added to a batch */
 	ARCHIVE_ENTRIES = 100000,              /* of a stream: more than its bound */
 	ARCHIVE_REST_MS = 5000,                /* after a failure */
-	ARCHIVE_READS_MAX = 8,
 };
 
 struct archive_batch_job {
@@ -33,8 +31,6 @@ struct archive_batch {
 	size_t bytes;
 };
 
-LIST_HEAD(archive_read_list, archive_reading);
-
 struct archive {
 	struct archive_options options;
 	char who[40];
@@ -45,8 +41,7 @@ struct archive {
 	char next[64];       /* another queue that was looked at meanwhile; "": none */
 	int64_t rest_until;  /* boot time */
 	char complaint[512]; /* that was logged: said once; "" after a batch that went well */
-	struct archive_read_list readings;
-	size_t reading_count;
+	struct readers *readers;
 };
 
 /* ---- the end of a batch ---- */
@@ -196,7 +191,10 @@ static void archive_on_stream(void *arg, const char *text, size_t len, const str
 static void archive_read_streams(struct archive *archive)
 {
 	struct archive_batch *batch = &archive->batch;
-	for (; batch->at < batch->count && batch->bytes < ARCHIVE_BATCH_BYTES; batch->at++) {
+	for (; batch->at < batch->count; batch->at++) {
+		bool is_begun = batch->at == 0 || batch->part > ARCHIVE_LOG;
+		if (!is_begun && batch->bytes >= ARCHIVE_BATCH_BYTES)
+			break;
 		const struct archive_batch_job *one = &batch->jobs[batch->at];
 		while (batch->part < ARCHIVE_PARTS && !one->has[batch->part])
 			batch->part++;
@@ -269,107 +267,63 @@ void archive_look(struct archive *archive, const char *queue)
 
 /* ---- reading ---- */
 
-struct archive_reading {
-	LIST_ENTRY(archive_reading) entry;
-	struct archive *archive;
-	struct helper *helper; /* NULL: it could not be started, and refused says why */
-	struct event *refusal;
-	struct error refused;
+struct archive_question {
+	const struct archive *archive;
 	char queue[64];
 	int64_t n; /* of the job; 0: a page */
 	enum archive_part part;
 	struct archive_query query;
 	char state[32];
-	archive_read_fn *fn;
-	void *arg;
+	struct transcript_query transcript; /* n 0: it is none of those */
+	bool is_archived;
 };
 
-static void archive_reading_free(struct archive_reading *reading)
-{
-	LIST_REMOVE(reading, entry);
-	reading->archive->reading_count--;
-	helper_free(reading->helper);
-	if (reading->refusal)
-		event_free(reading->refusal);
-	free(reading);
-}
-
-static void archive_on_read(void *arg, const char *text, const struct error *err)
-{
-	struct archive_reading *reading = arg;
-	archive_read_fn *fn = reading->fn;
-	void *fn_arg = reading->arg;
-	fn(fn_arg, text, text ? strlen(text) : 0, err);
-	archive_reading_free(reading);
-}
-
-static void archive_on_refusal(evutil_socket_t fd, short what, void *arg)
-{
-	struct archive_reading *reading = arg;
-	(void)fd;
-	(void)what;
-	archive_on_read(reading, NULL, &reading->refused);
-}
-
 /* In the helper. */
-static bool archive_run_reading(void *arg, struct buf *text, struct error *err)
+static bool archive_answer(void *arg, struct buf *text, struct error *err)
 {
-	const struct archive_reading *reading = arg;
-	const struct archive_place place = archive_place_of(reading->archive, reading->queue);
-	return reading->n ? archive_get(&place, reading->n, reading->part, text, err)
-			  : archive_list(&place, &reading->query, text, err);
+	const struct archive_question *question = arg;
+	const struct archive_place place = archive_place_of(question->archive, question->queue);
+	if (question->transcript.n)
+		return (question->is_archived ? transcript_archived_page
+					      : transcript_page)(&place, &question->transcript, text, err);
+	return question->n ? archive_get(&place, question->n, question->part, text, err)
+			   : archive_list(&place, &question->query, text, err);
 }
 
-static struct archive_reading *archive_reading_new(struct archive *archive, const char *queue, archive_read_fn *fn,
-						   void *arg)
+static struct archive_question *archive_question_new(const struct archive *archive, const char *queue)
 {
-	struct archive_reading *reading = mem_alloc(sizeof *reading);
-	reading->archive = archive;
-	reading->fn = fn;
-	reading->arg = arg;
-	str_copy(reading->queue, sizeof reading->queue, queue);
-	LIST_INSERT_HEAD(&archive->readings, reading, entry);
-	archive->reading_count++;
-	return reading;
+	struct archive_question *question = mem_alloc(sizeof *question);
+	question->archive = archive;
+	str_copy(question->queue, sizeof question->queue, queue);
+	return question;
 }
 
-static void archive_reading_start(struct archive_reading *reading)
-{
-	const struct helper_options options = { .name = "stoker-archive",
-						.run = archive_run_reading,
-						.run_arg = reading,
-						.done = archive_on_read,
-						.done_arg = reading,
-						.max_text = ARCHIVE_PART_MAX };
-	struct timeval now = { 0 };
-	if (reading->archive->reading_count > ARCHIVE_READS_MAX)
-		error_set(&reading->refused, ERR_UNAVAILABLE, "try again", "the archive is read by %d others",
-			  ARCHIVE_READS_MAX);
-	else
-		reading->helper = helper_start(reading->archive->options.base, &options, &reading->refused);
-	if (reading->helper)
-		return;
-	reading->refusal = evtimer_new(reading->archive->options.base, archive_on_refusal, reading);
-	event_add(reading->refusal, &now);
-}
-
-void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, archive_read_fn *fn,
+void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, reader_fn *fn,
 		  void *arg)
 {
-	struct archive_reading *reading = archive_reading_new(archive, queue, fn, arg);
-	reading->n = n;
-	reading->part = part;
-	archive_reading_start(reading);
+	struct archive_question *question = archive_question_new(archive, queue);
+	question->n = n;
+	question->part = part;
+	readers_ask(archive->readers, archive_answer, question, fn, arg);
 }
 
-void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, archive_read_fn *fn,
+void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, reader_fn *fn,
 		  void *arg)
 {
-	struct archive_reading *reading = archive_reading_new(archive, queue, fn, arg);
-	reading->query = *query;
-	str_copy(reading->state, sizeof reading->state, query->state);
-	reading->query.state = reading->state;
-	archive_reading_start(reading);
+	struct archive_question *question = archive_question_new(archive, queue);
+	question->query = *query;
+	str_copy(question->state, sizeof question->state, query->state);
+	question->query.state = question->state;
+	readers_ask(archive->readers, archive_answer, question, fn, arg);
+}
+
+void archive_transcript(struct archive *archive, const char *queue, const struct transcript_query *query,
+			bool is_archived, reader_fn *fn, void *arg)
+{
+	struct archive_question *question = archive_question_new(archive, queue);
+	question->transcript = *query;
+	question->is_archived = is_archived;
+	readers_ask(archive->readers, archive_answer, question, fn, arg);
 }
 
 /* ---- the whole ---- */
@@ -380,7 +334,7 @@ struct archive *archive_new(const struct archive_options *options)
 	unsigned char random[8];
 	archive->options = *options;
 	archive->again = evtimer_new(options->base, archive_again, archive);
-	LIST_INIT(&archive->readings);
+	archive->readers = readers_new(options->base, ARCHIVE_PART_MAX);
 	evutil_secure_rng_get_bytes(random, sizeof random);
 	for (size_t i = 0; i < sizeof random; i++)
 		str_format(archive->who + 2 * i, 3, "%02x", random[i]);
@@ -391,10 +345,7 @@ void archive_free(struct archive *archive)
 {
 	if (!archive)
 		return;
-	for (struct archive_reading *one = LIST_FIRST(&archive->readings), *next; one; one = next) {
-		next = LIST_NEXT(one, entry);
-		archive_reading_free(one);
-	}
+	readers_free(archive->readers);
 	helper_free(archive->writer);
 	archive_batch_free(&archive->batch);
 	event_free(archive->again);

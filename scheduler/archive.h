@@ -14,6 +14,8 @@
 #include <event2/event.h>
 #include "queue/jobs.h"
 #include "scheduler/archive_store.h"
+#include "scheduler/readers.h"
+#include "scheduler/transcript_read.h"
 
 struct archive;
 
@@ -30,11 +32,13 @@ void archive_free(struct archive *archive);
  * whoever ticks looks again. */
 void archive_look(struct archive *archive, const char *queue);
 
-/* text is what archive_store.h says; it may be larger than is good for a log line. Once, not from inside. */
-typedef void archive_read_fn(void *arg, const char *text, size_t len, const struct error *err);
-void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, archive_read_fn *fn,
+/* text is what archive_store.h says. */
+void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, reader_fn *fn,
 		  void *arg);
-void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, archive_read_fn *fn,
+void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, reader_fn *fn,
 		  void *arg);
+/* A page of what a job wrote: of its transcripts alone, or of the job in the archive (scheduler/transcript_read.h). */
+void archive_transcript(struct archive *archive, const char *queue, const struct transcript_query *query,
+			bool is_archived, reader_fn *fn, void *arg);
 
 #endif

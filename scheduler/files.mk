@@ -22,6 +22,7 @@ scheduler_SOURCES := \
 	scheduler/api_show.c \
 	scheduler/api_streams.c \
 	scheduler/api_sweep.c \
+	scheduler/api_pages.c \
 	scheduler/api_workers.c \
 	scheduler/api_submitters.c \
 	scheduler/api_webhooks.c \
@@ -47,9 +48,11 @@ scheduler_SOURCES := \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
+	scheduler/readers.c \
 	scheduler/stored.c \
 	scheduler/stored_probe.c \
 	scheduler/stored_units.c \
+	scheduler/transcript_read.c \
 	scheduler/sweeper.c \
 	scheduler/ticker.c \
 	scheduler/webhook_sign.c \
