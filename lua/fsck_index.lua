@@ -3,10 +3,10 @@ do
     local FIXED = {
         meta = 'hash', classes = 'hash', lanes = 'zset', waiting = 'zset', leases = 'zset', events = 'stream',
         workers = 'zset', usage = 'hash', archiver = 'string', shares = 'hash', schedules = 'zset',
-        elsewhere = 'zset', idle = 'zset', borrowers = 'zset', releases = 'zset', outbox = 'zset', batches = 'zset',
-        fires = 'zset', submitters = 'set', webhooks = 'hash', ['webhooks:jobs'] = 'set', ['webhooks:batches'] = 'set',
-        deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset', ['jobs:failed'] = 'zset',
-        ['jobs:cancelled'] = 'zset',
+        recovering = 'zset', elsewhere = 'zset', idle = 'zset', borrowers = 'zset', releases = 'zset', outbox = 'zset',
+        batches = 'zset', fires = 'zset', submitters = 'set', webhooks = 'hash', ['webhooks:jobs'] = 'set',
+        ['webhooks:batches'] = 'set', deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset',
+        ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset',
     }
     fsck.fixed = FIXED
     local LANES_COUNTED = 1000

@@ -163,11 +163,9 @@ static void api_on_next(void *arg, const char *text, size_t len, const struct er
 	bool is_placed = entry_place_parse(call->after, &after) && entry_place_parse(fields_text(next, "id"), &at);
 	if (!next)
 		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_exists, call);
-	else if (!call->scheduler->archive || !is_placed)
-		api_read_redis(call);
-	else if (json_object_get(next, "gap"))
+	else if (call->scheduler->archive && is_placed && json_object_get(next, "gap"))
 		jobs_show(call->scheduler->jobs, call->queue, call->n, api_on_uid, call);
-	else if (transcript_is_next(&after, &at))
+	else if (!call->scheduler->archive || !is_placed || transcript_is_next(&after, &at))
 		api_read_redis(call);
 	else
 		api_read(call, "", 1, api_on_first);

@@ -16,8 +16,7 @@ SAVED = """echo '{"t":"checkpoint","path":"'$STOKER_CHECKPOINT_DIR/a.bin'","step
 
 def many_lines(count, size, more=""):
     """A program that prints so many lines of that size, each with its number."""
-    return ["python3", "-c", f"import os, time\nfor i in range({count}): print(f'{{i:08}} ' + 'x' * {size}, flush=False)"
-            f"\n{more}"]
+    return ["python3", "-c", f"import os, time\nfor i in range({count}): print(f'{{i:08}} ' + 'x' * {size})\n{more}"]
 
 
 def has_said(run, end):
@@ -120,13 +119,14 @@ def test_earlier_attempts_are_whole_with_their_points(stored):
     (run / "saved").touch()
     stored.wait_final(job)
     stored.wait_transcript(job)
-    before = stored.lines(job), stored.entries(job, "metrics"), stored.api("GET", f"/api/v1/jobs/{job}/metrics?merged=1")
+    merged = f"/api/v1/jobs/{job}/metrics?merged=1"
+    before = stored.lines(job), stored.entries(job, "metrics"), stored.api("GET", merged)
     assert before[1][4]["resumed_at"] == "2" and before[1][3]["loss"] == "NaN" and len(before[1]) == 8
     client = stored.redis.client()
     said = sum(int(e["lines"]) for id, e in client.xrange("stoker:{default}:log:1") if id.startswith("1-"))
     for stream, kept in (("log:1", "2-1"), ("metrics:1", "2-0")):
         client.xtrim(f"stoker:{{default}}:{stream}", minid=kept, approximate=False)
-    after = stored.lines(job), stored.entries(job, "metrics"), stored.api("GET", f"/api/v1/jobs/{job}/metrics?merged=1")
+    after = stored.lines(job), stored.entries(job, "metrics"), stored.api("GET", merged)
     assert after == before
     client.xtrim("stoker:{default}:metrics:1", minid="2-2", approximate=False)
     assert stored.entries(job, "metrics", limit=1)[:4] == before[1][:4], "pages of the first attempt"

@@ -153,7 +153,8 @@ def test_a_rate_of_the_queue(q):
 
 @pytest.mark.parametrize("args, says", [(("-1", "", ""), "max_running"), (("x", "", ""), "max_running"),
                                         (("", "1e3", ""), "rate_max"), (("", "5", ""), "rate_per_ms"),
-                                        (("", "", "9" * 20), "rate_per_ms"), (("1", "1", "1", "a", "b"), "max_recovering"),
+                                        (("", "", "9" * 20), "rate_per_ms"),
+                                        (("1", "1", "1", "a", "b"), "max_recovering"),
                                         (("1", "1", "1", "a", "1", "b"), "arguments")])
 def test_wrong_limits_change_nothing(q, args, says):
     before = q.snapshot()
