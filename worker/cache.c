@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -17,13 +18,13 @@
 
 #define PART_PREFIX ".part-"
 
-enum { PART_STALE_S = 86400, ROOM_LEFT = 10 /* this part of the file system stays free */, LOOK_BYTES = 64 << 20 };
+enum { ROOM_LEFT = 10 /* this part of the file system stays free */, LOOK_BYTES = 64 << 20 };
 
 struct cache_put {
 	const struct cache *cache;
 	char *part; /* path of what is being written */
-	int fd;     /* -1: it failed */
-	int64_t written;
+	int fd;     /* locked; -1: it failed */
+	int64_t written, most;
 	int64_t looked; /* at the room, when so much was written */
 };
 
@@ -82,8 +83,15 @@ static int cache_oldest_first(const void *a, const void *b)
 	return (x->used_s > y->used_s) - (x->used_s < y->used_s);
 }
 
+/* Nobody holds its lock: it was left by a writer that died. One that has just made it finds it gone, and gives up. */
+static bool cache_is_dead(int folder, const char *part)
+{
+	CLEANUP(close_fd) int fd = openat(folder, part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 /* What is in it, and what dead writers left goes on the way. */
-static struct cache_file *cache_look(const struct cache *cache, DIR *dir, size_t *count, int64_t *bytes)
+static struct cache_file *cache_look(DIR *dir, size_t *count, int64_t *bytes)
 {
 	struct cache_file *files = NULL;
 	struct dirent *entry;
@@ -94,7 +102,7 @@ static struct cache_file *cache_look(const struct cache *cache, DIR *dir, size_t
 		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 			continue;
 		if (strncmp(entry->d_name, PART_PREFIX, strlen(PART_PREFIX)) == 0) {
-			if (time(NULL) - st.st_mtime > PART_STALE_S)
+			if (cache_is_dead(dirfd(dir), entry->d_name))
 				unlinkat(dirfd(dir), entry->d_name, 0);
 			else
 				*bytes += st.st_size;
@@ -108,15 +116,21 @@ static struct cache_file *cache_look(const struct cache *cache, DIR *dir, size_t
 		str_copy(file->name, sizeof file->name, entry->d_name);
 		*bytes += st.st_size;
 	}
-	(void)cache;
 	return files;
 }
 
-/* Makes room for so many bytes more; false: there is none. Never takes the last tenth of the file system. */
-static bool cache_make_room(const struct cache *cache, int64_t size)
+static int64_t cache_piece(int64_t left)
+{
+	return left < 0 ? 0 : left < LOOK_BYTES ? left : LOOK_BYTES;
+}
+
+/* Makes room for so many bytes more; false: there is none. Nothing goes if `most`, what will be asked for from now on,
+ * could not have it in the end. Never takes the last tenth of the file system. */
+static bool cache_make_room(const struct cache *cache, int64_t size, int64_t most)
 {
 	struct statvfs fs;
-	if (size > cache->most_bytes || statvfs(cache->folder, &fs) < 0)
+	most = most > size ? most : size;
+	if (most > cache->most_bytes || statvfs(cache->folder, &fs) < 0)
 		return false;
 	int64_t free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
 	int64_t spare = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize / ROOM_LEFT;
@@ -125,13 +139,13 @@ static bool cache_make_room(const struct cache *cache, int64_t size)
 		return false;
 	size_t count;
 	int64_t bytes;
-	struct cache_file *files = cache_look(cache, dir, &count, &bytes);
+	struct cache_file *files = cache_look(dir, &count, &bytes);
 	if (count)
 		qsort(files, count, sizeof *files, cache_oldest_first);
 	int64_t all = 0; /* what can go */
 	for (size_t i = 0; i < count; i++)
 		all += files[i].size;
-	bool is_of_use = bytes - all + size <= cache->most_bytes && free_bytes + all - size >= spare;
+	bool is_of_use = bytes - all + most <= cache->most_bytes && free_bytes + all - most >= spare;
 	for (size_t i = 0; i < count && is_of_use && (bytes + size > cache->most_bytes || free_bytes - size < spare);
 	     i++) {
 		unlinkat(dirfd(dir), files[i].name, 0);
@@ -140,23 +154,10 @@ static bool cache_make_room(const struct cache *cache, int64_t size)
 	}
 	closedir(dir);
 	free(files);
-	return bytes + size <= cache->most_bytes && free_bytes - size >= spare;
+	return is_of_use && bytes + size <= cache->most_bytes && free_bytes - size >= spare;
 }
 
 /* ---- writing ---- */
-
-struct cache_put *cache_begin(const struct cache *cache, int64_t size)
-{
-	uint64_t noise;
-	if (!cache_make(cache) || !cache_make_room(cache, size) ||
-	    getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
-		return NULL;
-	struct cache_put *put = mem_alloc(sizeof *put);
-	put->cache = cache;
-	put->part = mem_printf("%s/" PART_PREFIX "%016llx", cache->folder, (unsigned long long)noise);
-	put->fd = open(put->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return put;
-}
 
 /* Then there is no cache of this one. */
 static void cache_give_up(struct cache_put *put, const char *why)
@@ -164,6 +165,28 @@ static void cache_give_up(struct cache_put *put, const char *why)
 	log_debug("a checkpoint is not cached", "path=%s why=\"%s\"", put->part, why);
 	close(put->fd);
 	put->fd = -1;
+}
+
+void cache_tidy(const struct cache *cache)
+{
+	if (cache_make(cache))
+		(void)!cache_make_room(cache, 0, 0);
+}
+
+struct cache_put *cache_begin(const struct cache *cache, int64_t most)
+{
+	uint64_t noise;
+	if (!cache_make(cache) || !cache_make_room(cache, cache_piece(most), most) ||
+	    getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+		return NULL;
+	struct cache_put *put = mem_alloc(sizeof *put);
+	put->cache = cache;
+	put->part = mem_printf("%s/" PART_PREFIX "%016llx", cache->folder, (unsigned long long)noise);
+	put->most = most;
+	put->fd = open(put->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (put->fd >= 0 && flock(put->fd, LOCK_EX | LOCK_NB) < 0)
+		cache_give_up(put, "it was taken for a dead one");
+	return put;
 }
 
 void cache_write(struct cache_put *put, const void *data, size_t len)
@@ -179,11 +202,11 @@ void cache_write(struct cache_put *put, const void *data, size_t len)
 		len -= (size_t)written;
 		put->written += written;
 	}
-	/* How large it will be is not always known before, and the disk is not only ours. */
+	/* It may become smaller than it could be, and the disk is not only ours. */
 	if (!put || put->fd < 0 || put->written - put->looked < LOOK_BYTES)
 		return;
 	put->looked = put->written;
-	if (!cache_make_room(put->cache, LOOK_BYTES))
+	if (!cache_make_room(put->cache, cache_piece(put->most - put->written), put->most - put->written))
 		cache_give_up(put, "there is no room");
 }
 
@@ -192,13 +215,12 @@ void cache_keep(struct cache_put *put, const char *hash)
 	if (!put)
 		return;
 	bool ok = hash && put->fd >= 0;
-	if (put->fd >= 0)
-		close(put->fd);
+	CLEANUP(close_fd) int fd = put->fd; /* its lock is held until it has its name */
 	CLEANUP(free_p) char *path = ok ? cache_path(put->cache, hash) : NULL;
 	if (!ok || put->written > put->cache->most_bytes || rename(put->part, path) < 0)
 		unlink(put->part);
 	else
-		(void)!cache_make_room(put->cache, 0);
+		(void)!cache_make_room(put->cache, 0, 0);
 	free(put->part);
 	free(put);
 }

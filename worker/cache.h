@@ -28,9 +28,13 @@ int cache_open(const struct cache *cache, const char *hash);
 char *cache_text(const struct cache *cache, const char *hash, size_t max, size_t *len);
 void cache_forget(const struct cache *cache, const char *hash);
 
-/* Writing: NULL at the begin, or a failure later, make the rest do nothing. size: how much it will be, 0: not known. */
+/* Removes what writers that died left behind, and what is above the bound. */
+void cache_tidy(const struct cache *cache);
+
+/* Writing: NULL at the begin, or a failure later, make the rest do nothing. most: how large it can become; what would
+ * not fit makes nothing else go. */
 struct cache_put;
-struct cache_put *cache_begin(const struct cache *cache, int64_t size);
+struct cache_put *cache_begin(const struct cache *cache, int64_t most);
 void cache_write(struct cache_put *put, const void *data, size_t len);
 void cache_keep(struct cache_put *put, const char *hash); /* ends it; NULL: it is thrown away */
 

@@ -155,11 +155,12 @@ static bool code_evict(int cache, const struct code_aged *aged)
 	       beneath_remove(cache, fresh) && unlinkat(cache, aged->name, 0) == 0;
 }
 
-/* So many bytes of what nobody uses, oldest first. Best effort: who comes next tries again. */
+/* So many bytes of what nobody uses, oldest first; and what was never filled, its helper having died. Best effort: who
+ * comes next tries again. */
 static void code_evict_some(int cache, const struct code_aged *all, size_t count, int64_t bytes)
 {
-	for (size_t i = 0; i < count && bytes > 0; i++)
-		if (code_evict(cache, &all[i]))
+	for (size_t i = 0; i < count; i++)
+		if ((bytes > 0 || all[i].size == 0) && code_evict(cache, &all[i]))
 			bytes -= all[i].size;
 }
 

@@ -15,6 +15,7 @@ struct prune {
 	struct event_base *base;
 	const char *state_dir;
 	int64_t keep;
+	const struct cache *cache;
 	struct event *timer;
 	struct child_watch *watch; /* the process at work */
 	bool is_armed;
@@ -26,6 +27,7 @@ static int prune_run(struct event_base *base, void *arg)
 	const struct prune *prune = arg;
 	(void)base;
 	run_folders_prune(prune->state_dir, prune->keep);
+	cache_tidy(prune->cache);
 	return 0;
 }
 
@@ -67,10 +69,10 @@ static void prune_start(evutil_socket_t fd, short what, void *arg)
 		log_failure(LOG_WARN, "folders of ended runs are not removed", &err);
 }
 
-struct prune *prune_new(struct event_base *base, const char *state_dir, int64_t keep)
+struct prune *prune_new(struct event_base *base, const char *state_dir, int64_t keep, const struct cache *cache)
 {
 	struct prune *prune = mem_alloc(sizeof *prune);
-	*prune = (struct prune){ .base = base, .state_dir = state_dir, .keep = keep };
+	*prune = (struct prune){ .base = base, .state_dir = state_dir, .keep = keep, .cache = cache };
 	prune->timer = evtimer_new(base, prune_start, prune);
 	return prune;
 }

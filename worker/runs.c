@@ -76,7 +76,8 @@ struct runs *runs_new(const struct runs_options *options, struct error *err)
 	runs->watch = event_new(options->base, -1, EV_PERSIST, runs_watch, runs);
 	runs->quiet = evtimer_new(options->base, runs_quiet, runs);
 	runs->owed = owed_new(&owed);
-	runs->prune = prune_new(options->base, options->state_dir, options->keep_runs);
+	runs->prune =
+		prune_new(options->base, options->state_dir, options->keep_runs, &runs->o.settings->checkpoint_cache);
 	if (!run_folders_make(options->state_dir, err)) {
 		runs_free(runs);
 		return NULL;

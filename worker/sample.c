@@ -17,12 +17,13 @@ enum {
 	SAMPLE_LEAST = 1024 * 1024, /* of less nobody feels it */
 	SAMPLE_PERCENT = 75,        /* what is left must be less */
 	SAMPLE_DEPTH = 8,
+	SAMPLE_FILE_MOST = 4096, /* of a tar beside the bytes of a file: its header, a long name, folders, padding */
 };
 
 /* First the sizes are added up, then what stands at evenly spaced places of them all is compressed. */
 struct sample {
 	int root;
-	int64_t all;
+	int64_t all, files;
 	int64_t stride; /* 0: adding up */
 	int64_t next;   /* place that is looked at, counted as all */
 	int64_t taken, left;
@@ -42,6 +43,7 @@ static void sample_file(struct sample *s, const char *path, int64_t size)
 {
 	int64_t begin = s->all;
 	s->all += size;
+	s->files++;
 	if (!s->stride || s->next >= s->all)
 		return;
 	CLEANUP(close_fd) int fd = beneath_open(s->root, path, O_RDONLY | O_NONBLOCK, 0);
@@ -68,9 +70,16 @@ static void sample_path(struct sample *s, const char *path, int depth)
 
 static void sample_all(struct sample *s, const struct unit *unit)
 {
-	s->all = 0;
+	s->all = s->files = 0;
 	for (size_t i = 0; i < unit->file_count; i++)
 		sample_path(s, unit->files[i], 0);
+}
+
+int64_t sample_most(int root, const struct unit *unit)
+{
+	struct sample s = { .root = root };
+	sample_all(&s, unit);
+	return s.all + (s.files + 1) * SAMPLE_FILE_MOST;
 }
 
 bool sample_pays(int root, const struct unit *unit)

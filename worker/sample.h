@@ -1,12 +1,17 @@
 /*
- * Whether it pays to compress a unit: a few places of its files, compressed, tell. Weights mostly do not get smaller;
- * the states of an optimizer that has barely begun, text and integers do.
+ * What can be said of a unit before it is packed: how large it is, and whether it pays to compress it: a few places of
+ * its files, compressed, tell. Weights mostly do not get smaller; the states of an optimizer that has barely begun,
+ * text and integers do.
  */
 #ifndef STOKER_WORKER_SAMPLE_H
 #define STOKER_WORKER_SAMPLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "worker/units.h"
+
+/* How large its tar can be; less if some of it is stored already, or compressed. */
+int64_t sample_most(int root, const struct unit *unit);
 
 /* False too when nothing can be read: whoever packs it says why. */
 bool sample_pays(int root, const struct unit *unit);

@@ -94,7 +94,7 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	CLEANUP(sent) struct sent *sent = sent_open(request->run_dir, m);
 	if (!store_begin(store, m->own.key, &sinks.put, err))
 		return false;
-	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, 0);
+	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, sample_most(root, request->unit));
 	CLEANUP(compress)
 	struct compress *compress = sample_pays(root, request->unit) ? compress_new(ship_stored, &sinks) : NULL;
 	sinks.copy = copy;

@@ -191,9 +191,13 @@ def test_what_a_dead_helper_left_does_no_harm(cluster, tmp_path):
     left.mkdir(parents=True)
     (left / "junk").write_text("half")
     (cluster.state_dir() / "code" / f"{code}.lock").touch()
+    other = left.with_name("0" * 64 + ".new")
+    (other / "half").mkdir(parents=True)
+    other.with_suffix(".lock").touch()
     cluster.start_worker()
     assert cluster.wait_final(job)["state"] == "succeeded" and said(cluster, job) == ["job.yaml", "main.sh"]
     assert not left.exists()
+    wait_until(lambda: not other.exists() and not other.with_suffix(".lock").exists(), what="nor that of another code")
 
 
 def bulky(tmp_path, name, size=6_000_000):

@@ -124,6 +124,7 @@ def test_a_run_that_starts_again_here_downloads_nothing(s3_server, tmp_path, mon
             (tmp_path / "go").touch()
             assert cluster.wait_final(job)["state"] == "succeeded" and "resumed at 3" in said(cluster, job)
             assert min(faults.count("GET", "data.tar"), 1) == asked
+            # one that could not fit has driven nothing out: its manifest, which does, is there
             assert faults.count("GET", "manifest.json") == (1 if size == "0" else 0)
     finally:
         faults.stop()

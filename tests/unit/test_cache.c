@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,24 +113,37 @@ static void test_the_longest_unused_goes(void **state)
 	assert_true(has(f, &a) && has(f, &b) && has(f, &d)); /* nothing went for what has no room at all */
 }
 
-static void test_a_size_that_was_not_known(void **state)
+static void test_what_could_not_fit_drives_nothing_out(void **state)
+{
+	struct fixture *f = *state;
+	struct digest_hex a = keep(f, 'a', 300);
+	struct cache_put *put = cache_begin(&f->cache, 1001);
+	assert_null(put);
+	assert_true(has(f, &a));
+	/* Also where it is the disk that sets the bound. */
+	f->cache.most_bytes = INT64_MAX / 2;
+	put = cache_begin(&f->cache, INT64_MAX / 4);
+	assert_null(put);
+	assert_true(has(f, &a));
+}
+
+static void test_a_size_that_is_only_bounded(void **state)
 {
 	struct fixture *f = *state;
 	struct digest_hex a = keep(f, 'a', 600);
 	age(f, &a, 30);
-	struct cache_put *put = cache_begin(&f->cache, 0);
+	struct cache_put *put = cache_begin(&f->cache, 950);
 	CLEANUP(free_p) char *data = mem_alloc(900);
 	cache_write(put, data, 900);
 	struct digest_hex b = digest_of(data, 900);
 	cache_keep(put, b.text);
 	assert_true(has(f, &b));
 	assert_false(has(f, &a));
-	put = cache_begin(&f->cache, 0);
+	put = cache_begin(&f->cache, 950);
 	cache_write(put, data, 900);
-	cache_write(put, data, 900);
+	cache_write(put, data, 900); /* more than was said, and than there is room for */
 	cache_keep(put, a.text);
-	assert_false(has(f, &a));
-	assert_int_equal(count(f), 1);
+	assert_int_equal(count(f), 0);
 }
 
 static void test_what_is_given_up_leaves_nothing(void **state)
@@ -139,14 +154,46 @@ static void test_what_is_given_up_leaves_nothing(void **state)
 	assert_int_equal(count(f), 1);
 	cache_keep(put, NULL);
 	assert_int_equal(count(f), 0);
-	folder_text(f->inside, ".part-0123456789abcdef", "of a writer that died");
-	folder_text(f->inside, ".part-fedcba9876543210", "of one that writes");
-	CLEANUP(free_p) char *stale = folder_path(f->inside, ".part-0123456789abcdef");
-	struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
-	assert_int_equal(utimensat(AT_FDCWD, stale, old, 0), 0);
-	keep(f, 'a', 10);
-	assert_int_equal(count(f), 2);
-	assert_int_not_equal(access(stale, F_OK), 0);
+}
+
+/* A process that writes one, and is killed when told so; answers its pid once it has begun. */
+static pid_t writer(struct fixture *f)
+{
+	int began[2];
+	char byte;
+	assert_int_equal(pipe(began), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct cache_put *put = cache_begin(&f->cache, 10);
+		cache_write(put, "half", 4);
+		_exit(write(began[1], "x", 1) == 1 && pause());
+	}
+	assert_int_equal(read(began[0], &byte, 1), 1);
+	close(began[0]);
+	close(began[1]);
+	return pid;
+}
+
+static void test_what_a_killed_writer_left_goes_and_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	struct digest_hex a = keep(f, 'a', 300);
+	pid_t dies = writer(f), lives = writer(f);
+	struct cache_put *own = cache_begin(&f->cache, 10);
+	cache_write(own, "whole", 5);
+	cache_tidy(&f->cache);
+	assert_int_equal(count(f), 4); /* however young or old they are */
+	kill(dies, SIGKILL);
+	assert_int_equal(waitpid(dies, NULL, 0), dies);
+	cache_tidy(&f->cache);
+	assert_int_equal(count(f), 3);
+	struct digest_hex whole = digest_of("whole", 5);
+	cache_keep(own, whole.text);
+	assert_true(has(f, &whole) && has(f, &a));
+	kill(lives, SIGKILL);
+	assert_int_equal(waitpid(lives, NULL, 0), lives);
+	keep(f, 'b', 10); /* any writer sees to it */
+	assert_int_equal(count(f), 3);
 }
 
 static void test_without_one(void **state)
@@ -169,8 +216,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_found_by_hash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_longest_unused_goes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_size_that_was_not_known, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_size_that_is_only_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_given_up_leaves_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_could_not_fit_drives_nothing_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_a_killed_writer_left_goes_and_nothing_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_one, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
