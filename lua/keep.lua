@@ -43,13 +43,13 @@ function checkpoints.is_borrowing(q, lent)
     end
 end
 
--- The unfinished job that still has what it was lent of this one, or nil.
+-- The unfinished job that still has what it was lent of this one, or nil; and its place among those who were.
 function checkpoints.borrower(q, c)
     local lent = type(c.record.lent) == 'table' and c.record.lent or {}
     for i = #lent, 1, -1 do -- who came last is the most likely
         local n = checkpoints.is_borrowing(q, lent[i])
         if n then
-            return n
+            return n, i
         end
     end
 end
@@ -114,10 +114,30 @@ do
             q.now - (tonumber(c.record.time_ms) or 0) >= term_ms
     end
 
-    -- What was lent to this job (attempt 0) is only forgotten: the objects are those of the job that lent it.
+    -- A borrower keeps it; those who came after that one are done with it, and looked at no more.
+    local function is_lent(q, j, c)
+        local borrower, at = checkpoints.borrower(q, c)
+        if borrower and at < #c.record.lent then
+            for i = #c.record.lent, at + 1, -1 do
+                c.record.lent[i] = nil
+            end
+            checkpoints.put(q, j.n, c)
+        end
+        return borrower
+    end
+
+    -- What was lent to this job (attempt 0) is only forgotten: the objects are those of the job that lent it. Without
+    -- any it is no borrower.
     local function let_go(q, j, list, c)
         if c.attempt == 0 then
             call('HDEL', key_of(q, 'checkpoints:' .. j.n), c.id)
+            c.is_forgotten = true
+            for _, other in ipairs(list) do
+                if other.attempt == 0 and not other.is_forgotten then
+                    return
+                end
+            end
+            redis.pcall('ZREM', key_of(q, 'borrowers'), j.n)
             return
         end
         checkpoints.mark(q, j, c, 'deleting')
@@ -135,7 +155,7 @@ do
             local is_over = c.record.state == 'committed' and not kept[c.id] or
                 is_past_its_term(q, c, policy.quarantine)
             if is_over and checkpoints.used(c) == 0 and not checkpoints.is_being_read(j, c) and
-                not checkpoints.borrower(q, c) then
+                not is_lent(q, j, c) then
                 let_go(q, j, list, c)
             end
         end

@@ -96,6 +96,11 @@ do
         return checkpoints.find_loan(q, 'resume', from, which, spec_policy_of(values))
     end
 
+    -- While they are few each time, then whenever they have doubled: so many borrowers cost each of them little.
+    local function is_time_to_look(count)
+        return count < 16 or math.frexp(count) == 0.5
+    end
+
     -- Notes with a job that has the objects, if it still has the record, who else has it by now; those who are done
     -- with it go. Another job of this call may have been lent it, too.
     local function note_borrower(q, from_n, id, to)
@@ -104,8 +109,10 @@ do
             return
         end
         local c, lent = {id = id, record = cjson.decode(text)}, {}
-        for _, one in ipairs(type(c.record.lent) == 'table' and c.record.lent or {}) do
-            append(lent, checkpoints.is_borrowing(q, one) and one or nil)
+        local before = type(c.record.lent) == 'table' and c.record.lent or {}
+        local looks = is_time_to_look(#before)
+        for _, one in ipairs(before) do
+            append(lent, (not looks or checkpoints.is_borrowing(q, one)) and one or nil)
         end
         append(lent, to)
         c.record.lent = lent

@@ -216,6 +216,53 @@ def test_who_is_done_with_it_is_forgotten(q):
     assert json.loads(q.redis.hget(q.key("checkpoints:1"), "1-1"))["lent"] == ["6:0-1"]
 
 
+def lent(q, id="1-1"):
+    return json.loads(q.redis.hget(q.key("checkpoints:1"), id))["lent"]
+
+
+def test_those_who_are_done_do_not_pile_up(q):
+    """A thousand borrowers, one after the other, and many at once: what is noted is of the size of those who are left,
+    and nobody looks at all of them each time."""
+    many(q, [10], {"keep_last": 1})
+    for n in range(2, 302):
+        q.add(resume="default-1")
+        q.cancel(n)
+    assert len(lent(q)) < 16
+    for n in range(302, 402):
+        q.add(resume="default-1")
+    assert len(lent(q)) <= 100 + 16
+    before = q.redis.info("commandstats")["cmdstat_hexists"]["calls"]
+    for n in range(402, 412):
+        q.add(resume="default-1")
+    assert q.redis.info("commandstats")["cmdstat_hexists"]["calls"] - before <= 10 * 3
+    for n in range(302, 412):
+        q.cancel(n)
+        q.remove(n)
+    for n in range(412, 550):
+        q.add(resume="default-1")
+        q.cancel(n)
+    assert len(lent(q)) < 16
+
+
+def test_a_commit_forgets_who_came_last_and_is_done(q):
+    claim = many(q, [10], {"keep_last": 1})
+    for n in range(2, 8):
+        q.add(resume="default-1", **AT_ONCE)
+    for n in range(4, 8):
+        q.cancel(n)
+    assert q.commit(claim, 2, 20) == ["ok"] and lent(q) == ["2:0-1", "3:0-1"]
+
+
+def test_who_has_its_own_is_no_borrower(q):
+    many(q, [10, 20], {"keep_last": 9})
+    q.add(resume="default-1", checkpoint={"keep_last": 1}, **AT_ONCE)
+    other, = q.take("w2")
+    q.renew(*other.fence, "phase", "running")
+    assert q.redis.zrange(q.key("borrowers"), 0, -1) == ["2"]
+    assert q.commit(other, 1, 30) == ["ok"]
+    assert q.checkpoints(2) == {"1-1": "committed"} and not q.redis.exists(q.key("borrowers"))
+
+
 def test_a_claim_does_not_carry_who_was_lent_it(q):
     claim = many(q, [10], {})
     q.add(resume="default-1", hold=True)
