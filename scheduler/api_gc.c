@@ -15,7 +15,6 @@
 
 enum { WALK_BEAT_S = 10, WALK_FULL_MS = 50 };
 enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000 };
-#define WALK_UPLOAD_MS INT64_C(604800000) /* an upload that was begun so long ago goes on no more */
 
 struct walk_pick { /* a unit that goes */
 	const struct stored_unit *unit;
@@ -27,12 +26,17 @@ struct walk {
 	struct scheduler *scheduler;
 	struct stored_units units;
 	size_t at, end; /* the units of one job; `at` moves on in chunks */
+	size_t next_job;
 	bool is_gc, is_dry_run, is_archived;
 	int64_t older_ms;
 	char queue[64]; /* whose newest and lent are known */
 	int64_t newest;
-	json_t *lent; /* NULL: there is no such queue */
+	json_t *lent; /* gc_lent; NULL: there is no such queue */
 	json_t *show; /* of the job; NULL: there is none */
+	json_t *records;
+	size_t *gone; /* the first units of jobs of the queue that are gone: judged when all of it was asked for */
+	size_t gone_count, gone_at;
+	bool is_gone_known; /* lent is younger than that */
 	struct walk_pick picks[WALK_CHUNK];
 	size_t pick_count;
 	int64_t objects, bytes, problems; /* the sum */
@@ -44,13 +48,24 @@ static void walk_next(struct walk *walk);
 static void walk_later(struct walk *walk, int64_t in_ms);
 static void walk_chunk(struct walk *walk);
 
+/* Takes the reference; NULL: there is no such job. */
+static void walk_take(struct walk *walk, json_t *show, bool is_archived)
+{
+	json_decref(walk->show);
+	json_decref(walk->records);
+	walk->show = show;
+	walk->records = show ? gc_records(show) : NULL;
+	walk->is_archived = is_archived;
+}
+
 static void walk_free(struct walk *walk)
 {
 	event_free(walk->beat);
 	event_free(walk->next);
 	stored_units_done(&walk->units);
+	walk_take(walk, NULL, false);
 	json_decref(walk->lent);
-	json_decref(walk->show);
+	free(walk->gone);
 	free(walk);
 }
 
@@ -161,7 +176,9 @@ static void walk_on_discarded(void *arg, const char *text, size_t len, const str
 
 static void walk_judge(struct walk *walk, const struct stored_unit *unit)
 {
-	const struct gc_job job = { .show = walk->show, .lent = walk->lent, .newest = walk->newest };
+	const struct gc_job job = {
+		.show = walk->show, .records = walk->records, .lent = walk->lent, .newest = walk->newest
+	};
 	struct gc_verdict verdict = gc_judge(unit, &job, clock_wall_ms(), walk->older_ms);
 	if (verdict.why)
 		walk->picks[walk->pick_count++] = (struct walk_pick){ unit, verdict };
@@ -234,9 +251,9 @@ static void walk_verify_next(struct walk *walk)
 
 static void walk_know(struct walk *walk, const char *text, size_t len, bool is_archived)
 {
-	json_decref(walk->show);
-	walk->is_archived = is_archived;
-	walk->show = is_archived ? api_record_read(text, len, walk->units.all[walk->at].job) : fields_parse(text, len);
+	walk_take(walk,
+		  is_archived ? api_record_read(text, len, walk->units.all[walk->at].job) : fields_parse(text, len),
+		  is_archived);
 	if (walk->show) {
 		walk_chunk(walk);
 		return;
@@ -246,29 +263,15 @@ static void walk_know(struct walk *walk, const char *text, size_t len, bool is_a
 	walk_end(walk, &err);
 }
 
-/* Of a job that is gone: what is lent of it by now is all that ever will be. */
-static void walk_on_lent_of_gone(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct walk *walk = arg;
-	json_t *lent = err ? NULL : fields_parse(text, len);
-	if (err && err->kind != ERR_NOT_FOUND) {
-		walk_end(walk, err);
-		return;
-	}
-	json_decref(walk->lent);
-	walk->lent = lent;
-	walk_chunk(walk);
-}
-
 static void walk_on_archived(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
 	if (err && err->kind != ERR_NOT_FOUND) {
 		walk_end(walk, err);
 	} else if (err) {
-		json_decref(walk->show);
-		walk->show = NULL;
-		jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent_of_gone, walk);
+		walk->gone = mem_realloc(walk->gone, (walk->gone_count + 1) * sizeof *walk->gone);
+		walk->gone[walk->gone_count++] = walk->at;
+		walk_later(walk, 0);
 	} else {
 		walk_know(walk, text, len, true);
 	}
@@ -292,21 +295,27 @@ static void walk_show(struct walk *walk)
 		jobs_show(walk->scheduler->jobs, walk->queue, walk->units.all[walk->at].n, walk_on_show, walk);
 		return;
 	}
-	json_decref(walk->show);
-	walk->show = NULL;
+	walk_take(walk, NULL, false);
 	walk_chunk(walk);
 }
 
 static void walk_on_lent(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
-	if (err) {
+	if (err && err->kind != ERR_NOT_FOUND) {
 		walk_end(walk, err);
 		return;
 	}
+	json_auto_t *uris = err ? NULL : fields_parse(text, len);
 	json_decref(walk->lent);
-	walk->lent = fields_parse(text, len);
-	walk_show(walk);
+	walk->lent = gc_lent(uris);
+	if (!walk->gone_count) {
+		walk_show(walk);
+		return;
+	}
+	walk->is_gone_known = true;
+	walk_take(walk, NULL, false);
+	walk_next(walk);
 }
 
 static void walk_on_stats(void *arg, const char *text, size_t len, const struct error *err)
@@ -342,13 +351,11 @@ static void walk_uploads(struct walk *walk)
 	buf_init(&keys, 16 << 20);
 	for (size_t i = 0; i < walk->units.upload_count; i++) {
 		const struct stored_upload *upload = &walk->units.uploads[i];
-		int64_t age_ms = clock_wall_ms() - upload->begun_ms;
-		if (upload->begun_ms <= 0 || age_ms < WALK_UPLOAD_MS || age_ms < walk->older_ms)
+		if (!gc_is_dead(upload, clock_wall_ms(), walk->older_ms))
 			continue;
-		walk_line(walk,
-			  json_pack("{s:s, s:s, s:I, s:s}", "action", walk->is_dry_run ? "would delete" : "deleted",
-				    "key", upload->key, "modified_ms", (json_int_t)upload->begun_ms, "why",
-				    "an upload that was never finished"));
+		const char *action = walk->is_dry_run ? "would delete" : "deleted";
+		walk_line(walk, json_pack("{s:s, s:s, s:I, s:s}", "action", action, "key", upload->key, "modified_ms",
+					  (json_int_t)upload->begun_ms, "why", "an upload that was never finished"));
 		walk->objects++;
 		buf_printf(&keys, "%s\n", upload->key);
 	}
@@ -360,14 +367,35 @@ static void walk_uploads(struct walk *walk)
 
 /* ---- the walk ---- */
 
+/* What is lent of them by now is all that ever will be. false: none is left. */
+static bool walk_gone(struct walk *walk)
+{
+	if (walk->gone_at == walk->gone_count) {
+		walk->gone_at = walk->gone_count = 0;
+		walk->is_gone_known = false;
+		return false;
+	}
+	if (walk->is_gone_known) {
+		walk->at = walk->gone[walk->gone_at++];
+		walk->end = stored_units_next(&walk->units, walk->at);
+		walk_chunk(walk);
+	} else {
+		jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent, walk);
+	}
+	return true;
+}
+
 static void walk_next(struct walk *walk)
 {
-	if (walk->end == walk->units.count) {
+	bool is_end = walk->next_job == walk->units.count;
+	if ((is_end || strcmp(walk->units.all[walk->next_job].queue, walk->queue) != 0) && walk_gone(walk))
+		return; /* before the next queue */
+	if (is_end) {
 		walk_uploads(walk);
 		return;
 	}
-	walk->at = walk->end;
-	walk->end = stored_units_next(&walk->units, walk->at);
+	walk->at = walk->next_job;
+	walk->end = walk->next_job = stored_units_next(&walk->units, walk->at);
 	const char *queue = walk->units.all[walk->at].queue;
 	if (strcmp(queue, walk->queue) == 0) {
 		walk_show(walk);

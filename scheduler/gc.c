@@ -6,48 +6,53 @@
 #include "lib/config.h"
 #include "lib/fields.h"
 
-enum { GC_TERM_MS = 7 * 86400 * 1000 }; /* the default of recovery.quarantine */
+enum { GC_KEY_PARTS = 6 };
+enum { GC_TERM_MS = 7 * 86400 * 1000 /* the default of recovery.quarantine */, GC_UPLOAD_MS = GC_TERM_MS };
 
-/* By its key: which way the store is written is no part of what it is, and a prefix names installation, job, uid, token
- * and sequence. */
-static bool gc_names(const char *uri, const char *key)
+/* The key in a URI, whichever way the store is written: "<installation>/checkpoints/<job>-<uid>/<token>/<seq>/
+ * manifest.json" is its last six parts. */
+static const char *gc_key(const char *uri)
 {
-	size_t len = strlen(uri), key_len = strlen(key);
-	return len > key_len && uri[len - key_len - 1] == '/' && strcmp(uri + len - key_len, key) == 0;
+	const char *at = uri + strlen(uri);
+	for (int parts = 0; at > uri; at--)
+		if (at[-1] == '/' && ++parts == GC_KEY_PARTS)
+			return at;
+	return at;
 }
 
-static bool gc_is_lent(const json_t *lent, const char *key)
+json_t *gc_lent(const json_t *uris)
 {
+	json_t *lent = uris ? json_object() : NULL;
 	size_t i;
 	const json_t *one;
-	json_array_foreach(lent, i, one)
+	json_array_foreach(uris, i, one)
 	{
-		if (json_is_string(one) && gc_names(json_string_value(one), key))
-			return true;
+		if (json_is_string(one))
+			json_object_set_new(lent, gc_key(json_string_value(one)), json_true());
 	}
-	return false;
+	return lent;
+}
+
+json_t *gc_records(const json_t *show)
+{
+	const json_t *all = json_object_get(show, "checkpoints");
+	json_t *records = json_object();
+	const char *id;
+	json_t *ignored;
+	json_object_foreach((json_t *)all, id, ignored)
+	{
+		json_t *record = fields_json(all, id);
+		if (record)
+			json_object_set_new(records, gc_key(fields_text(record, "uri")),
+					    json_pack("{s:s, s:o}", "id", id, "record", record));
+	}
+	return records;
 }
 
 static bool gc_is_final(const json_t *job)
 {
 	return fields_is(job, "state", "succeeded") || fields_is(job, "state", "failed") ||
 	       fields_is(job, "state", "cancelled");
-}
-
-/* The record that names it: a new reference, and its id. */
-static json_t *gc_record(const json_t *show, const char *key, char id[48])
-{
-	const json_t *all = json_object_get(show, "checkpoints");
-	const char *name;
-	json_t *ignored;
-	json_object_foreach((json_t *)all, name, ignored)
-	{
-		json_t *record = fields_json(all, name);
-		if (record && gc_names(fields_text(record, "uri"), key) && str_copy(id, 48, name))
-			return record;
-		json_decref(record);
-	}
-	return NULL;
 }
 
 static int64_t gc_term_ms(const json_t *show)
@@ -62,19 +67,26 @@ static int64_t gc_term_ms(const json_t *show)
 }
 
 /* Of a job that has ended: its records say what is needed. */
-static const char *gc_judge_record(const struct stored_unit *unit, const json_t *show, const char *key, int64_t now_ms,
-				   char id[48])
+static const char *gc_judge_record(const struct stored_unit *unit, const struct gc_job *job, const char *key,
+				   int64_t now_ms, char id[48])
 {
-	json_auto_t *record = gc_record(show, key, id);
+	const json_t *known = json_object_get(job->records, key), *record = json_object_get(known, "record");
 	const char *state = fields_text(record, "state");
+	str_copy(id, 48, fields_text(known, "id"));
 	if (!record)
 		return unit->has_manifest ? "no record of its job names it" : "it has no manifest";
 	if (strcmp(state, "deleting") == 0)
 		return "it was to be deleted";
 	bool is_aside = strcmp(state, "quarantined") == 0 || strcmp(state, "rejected") == 0;
-	if (is_aside && now_ms - fields_int(record, "time_ms", now_ms) >= gc_term_ms(show))
+	if (is_aside && now_ms - fields_int(record, "time_ms", now_ms) >= gc_term_ms(job->show))
 		return "it was put aside, and its term is over";
 	return NULL;
+}
+
+bool gc_is_dead(const struct stored_upload *upload, int64_t now_ms, int64_t older_ms)
+{
+	int64_t age_ms = now_ms - upload->begun_ms;
+	return upload->begun_ms > 0 && age_ms >= GC_UPLOAD_MS && age_ms >= older_ms;
 }
 
 struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms, int64_t older_ms)
@@ -82,7 +94,7 @@ struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *
 	struct gc_verdict verdict = { .why = NULL };
 	CLEANUP(free_p) char *key = mem_printf("%smanifest.json", unit->prefix);
 	const json_t *record = json_object_get(job->show, "job");
-	if (now_ms - unit->modified_ms < older_ms || gc_is_lent(job->lent, key))
+	if (now_ms - unit->modified_ms < older_ms || json_object_get(job->lent, key))
 		return verdict;
 	if (!job->lent)
 		verdict.doubt = "Redis does not have its queue";
@@ -93,6 +105,6 @@ struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *
 	else if (!fields_is(record, "uid", unit->uid))
 		verdict.doubt = "Redis has another job of this number: did it lose writes?";
 	else if (gc_is_final(record))
-		verdict.why = gc_judge_record(unit, job->show, key, now_ms, verdict.id);
+		verdict.why = gc_judge_record(unit, job, key, now_ms, verdict.id);
 	return verdict;
 }

@@ -14,11 +14,17 @@
 #include <stdint.h>
 #include "scheduler/stored_units.h"
 
-struct gc_job {             /* what is known of the job that a unit is named after */
-	const json_t *show; /* the document of stoker_show; NULL: it is neither in Redis nor in the archive */
-	const json_t *lent; /* URIs that unfinished jobs were lent; NULL: Redis does not have its queue */
-	int64_t newest;     /* number of the newest job that Redis has had */
+struct gc_job {                /* what is known of the job that a unit is named after */
+	const json_t *show;    /* the document of stoker_show; NULL: it is neither in Redis nor in the archive */
+	const json_t *records; /* gc_records of it */
+	const json_t *lent;    /* gc_lent of what jobs were lent; NULL: Redis does not have its queue */
+	int64_t newest;        /* number of the newest job that Redis has had */
 };
+
+/* Both are looked up by the key of a unit's manifest: a store may hold many units, and a job or a queue may have many
+ * records. The caller owns them. */
+json_t *gc_lent(const json_t *uris);    /* key → true; NULL stays NULL */
+json_t *gc_records(const json_t *show); /* key → {"id", "record"} */
 
 struct gc_verdict {
 	const char *why;   /* it is to be deleted; NULL: it stays */
@@ -28,5 +34,8 @@ struct gc_verdict {
 
 /* Only what is at least older_ms old goes. */
 struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *job, int64_t now_ms, int64_t older_ms);
+
+/* An upload that was begun so long ago that it goes on no more. */
+bool gc_is_dead(const struct stored_upload *upload, int64_t now_ms, int64_t older_ms);
 
 #endif

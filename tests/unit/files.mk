@@ -36,6 +36,7 @@ unit_TESTS := \
 	test_format_folders \
 	test_formats \
 	test_functions \
+	test_gc \
 	test_given \
 	test_graph \
 	test_http_guard \
