@@ -1,5 +1,8 @@
 """Who we are at an S3 store, where it is, and what is said when that is wrong."""
+import ctypes
 import json
+import os
+import subprocess
 import time
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from s3 import KEYS, PART, S3Server, Store, https_server, noise
+from s3 import KEYS, PART, PLAIN, S3Server, Store, https_server, noise
 
 
 @pytest.mark.parametrize("change, said", [
@@ -55,7 +58,7 @@ def test_keys_from_the_credentials_file(s3_server, store, tmp_path):
 class Metadata:
     """The instance's metadata service, version 2."""
 
-    def __init__(self, valid_s=3600):
+    def __init__(self, valid_s=3600, address=("127.0.0.1", 0)):
         self.asked, service = [], self
 
         class Handler(BaseHTTPRequestHandler):
@@ -87,7 +90,7 @@ class Metadata:
                     "Code": "Success", "AccessKeyId": KEYS["STOKER_S3_ACCESS_KEY_ID"], "Token": "session",
                     "SecretAccessKey": KEYS["STOKER_S3_SECRET_ACCESS_KEY"], "Expiration": until}))
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = ThreadingHTTPServer(address, Handler)
         self.env = {"AWS_EC2_METADATA_DISABLED": "", "STOKER_S3_ACCESS_KEY_ID": "", "STOKER_S3_SECRET_ACCESS_KEY": "",
                     "HOME": "/nowhere",
                     "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{self.http.server_port}"}
@@ -104,6 +107,56 @@ def test_keys_that_are_about_to_expire_are_fetched_anew(store):
     metadata = Metadata(valid_s=299)
     store.run("put", "k", data=b"x", env=metadata.env)
     assert len(metadata.asked) == 6
+
+
+class Alone(Thread):
+    """Does something in a network namespace of its own, and so does all that is started there: nothing is outside."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what, self.failed = what, None
+
+    def run(self):
+        try:
+            if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET, of this thread alone
+                raise OSError(ctypes.get_errno(), "no network namespace")
+            subprocess.run("ip link set lo up && ip address add 169.254.169.254/32 dev lo", shell=True, check=True)
+            self.what()
+        except BaseException as error:  # pylint: disable=broad-except
+            self.failed = error
+
+    def join_well(self):
+        self.start()
+        self.join()
+        if self.failed:
+            raise self.failed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+def test_keys_from_the_instance_at_its_address(tmp_path):
+    """The one that a real instance has: nobody says here where it is."""
+    def alone():
+        metadata = Metadata(address=("169.254.169.254", 80))
+        server = S3Server(tmp_path)
+        try:
+            env = {k: v for k, v in metadata.env.items() if k != "AWS_EC2_METADATA_SERVICE_ENDPOINT"}
+            Store({**server.env, **env}, "s3://runs/p").put("k", b"x")
+            assert metadata.asked == ["/latest/api/token"] + [
+                "/latest/meta-data/iam/security-credentials/" + role for role in ("", "worker-role")]
+            disabled = {**server.env, **env, "AWS_EC2_METADATA_DISABLED": "true"}
+            assert "AWS_EC2_METADATA_DISABLED is set" in Store(disabled, "s3://runs/p").fails("put", "k", data=b"x")
+            assert len(metadata.asked) == 3
+        finally:
+            server.stop()
+            metadata.http.shutdown()
+    Alone(alone).join_well()
+
+
+def test_no_test_asks_the_machine_that_it_runs_on():
+    """Also one that forgot to give keys: what is started by a test has inherited that."""
+    assert os.environ["AWS_EC2_METADATA_DISABLED"] == PLAIN["AWS_EC2_METADATA_DISABLED"] == "true"
+    said = Store({"HOME": "/nowhere"}, "s3://runs/p").fails("stat", "k")
+    assert "AWS_EC2_METADATA_DISABLED is set" in said, said
 
 
 def test_a_bucket_of_its_own_host(tmp_path):
