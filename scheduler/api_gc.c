@@ -1,8 +1,4 @@
-/*
- * The routes about the whole store: gc, which deletes what nobody needs, and verify,
- * which reads all of it. Both walk what the store lists, a job at a time, and answer a
- * line an object as they go; the last line is the sum.
- */
+/* gc: deletes what nobody needs of what the store lists, a job at a time. */
 #include <inttypes.h>
 #include <string.h>
 #include "lib/buf.h"
@@ -11,38 +7,11 @@
 #include "lib/utf8.h"
 #include "scheduler/api.h"
 #include "scheduler/gc.h"
+#include "scheduler/gc_archived.h"
 #include "scheduler/stored.h"
+#include "scheduler/walk.h"
 
-enum { WALK_BEAT_S = 10, WALK_FULL_MS = 50 };
-enum { WALK_CHUNK = 100, WALK_OLDER_MS = 86400000 };
-
-struct walk_pick { /* a unit that goes */
-	const struct stored_unit *unit;
-	struct gc_verdict verdict;
-};
-
-struct walk {
-	struct api_call *call;
-	struct scheduler *scheduler;
-	struct stored_units units;
-	size_t at, end; /* the units of one job; `at` moves on in chunks */
-	size_t next_job;
-	bool is_gc, is_dry_run, is_archived;
-	int64_t older_ms;
-	char queue[64]; /* whose newest and lent are known */
-	int64_t newest;
-	json_t *lent; /* gc_lent; NULL: there is no such queue */
-	json_t *show; /* of the job; NULL: there is none */
-	json_t *records;
-	size_t *gone; /* the first units of jobs of the queue that are gone: judged when all of it was asked for */
-	size_t gone_count, gone_at;
-	bool is_gone_known; /* lent is younger than that */
-	struct walk_pick picks[WALK_CHUNK];
-	size_t pick_count;
-	int64_t objects, bytes, problems; /* the sum */
-	struct event *next;               /* the next job, from the loop */
-	struct event *beat;               /* an empty line now and then: reading may take long */
-};
+enum { WALK_BEAT_S = 10, WALK_FULL_MS = 50, WALK_OLDER_MS = 86400000 };
 
 static void walk_next(struct walk *walk);
 static void walk_later(struct walk *walk, int64_t in_ms);
@@ -70,12 +39,12 @@ static void walk_free(struct walk *walk)
 }
 
 /* Takes the reference. */
-static void walk_line(const struct walk *walk, json_t *line)
+void walk_line(const struct walk *walk, json_t *line)
 {
 	api_line(walk->call, line);
 }
 
-static void walk_end(struct walk *walk, const struct error *err)
+void walk_end(struct walk *walk, const struct error *err)
 {
 	json_t *sum = json_pack("{s:I, s:I, s:I}", "objects", (json_int_t)walk->objects, "bytes",
 				(json_int_t)walk->bytes, "problems", (json_int_t)walk->problems);
@@ -83,7 +52,7 @@ static void walk_end(struct walk *walk, const struct error *err)
 	walk_free(walk);
 }
 
-static json_t *walk_unit_line(const struct stored_unit *unit, const char *action, const char *why)
+json_t *walk_unit_line(const struct stored_unit *unit, const char *action, const char *why)
 {
 	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s%}", "action", action, "job", unit->job, "key", unit->prefix,
 			 "size", (json_int_t)unit->size, "modified_ms", (json_int_t)unit->modified_ms, "why", why,
@@ -211,42 +180,6 @@ static void walk_chunk(struct walk *walk)
 	}
 }
 
-/* ---- verify ---- */
-
-static void walk_verify_next(struct walk *walk);
-
-static void walk_on_verified(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct walk *walk = arg;
-	const struct stored_unit *unit = &walk->units.all[walk->at++];
-	(void)text;
-	(void)len;
-	if (err && err->kind != ERR_DAMAGED && err->kind != ERR_NOT_FOUND) {
-		walk_end(walk, err);
-		return;
-	}
-	bool is_gone = err && err->kind == ERR_NOT_FOUND; /* deleted since it was listed */
-	walk->objects++;
-	walk->bytes += is_gone ? 0 : unit->size;
-	walk->problems += err && !is_gone;
-	walk_line(walk, walk_unit_line(unit, is_gone ? "gone" : err ? "damaged" : "good", err ? err->message : ""));
-	walk_verify_next(walk);
-}
-
-static void walk_verify_next(struct walk *walk)
-{
-	while (walk->at < walk->units.count && !walk->units.all[walk->at].has_manifest) {
-		const struct stored_unit *unit = &walk->units.all[walk->at++];
-		walk_line(walk, walk_unit_line(unit, "loose", "it has no manifest: nobody uses it"));
-	}
-	if (walk->at == walk->units.count || http_stream_is_void(walk->call->reply)) {
-		walk_end(walk, NULL);
-		return;
-	}
-	CLEANUP(free_p) char *key = mem_printf("%smanifest.json", walk->units.all[walk->at].prefix);
-	stored_ask(walk->scheduler->stored, STORED_CHECK, key, walk_on_verified, walk);
-}
-
 /* ---- what is known of a job ---- */
 
 static void walk_know(struct walk *walk, const char *text, size_t len, bool is_archived)
@@ -299,6 +232,17 @@ static void walk_show(struct walk *walk)
 	walk_chunk(walk);
 }
 
+/* What is lent of those that are gone by now is all that ever will be. */
+static void walk_on_archive(void *arg, const struct error *err)
+{
+	struct walk *walk = arg;
+	walk->is_gone_known = true;
+	if (err)
+		walk_end(walk, err);
+	else
+		walk_next(walk);
+}
+
 static void walk_on_lent(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
@@ -313,9 +257,12 @@ static void walk_on_lent(void *arg, const char *text, size_t len, const struct e
 		walk_show(walk);
 		return;
 	}
-	walk->is_gone_known = true;
 	walk_take(walk, NULL, false);
-	walk_next(walk);
+	if (walk->lent)
+		gc_archived_lent(walk->scheduler->archive, walk->queue, walk->newest, walk->lent, walk_on_archive,
+				 walk);
+	else
+		walk_on_archive(walk, NULL);
 }
 
 static void walk_on_stats(void *arg, const char *text, size_t len, const struct error *err)
@@ -367,7 +314,7 @@ static void walk_uploads(struct walk *walk)
 
 /* ---- the walk ---- */
 
-/* What is lent of them by now is all that ever will be. false: none is left. */
+/* The jobs that are gone. false: none is left. */
 static bool walk_gone(struct walk *walk)
 {
 	if (walk->gone_at == walk->gone_count) {
@@ -447,7 +394,7 @@ static void walk_beat(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The list is made before Redis is asked: what is committed meanwhile is known then. */
-static void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
+void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
 {
 	static const struct http_stream_events events = { 0 };
 	struct walk *walk = mem_alloc(sizeof *walk);
@@ -465,8 +412,8 @@ static void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
 	stored_ask(call->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
 }
 
-static struct api_call *walk_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
-				  const char *const *keys, size_t key_count, int64_t *older_ms)
+struct api_call *walk_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
+			   const char *const *keys, size_t key_count, int64_t *older_ms)
 {
 	struct error err;
 	struct api_call *call = api_call_new(s, request, reply);
@@ -489,12 +436,4 @@ void api_gc(void *arg, const struct http_request *request, struct http_reply *re
 	struct api_call *call = walk_call(arg, request, reply, keys, ARRAY_LEN(keys), &older_ms);
 	if (call)
 		walk_start(call, true, older_ms);
-}
-
-void api_verify(void *arg, const struct http_request *request, struct http_reply *reply)
-{
-	int64_t older_ms;
-	struct api_call *call = walk_call(arg, request, reply, NULL, 0, &older_ms);
-	if (call)
-		walk_start(call, false, older_ms);
 }

@@ -25,6 +25,7 @@ scheduler_SOURCES := \
 	scheduler/api_pages.c \
 	scheduler/api_workers.c \
 	scheduler/api_submitters.c \
+	scheduler/api_verify.c \
 	scheduler/api_webhooks.c \
 	scheduler/archive.c \
 	scheduler/archive_store.c \
@@ -43,6 +44,7 @@ scheduler_SOURCES := \
 	scheduler/follow_lines.c \
 	scheduler/pick.c \
 	scheduler/gc.c \
+	scheduler/gc_archived.c \
 	scheduler/points.c \
 	scheduler/schedules.c \
 	scheduler/post.c \

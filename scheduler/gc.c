@@ -1,5 +1,6 @@
 #include "scheduler/gc.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "lib/buf.h"
@@ -31,6 +32,36 @@ json_t *gc_lent(const json_t *uris)
 			json_object_set_new(lent, gc_key(json_string_value(one)), json_true());
 	}
 	return lent;
+}
+
+/* Of another checkpoint of the same attempt. */
+static void gc_lent_add_used(json_t *lent, const char *key, int64_t seq)
+{
+	const char *end = strrchr(key, '/');
+	while (end > key && end[-1] != '/')
+		end--;
+	CLEANUP(free_p) char *other = mem_printf("%.*s%" PRId64 "/manifest.json", (int)(end - key), key, seq);
+	json_object_set_new(lent, other, json_true());
+}
+
+void gc_lent_add(json_t *lent, const json_t *show)
+{
+	const json_t *all = json_object_get(show, "checkpoints"), *seq;
+	const char *id;
+	json_t *ignored;
+	size_t i;
+	json_object_foreach((json_t *)all, id, ignored)
+	{
+		json_auto_t *record = strncmp(id, "0-", 2) == 0 ? fields_json(all, id) : NULL;
+		const char *key = gc_key(fields_text(record, "uri"));
+		if (!strchr(key, '/'))
+			continue;
+		json_object_set_new(lent, key, json_true());
+		json_array_foreach(json_object_get(record, "uses"), i, seq)
+		{
+			gc_lent_add_used(lent, key, json_integer_value(seq));
+		}
+	}
 }
 
 json_t *gc_records(const json_t *show)

@@ -23,7 +23,9 @@ struct gc_job {                /* what is known of the job that a unit is named 
 
 /* Both are looked up by the key of a unit's manifest: a store may hold many units, and a job or a queue may have many
  * records. The caller owns them. */
-json_t *gc_lent(const json_t *uris);    /* key → true; NULL stays NULL */
+json_t *gc_lent(const json_t *uris); /* key → true; NULL stays NULL */
+/* What the job of this document (of stoker_show, or a record of the archive) was lent, and what that uses. */
+void gc_lent_add(json_t *lent, const json_t *show);
 json_t *gc_records(const json_t *show); /* key → {"id", "record"} */
 
 struct gc_verdict {

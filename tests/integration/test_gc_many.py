@@ -1,9 +1,10 @@
-"""Cleaning a large store: what is asked of Redis grows with the jobs, and not with their product."""
+"""Cleaning a large store, and what is needed by jobs that are in the archive."""
 import json
 
 import pytest
 
 from cluster import Cluster
+from harness import wait_until
 
 GONE, EACH = 400, 25
 
@@ -46,3 +47,31 @@ def test_many_jobs_that_are_gone(cluster, tmp_path):
     assert lent not in [line["key"] for line in took]
     count = {name: sum(command[1:] == [name.encode()] for command in asked) for name in ("stoker_lent", "stoker_show")}
     assert count == {"stoker_lent": 2, "stoker_show": GONE}, count
+
+
+def test_what_a_job_in_the_archive_was_lent_stays(cluster, tmp_path):
+    """Its lender was removed; it is archived, and may be done again from there."""
+    redis = cluster.redis.client()
+    installation = redis.get("stoker:installation")
+    lender = cluster.submit({"command": "true", "hold": True})
+    unit = "%s/checkpoints/%s-%s/9/%%d/" % (installation, lender, cluster.job(lender)["uid"])
+    for seq in (1, 2, 3):
+        put(tmp_path / "store", unit % seq)
+    redis.hset("stoker:{default}:checkpoints:1", "1-3", json.dumps(
+        {"state": "committed", "attempt": 1, "seq": 3, "step": 3, "uses": [1], "uri": f"s3://x/{unit % 3}manifest.json"}))
+    borrower = cluster.submit({"command": "true", "hold": True, "resume": lender})
+    for job in (borrower, lender):
+        cluster.cli("cancel", job)
+    cluster.cli("rm", lender)
+    redis.hset("stoker:{default}:meta", "max_finished", 0)
+    wait_until(lambda: not redis.exists("stoker:{default}:job:2"), 30, "the borrower is archived")
+    redis.hset("stoker:{default}:meta", "max_finished", 1000)
+
+    def gc():
+        status, text = cluster.request("POST", "/api/v1/gc", {"older_ms": 0})
+        assert status == 200 and json.loads(text.splitlines()[-1])["sum"]["problems"] == 0, text
+        return sorted(int(path.name) for path in (tmp_path / "store").glob(f"{installation}/checkpoints/*/9/*"))
+    assert gc() == [1, 3]
+    again = cluster.cli("retry", borrower).stdout.split()[-1]
+    assert redis.hexists("stoker:{default}:checkpoints:" + again.rsplit("-", 1)[1], "0-1")
+    assert gc() == [1, 3]

@@ -1,0 +1,18 @@
+/*
+ * What jobs in the archive were lent and still have: one of them may be done again, and
+ * goes on from there, when whose checkpoint it was is long gone. Asked for when gc met jobs
+ * that are gone, once a queue: it looks through all of the archive.
+ */
+#ifndef STOKER_SCHEDULER_GC_ARCHIVED_H
+#define STOKER_SCHEDULER_GC_ARCHIVED_H
+
+#include <jansson.h>
+#include "scheduler/archive.h"
+
+typedef void gc_archived_fn(void *arg, const struct error *err);
+
+/* Adds to lent (gc_lent), which must live until fn was called. newest: the largest number of a job of the queue. */
+void gc_archived_lent(struct archive *archive, const char *queue, int64_t newest, json_t *lent, gc_archived_fn *fn,
+		      void *arg);
+
+#endif
