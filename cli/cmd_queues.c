@@ -2,6 +2,7 @@
 #include <string.h>
 #include "cli/client.h"
 #include "cli/commands.h"
+#include "cli/goodput.h"
 #include "cli/listing.h"
 #include "cli/queue_limits.h"
 #include "cli/text.h"
@@ -45,10 +46,12 @@ static void queues_row(struct table *table, const json_t *queue)
 {
 	static const char *const fields[] = { "waiting", "queued",    "running", "succeeded",
 					      "failed",  "cancelled", "workers" };
-	char paused[1024], limits[128];
+	char paused[1024], limits[128], share[32];
 	table_add(table, fields_text(queue, "queue"));
 	for (size_t k = 0; k < ARRAY_LEN(fields); k++)
 		table_add_int(table, fields_int(queue, fields[k], 0));
+	goodput_share(json_object_get(queue, "goodput"), share, sizeof share);
+	table_add(table, share);
 	queue_limits_text(queue, limits, sizeof limits);
 	table_add(table, limits);
 	queues_paused(json_object_get(queue, "paused"), fields_int(queue, "now_ms", 0), paused, sizeof paused);
@@ -57,18 +60,27 @@ static void queues_row(struct table *table, const json_t *queue)
 
 static bool queues_list(struct cli *cli, bool is_watched, struct error *err)
 {
-	static const char *const titles[] = { "QUEUE",  "WAITING",   "QUEUED",  "RUNNING", "SUCCEEDED",
-					      "FAILED", "CANCELLED", "WORKERS", "LIMITS",  "" };
+	static const char *const titles[] = { "QUEUE",     "WAITING", "QUEUED",     "RUNNING", "SUCCEEDED", "FAILED",
+					      "CANCELLED", "WORKERS", "PRODUCTIVE", "LIMITS",  "" };
 	const struct listing listing = {
 		.path = "/api/v1/queues",
 		.member = "queues",
 		.titles = titles,
 		.columns = ARRAY_LEN(titles),
 		.row = queues_row,
-		.ages = LISTING_AGE(9),
+		.ages = LISTING_AGE(8) | LISTING_AGE(10),
 		.watch = is_watched,
 	};
-	return listing_print(cli, &listing, NULL, err);
+	json_auto_t *answer = NULL;
+	CLEANUP(buf) struct buf line;
+	buf_init(&line, 512);
+	if (!listing_print(cli, &listing, &answer, err))
+		return false;
+	if (json_array_size(json_object_get(answer, "queues")) > 1 && !cli->common.json)
+		goodput_line(json_object_get(answer, "goodput"), &line);
+	if (line.len)
+		printf("\nall together: %s\n", buf_text(&line));
+	return true;
 }
 
 static bool queues_verb(struct cli *cli, const char *verb, const char *name, const char *reason, struct error *err)

@@ -3,6 +3,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/entry.h"
+#include "cli/goodput.h"
 #include "cli/job.h"
 #include "cli/lineage.h"
 #include "cli/text.h"
@@ -136,6 +137,23 @@ static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *
 		   fields_is_true(checkpoint, "optimizer") ? "with" : "without", size);
 	bool will_resume = fields_is(job, "state", "waiting") || fields_is(job, "state", "queued");
 	show_line(into, will_resume ? "resumes from" : "checkpoint", line);
+}
+
+/* What became of its time, and how often it would best save. */
+static void show_time(const json_t *shown, const json_t *job, struct buf *into)
+{
+	char queue[64] = "";
+	const char *id = fields_text(shown, "id"), *hyphen = strrchr(id, '-');
+	CLEANUP(buf) struct buf time, interval;
+	buf_init(&time, 512);
+	buf_init(&interval, 512);
+	if (hyphen)
+		str_format(queue, sizeof queue, "%.*s", (int)(hyphen - id), id);
+	if (fields_int(job, "attempt", 0) > 0)
+		goodput_line(json_object_get(shown, "time"), &time);
+	goodput_interval_line(json_object_get(shown, "save_every"), queue, &interval);
+	show_line(into, "time", buf_text(&time));
+	show_line(into, "best saved", buf_text(&interval));
 }
 
 /* "default-1 (succeeded), default-2 (running)": what it waits or waited for, and who waits for it. */
@@ -317,6 +335,7 @@ static bool show_frame(struct cli *cli, void *arg, struct watch_frame *frame, st
 	show_end(job, &frame->text);
 	show_budget(shown, job, &frame->text);
 	show_checkpoint(shown, job, &frame->text);
+	show_time(shown, job, &frame->text);
 	show_relatives(shown, job, &frame->text);
 	if (fields_is_true(shown, "archived"))
 		show_line(&frame->text, "archived", "it has left Redis and is read from the store");

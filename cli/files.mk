@@ -43,6 +43,7 @@ cli_SOURCES := \
 	cli/fetch.c \
 	cli/follow.c \
 	cli/git.c \
+	cli/goodput.c \
 	cli/ignore.c \
 	cli/interrupt.c \
 	cli/job.c \

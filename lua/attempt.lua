@@ -153,6 +153,7 @@ do
         else
             attempt_errored(q, j, actor)
         end
+        spent.close(q, j, ran_ms, cause, detail.spent)
         job_clear(j, 'stop', 'stop_reason', 'suspect', 'phase')
     end
 end
@@ -196,6 +197,7 @@ local function attempt_take_back(q, j)
     append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
     job_set(j, 'renewed_ms', q.now)
     job_set(j, 'ran_ms', job_number(j, 'ran_ms') - job_number(j, 'recover_ms'))
+    spent.open(q, j, job_number(j, 'recover_ms'))
     local reason = budgets.give_back(q, j, 'its return')
     job_clear(j, 'reason', 'cause', 'error')
     event_note(q, j, 'job.adopted', 'state', 'running', 'worker', j.f.worker, 'reason', reason)

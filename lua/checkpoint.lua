@@ -129,6 +129,8 @@ do
         if is_new then
             summary.attempt, summary.seq, summary.token = attempt, seq, j.f.token
             summary.time_ms = type(summary.time_ms) == 'number' and summary.time_ms or q.now
+            summary.save_ms = type(summary.save_ms) == 'number' and math.max(math.floor(summary.save_ms), 0) or nil
+            summary.trained_ms = spent.in_new(q, j, summary.save_ms or 0)
             commit(q, j, list, {id = id, attempt = attempt, seq = seq, record = summary}, policy, used)
         end
         job_save(q, j)

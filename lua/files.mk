@@ -18,6 +18,7 @@ lua_SOURCES := \
 	lua/checkpoints.lua \
 	lua/keep.lua \
 	lua/lend.lua \
+	lua/spent.lua \
 	lua/recovery.lua \
 	lua/share.lua \
 	lua/budget.lua \

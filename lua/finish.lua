@@ -41,6 +41,11 @@ do
         elseif detail.error ~= nil and type(detail.error) ~= 'string' then
             fail('INVALID', 'detail.error: expected a text, got %s', quoted(detail.error))
         end
+        if detail.spent == cjson.null then
+            detail.spent = nil
+        elseif detail.spent ~= nil then
+            spent.want(as_text(detail.spent))
+        end
         want_result(detail)
         return detail
     end
@@ -65,7 +70,9 @@ do
     -- Its record goes on to say in which lane it was: a field that goes costs one more command.
     local function finish_plain(q, n, known, detail)
         local lane, worker, exit = known[3], known[6], detail.exit or 0
-        call('HSET', key_of(q, 'job:', n), 'state', SUCCEEDED, 'ran_ms', integer_text(math.max(q.now - known[7], 0)),
+        local ran_ms = math.max(q.now - known[7], 0)
+        spent.plain(q, ran_ms)
+        call('HSET', key_of(q, 'job:', n), 'state', SUCCEEDED, 'ran_ms', integer_text(ran_ms),
              'ended_ms', q.now_text, 'exit', exit == 0 and '0' or exit)
         if known[9] then
             call('HDEL', key_of(q, 'job:', n), 'phase')
@@ -119,7 +126,7 @@ do
             local detail = want_detail(args[i + 4])
             local report = {n = n, uid = uid, token = token, cause = cause, detail = detail, plain = false}
             if cause == 'succeeded' and not report_of[n] then
-                report.plain = not (detail.signal or detail.result or detail.step or detail.total) and
+                report.plain = not (detail.signal or detail.result or detail.step or detail.total or detail.spent) and
                     find_plain(q, n, uid, token)
             end
             if not report.plain then

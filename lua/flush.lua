@@ -8,6 +8,7 @@ local function queue_ring_all(q)
 end
 
 local queue_flush
+local spent = {} -- lua/spent.lua
 do
     local NONE = {}
     local INDEX_WRITES = {
@@ -69,6 +70,9 @@ do
         end
         if batch.usage then
             share.flush(q)
+        end
+        if batch.spent then
+            spent.flush(q)
         end
         if q.active ~= 0 then
             call('HINCRBY', q.meta_key, 'active', q.active)

@@ -128,6 +128,7 @@ local function recovery_select(q, j)
     end
     local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id) or nil
     job_clear(j, 'resume_next')
+    spent.begin(q, j, summary and id)
     if summary then
         local record = cjson.decode(summary)
         if record.lent then -- nothing to its runner, and it may be long

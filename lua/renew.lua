@@ -19,11 +19,13 @@ do
                 fields.pace = want_match(value, 'pace', '^%d+%.?%d*$', 32, 'milliseconds a step as a decimal number')
             elseif name == 'resumed' then
                 fields.resumed = want_match(value, 'resumed', '^[%w-]+$', 40, 'a checkpoint id or cold')
+            elseif name == 'spent' then
+                fields.spent = spent.want(value)
             elseif name == 'lineage' then
                 want_object(value, 'lineage', LINEAGE_MAX_BYTES)
                 fields.lineage = value
             else
-                fail('INVALID', '%s: expected phase, step, total, pace, resumed or lineage', quoted(name))
+                fail('INVALID', '%s: expected phase, step, total, pace, resumed, spent or lineage', quoted(name))
             end
         end
         return fields
@@ -73,6 +75,7 @@ do
         end
         job_set(j, 'total', fields.total or j.f.total)
         job_set(j, 'pace', fields.pace or j.f.pace)
+        job_set(j, 'spent', fields.spent or j.f.spent)
         share.renew(q, j)
         append(q.batch.leases, integer_text(q.now + job_number(j, 'lease_ms')), j.n)
         lane_claim(q, j)

@@ -84,6 +84,7 @@ do
             (j.f.links or ''):find('c', 1, true) and ',"children":' .. children_json(q, j.n) or '',
             until_ms and ',"elsewhere_until_ms":' .. until_ms or '',
             result and ',"result":' .. result or '',
+            ',"goodput":', spent.json(q),
             j.f.lineage and ',"lineage":' .. lineage_json(q, j.n) or '',
             ',"now_ms":', integer_text(q.now), '}',
         })

@@ -42,6 +42,7 @@ do
         count('rate_per_ms', q.meta.rate_per_ms)
         count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
+        parts[#parts + 1] = '"goodput":' .. spent.json(q)
         local paused = queue_paused_json(q)
         if paused then
             parts[#parts + 1] = '"paused":' .. paused

@@ -454,6 +454,7 @@ struct renewal {
 	double pace_ms;      /* of a step; NaN: unknown */
 	const char *resumed; /* checkpoint id or "cold", once; else NULL */
 	const char *lineage; /* what the attempt found on its machine, JSON, once; else NULL */
+	const char *spent;   /* "<setup>:<restore>:<loading>" in ms; NULL: not known */
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,
 		void *arg);

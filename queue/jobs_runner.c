@@ -83,6 +83,10 @@ void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct r
 		jobs_arg(call, "resumed");
 		jobs_arg(call, renewal->resumed);
 	}
+	if (renewal->spent) {
+		jobs_arg(call, "spent");
+		jobs_arg(call, renewal->spent);
+	}
 	if (renewal->lineage) {
 		jobs_arg(call, "lineage");
 		jobs_arg(call, renewal->lineage);

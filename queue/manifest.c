@@ -7,6 +7,7 @@
 
 #include "lib/beneath.h"
 #include "lib/buf.h"
+#include "lib/clock.h"
 
 enum {
 	MANIFEST_VERSION = 2,
@@ -164,6 +165,8 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	if (!root)
 		abort();
 	manifest_set_number(root, "step", m->step);
+	if (m->begun_boot_ms)
+		json_object_set_new(root, "save_ms", json_integer(clock_boot_ms() - m->begun_boot_ms));
 	if (m->optimizer >= 0)
 		json_object_set_new(root, "optimizer", json_boolean(m->optimizer));
 	if (m->marks.count && isfinite(m->marks.all[0].value))

@@ -43,6 +43,7 @@ struct manifest {
 	struct marks marks; /* their values when it was saved */
 	int optimizer;      /* 1, 0, -1: unknown */
 	int64_t time_ms;
+	int64_t begun_boot_ms; /* the same by the clock since the boot; in no manifest. 0: unknown */
 	char *framework;
 	char *verified; /* in words, what was proved */
 	char *resume;   /* member that STOKER_RESUME names: a file, or a folder that holds all files */

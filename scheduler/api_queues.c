@@ -2,6 +2,7 @@
 #include <string.h>
 #include "lib/buf.h"
 #include "scheduler/api_gather.h"
+#include "scheduler/goodput.h"
 #include "lib/fields.h"
 
 static void api_queues_ask(struct api_call *call, const char *queue, size_t which, jobs_text_fn *fn, void *arg)
@@ -13,10 +14,16 @@ static void api_queues_ask(struct api_call *call, const char *queue, size_t whic
 static void api_queues_answer(struct api_call *call, const struct gathered *all, size_t count)
 {
 	json_t *queues = json_array();
-	for (size_t i = 0; i < count; i++)
-		if (all[i].answers[0])
-			json_array_append(queues, all[i].answers[0]);
-	api_answer(call, 200, json_pack("{s:o}", "queues", queues));
+	json_auto_t *fleet = json_object();
+	for (size_t i = 0; i < count; i++) {
+		json_t *stats = all[i].answers[0];
+		if (!stats)
+			continue;
+		goodput_add(fleet, json_object_get(stats, "goodput"));
+		json_object_set_new(stats, "goodput", goodput_of_sums(json_object_get(stats, "goodput")));
+		json_array_append(queues, stats);
+	}
+	api_answer(call, 200, json_pack("{s:o, s:o}", "queues", queues, "goodput", goodput_of_sums(fleet)));
 }
 
 void api_queues(void *arg, const struct http_request *request, struct http_reply *reply)

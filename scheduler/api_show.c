@@ -6,6 +6,7 @@
 #include "scheduler/api.h"
 #include "scheduler/attempts.h"
 #include "scheduler/explain.h"
+#include "scheduler/goodput.h"
 #include "lib/fields.h"
 
 enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10 };
@@ -16,6 +17,11 @@ void api_show_answer(struct api_call *call, const json_t *workers)
 	buf_init(&why, 4096);
 	explain_job(call->show, workers, &why);
 	explain_add_left(json_object_get(call->show, "job"), fields_int(call->show, "now_ms", 0));
+	json_t *interval = goodput_interval(call->show);
+	json_object_set_new(call->show, "time", goodput_of_job(call->show));
+	if (interval)
+		json_object_set_new(call->show, "save_every", interval);
+	json_object_del(call->show, "goodput"); /* that of the queue: an answer on queues has it */
 	json_object_set_new(call->show, "attempts", attempts_of(call->show));
 	json_object_set_new(call->show, "why", json_stringn(buf_text(&why), why.len));
 	api_answer(call, 200, STEAL(call->show));

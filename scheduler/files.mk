@@ -45,6 +45,7 @@ scheduler_SOURCES := \
 	scheduler/pick.c \
 	scheduler/gc.c \
 	scheduler/gc_archived.c \
+	scheduler/goodput.c \
 	scheduler/points.c \
 	scheduler/schedules.c \
 	scheduler/post.c \

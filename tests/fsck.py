@@ -89,7 +89,8 @@ class Queue:
     def check_types(self):
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "archiver": "string", "shares": "hash",
-                    "schedules": "zset", "elsewhere": "zset", "recovering": "zset", "idle": "zset", "borrowers": "zset",
+                    "schedules": "zset", "elsewhere": "zset", "recovering": "zset",
+                    "goodput": "hash", "idle": "zset", "borrowers": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",
                     "webhooks:batches": "set", "deliveries": "zset"}

@@ -32,6 +32,7 @@
 #include "worker/stall.h"
 
 #define RUNNER_FULL_TRIES    10                 /* 2 s apart */
+#define SPENT_TEXT_MAX       80
 #define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
 
 enum run_state { RUN_RESTORING, RUN_RUNNING, RUN_STOPPING, RUN_SHIPPING, RUN_REPORTING, RUN_OVER };
@@ -91,6 +92,8 @@ struct runner {
 	bool is_rejecting;
 	bool is_restored; /* ready to start as far as the checkpoint goes */
 
+	int64_t restore_began, restored_at; /* 0: there was nothing to restore */
+
 	/* the program */
 	pid_t program;
 	struct child_watch *watch;
@@ -98,6 +101,7 @@ struct runner {
 	struct control *control;
 	int64_t started_at, ended_at;
 	int64_t turn_ms, turn_wall_ms; /* when what is being cut into lines was read; turn_ms 0: not looked yet */
+	int64_t reported_at;           /* its first step or value; 0: none yet */
 	bool was_started, is_reaped;
 	struct child_exit how;
 	int64_t oom_kills;   /* by the kernel before it began; -1: not known */
@@ -198,6 +202,9 @@ void runner_renew(struct runner *r);
 void runner_took_stale(struct runner *r, const struct error *err); /* a fenced call answered STALE */
 bool runner_may_start(const struct runner *r); /* with on_partition: stop only while the lease is known to hold */
 void runner_lease_note(struct runner *r);      /* for the worker: until when the program may run */
+
+/* "<setup>:<restore>:<loading>:<saving>" up to now, in ms; false: nothing of it took a second. */
+bool runner_spent(const struct runner *r, char *text, size_t size);
 
 /* runner_code.c */
 void runner_code(struct runner *r); /* then runner_restore */

@@ -1,4 +1,5 @@
 /* The lease of a run: renewals, what they answer, and what happens when nobody answers. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
 #include "lib/buf.h"
@@ -10,7 +11,8 @@ enum {
 	LEASE_MARGIN_LEAST_MS = 200, /* to kill before the lease ends: the time that killing may take */
 	LEASE_PATIENCE_LEAST_MS = 500,
 	LEASE_PATIENCE_MOST_MS = 10000,
-	LEASE_LISTEN_MS = 250, /* hints are for runs that last: a shorter one makes no connection for them */
+	LEASE_SPENT_LEAST_MS = 1000, /* less than that is not worth telling */
+	LEASE_LISTEN_MS = 250,       /* hints are for runs that last: a shorter one makes no connection for them */
 };
 
 static int64_t lease_margin(const struct runner *r)
@@ -83,8 +85,21 @@ static void lease_renewed(void *arg, enum verdict verdict, const char *reason, c
 	runner_wake(r);
 }
 
+bool runner_spent(const struct runner *r, char *text, size_t size)
+{
+	int64_t now = clock_boot_ms(), claimed = r->record->claimed_boot_ms;
+	int64_t restore_ms = r->restored_at ? r->restored_at - r->restore_began : 0;
+	int64_t setup_ms = (r->was_started ? r->started_at : now) - claimed - restore_ms;
+	int64_t loading_ms = r->reported_at ? r->reported_at - r->started_at : 0;
+	int64_t saving_ms = r->is_reaped ? now - r->ended_at : 0;
+	str_format(text, size, "%" PRId64 ":%" PRId64 ":%" PRId64 ":%" PRId64, setup_ms > 0 ? setup_ms : 0, restore_ms,
+		   loading_ms, saving_ms);
+	return setup_ms + restore_ms + loading_ms + saving_ms >= LEASE_SPENT_LEAST_MS;
+}
+
 void runner_renew(struct runner *r)
 {
+	char spent[SPENT_TEXT_MAX];
 	bool tells_resumed = r->state >= RUN_RUNNING && !r->has_said_resumed && r->was_started;
 	struct renewal renewal = { .phase = runner_phase(r),
 				   .step = r->step,
@@ -96,6 +111,8 @@ void runner_renew(struct runner *r)
 	}
 	if (tells_resumed)
 		renewal.resumed = r->resume_id ? r->resume_id : "cold";
+	if (runner_spent(r, spent, sizeof spent) && r->was_started)
+		renewal.spent = spent;
 	r->has_said_resumed = r->has_said_resumed || tells_resumed;
 	r->is_renewing = true;
 	r->renew_sent = clock_boot_ms();

@@ -74,6 +74,7 @@ static void output_take_point(struct runner *r, const struct metric_point *point
 {
 	CLEANUP(buf) struct buf b;
 	buf_init(&b, 16 * 1024);
+	r->reported_at = r->reported_at ? r->reported_at : clock_boot_ms();
 	if (point->step >= 0)
 		output_progress(r, point->step, isnan(point->epoch) ? point->total : -1);
 	if (point->count) {

@@ -73,6 +73,7 @@ static void report_send(struct runner *r)
 
 static void report_detail(struct runner *r, const struct outcome *outcome)
 {
+	char spent[SPENT_TEXT_MAX];
 	json_auto_t *detail = json_object();
 	if (outcome->exit_code >= 0)
 		json_object_set_new(detail, "exit", json_integer(outcome->exit_code));
@@ -88,6 +89,8 @@ static void report_detail(struct runner *r, const struct outcome *outcome)
 		json_object_set_new(detail, "step", json_integer(r->step));
 		json_object_set_new(detail, "total", json_integer(r->progress.total));
 	}
+	if (runner_spent(r, spent, sizeof spent))
+		json_object_set_new(detail, "spent", json_string(spent));
 	if (r->result)
 		json_object_set_new(detail, "result", json_string(r->result));
 	free(r->report_detail);

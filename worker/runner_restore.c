@@ -20,6 +20,7 @@ static void restore_forget(struct runner *r)
 static void restore_is_done(struct runner *r)
 {
 	r->is_restored = true;
+	r->restored_at = r->restore_began ? clock_boot_ms() : 0;
 	runner_wake(r); /* the tick starts the program once the lease allows it */
 }
 
@@ -106,6 +107,7 @@ void runner_restore(struct runner *r)
 		return;
 	}
 	runner_checkpoint_options(r, &o);
+	r->restore_began = r->restore_began ? r->restore_began : clock_boot_ms();
 	r->restore = checkpoint_restore_start(&o, r->resume_id, r->resume_summary, restore_finished, r, &err);
 	if (!r->restore)
 		restore_finished(r, false, NULL, -1, &err);

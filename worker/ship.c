@@ -80,6 +80,7 @@ static void ship_describe(const struct ship_request *request, const struct forma
 	marks_offer(&m->marks, "loss", verdict->loss); /* what it says, where the program printed none */
 	m->optimizer = unit->said_optimizer >= 0 ? unit->said_optimizer : verdict->optimizer;
 	m->time_ms = clock_wall_ms();
+	m->begun_boot_ms = clock_boot_ms();
 	m->framework = mem_strdup(verdict->framework);
 	m->resume = ship_resume(unit, verdict);
 	m->own.key = ship_key(request->place, request->seq, "data.tar");

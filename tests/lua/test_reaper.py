@@ -232,7 +232,7 @@ def test_a_lost_attempt_taken_back_keeps_its_count_of_time(q):
 def test_renew_takes_only_what_it_knows(q):
     claim = q.start()
     for args, sentence in ((("phase", "bored"), "phase: expected"), (("step", "-1"), "step: expected"),
-                           (("mood", "good"), '"mood": expected phase, step, total, pace, resumed or lineage')):
+                           (("mood", "good"), '"mood": expected phase, step, total, pace, resumed, spent or lineage')):
         with pytest.raises(ResponseError, match="^INVALID " + sentence):
             q.renew(*claim.fence, *args)
     assert json.loads(q.show(1))["job"].get("phase") is None

@@ -38,6 +38,7 @@ unit_TESTS := \
 	test_functions \
 	test_gc \
 	test_given \
+	test_goodput \
 	test_graph \
 	test_http_guard \
 	test_http_response \
