@@ -90,7 +90,7 @@ do
 
     -- Due at a time, or let go by something else than the time.
     local function due_of(q, j)
-        if j.f.reason == 'delay' or j.f.reason == 'retry' or j.f.reason == 'overlap' then
+        if j.f.reason == 'delay' or j.f.reason == 'retry' or j.f.reason == 'recovery' or j.f.reason == 'overlap' then
             return j.f.due_ms or q.now_text
         end
         return j.f.reason == 'limit' and j.f.due_ms or '+inf'

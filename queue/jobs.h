@@ -104,12 +104,11 @@ struct jobs_flag {
 	const char *token; /* of the attempt, when its runner says it; NULL: somebody else does */
 };
 void jobs_corrupt(struct jobs *jobs, const char *queue, const struct jobs_flag *flag, jobs_text_fn *fn, void *arg);
-/* archived: the record of a job that is in the archive (struct archive_record); NULL: it is in Redis. */
 struct jobs_retry {
 	int64_t n;
 	int64_t attempt;
 	const char *actor;
-	const char *archived; /* NULL: it is in Redis */
+	const char *archived; /* its record out of the archive (struct archive_record); NULL: it is in Redis */
 	const char *resume;   /* latest, best, none, a step or an id; NULL: as its spec says */
 };
 void jobs_retry(struct jobs *jobs, const char *queue, const struct jobs_retry *retry, jobs_text_fn *fn, void *arg);

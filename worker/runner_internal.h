@@ -31,7 +31,7 @@
 #include "worker/spool.h"
 #include "worker/stall.h"
 
-#define RUNNER_FULL_TRIES    10                 /* 2 s apart */
+#define RUNNER_FULL_TRIES    10 /* 2 s apart */
 #define SPENT_TEXT_MAX       80
 #define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
 

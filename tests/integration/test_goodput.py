@@ -17,19 +17,18 @@ while :; do sleep 0.05; done
 def test_the_time_of_a_job(cluster):
     job = cluster.submit(job_of(SCRIPT))
     wait_until(lambda: committed(cluster, job), what="the checkpoint")
-    running = cluster.show(job)["time"]
-    assert running["loading_ms"] >= 1500 and running["lost_ms"] == 0 and running["training_ms"] > 0
-    time_of_loss = wait_until(lambda: (lambda t: t if t["training_ms"] > 1500 else None)(cluster.show(job)["time"]),
-                              what="some training is not in the checkpoint")
+    running = wait_until(lambda: (lambda t: t if t["loading_ms"] > 0 and t["training_ms"] > 1500 else None)(
+        cluster.show(job)["time"]), what="its runner has said how long it loaded, and some training is not saved")
+    assert running["loading_ms"] > 1400 and running["lost_ms"] == 0
     runner, _ = pids(cluster, job)
     os.kill(runner, signal.SIGKILL)
     assert cluster.wait_final(job)["state"] == "succeeded"
     record, time = cluster.job(job), cluster.show(job)["time"]
     trained = next(iter(committed(cluster, job).values()))["trained_ms"]
-    assert 500 <= trained <= time_of_loss["training_ms"]
-    assert time["loading_ms"] >= 3000 and time["setup_ms"] >= time["loading_ms"]
-    assert trained + 500 <= time["training_ms"] < trained + 10_000
-    assert time["lost_ms"] >= time_of_loss["training_ms"] - trained - 100
+    assert 0 < trained < running["training_ms"]
+    assert time["loading_ms"] > 2800 and time["setup_ms"] >= time["loading_ms"]
+    assert time["training_ms"] > trained, "that of the second attempt"
+    assert time["lost_ms"] >= running["training_ms"] - trained - 100
     whole = int(record["ended_ms"]) - int(record["submitted_ms"])
     assert sum(time[f"{what}_ms"] for what in ("queued", "setup", "restore", "training", "saving", "lost")) == whole
     assert 0 < time["productive"] < 1
