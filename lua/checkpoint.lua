@@ -61,7 +61,7 @@ do
             return 'committed'
         end
         local suspect = tonumber(j.f.suspect)
-        return suspect and summary.step and summary.step < suspect and 'committed' or 'quarantined'
+        return suspect and checkpoints.is_before(summary, suspect) and 'committed' or 'quarantined'
     end
 
     -- The checkpoints that it uses files of; all of them must be there still.

@@ -73,3 +73,10 @@ function checkpoints.quarantine(q, j, list, suspect, reason)
     end
     return checkpoints.note_newest(j, list)
 end
+
+-- Whether it surely lies before this step. Its own step may be counted otherwise than that of the reports (in epochs,
+-- say): `seen` is what had been reported when it was shipped, where that is more.
+function checkpoints.is_before(record, step)
+    local own, seen = tonumber(record.step), tonumber(record.seen)
+    return own ~= nil and math.max(own, seen or own) < step
+end

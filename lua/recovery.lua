@@ -5,11 +5,6 @@
 local recovery_detect, recovery_decide
 local recovering = {}
 do
-    -- A checkpoint without a step cannot be proved to lie before it.
-    local function is_past(c, suspect)
-        return not c.record.step or c.record.step >= suspect
-    end
-
     -- Whether the attempt fell ill where one before did, or on its way there; and the sentence that says so.
     local function compare(j, onset)
         local before = tonumber(j.f.onset)
@@ -44,7 +39,7 @@ do
                    'actor', actor)
         if suspect then
             checkpoints.quarantine(q, j, checkpoints.load(q, j.n), function(c)
-                return is_past(c, suspect)
+                return not checkpoints.is_before(c.record, suspect)
             end, ('not proved to be from before the corruption, which began at step %s%s'):format(as_text(onset),
                  suspect < onset and (' or after step ' .. as_text(suspect)) or ''))
         end
@@ -175,11 +170,9 @@ do
     end
 
     -- How many more may go on.
-    local function room(q)
-        local most, key = recovering.most(q), key_of(q, 'recovering')
-        if most == 0 then
-            return LARGEST
-        elseif call('ZCARD', key) >= most then
+    local function room(q, most)
+        local key = key_of(q, 'recovering')
+        if call('ZCARD', key) >= most then
             for _, n in ipairs(call('ZRANGE', key, 0, -1)) do
                 if not still(q, n) then
                     call('ZREM', key, n)
@@ -194,9 +187,14 @@ do
         if j.f.cause ~= 'corrupted' or j.f.reason ~= 'retry' and j.f.reason ~= 'recovery' then
             return true
         end
-        q.known.room.left = q.known.room.left or room(q)
-        if q.known.room.left > 0 then
-            q.known.room.left = q.known.room.left - 1
+        local known = q.known.room
+        known.most = known.most or recovering.most(q)
+        if known.most == 0 then
+            return true
+        end
+        known.left = known.left or room(q, known.most)
+        if known.left > 0 then
+            known.left = known.left - 1
             call('ZADD', key_of(q, 'recovering'), q.now_text, j.n)
             return true
         end

@@ -16,7 +16,7 @@ enum {
 
 void manifest_init(struct manifest *m)
 {
-	*m = (struct manifest){ .step = -1, .epoch = -1, .optimizer = -1 };
+	*m = (struct manifest){ .step = -1, .seen = -1, .epoch = -1, .optimizer = -1 };
 }
 
 static void manifest_object_done(struct manifest_object *object)
@@ -165,6 +165,8 @@ char *manifest_summary_json(const struct manifest *m, const char *uri, const cha
 	if (!root)
 		abort();
 	manifest_set_number(root, "step", m->step);
+	if (m->seen > m->step)
+		manifest_set_number(root, "seen", m->seen);
 	if (m->begun_boot_ms)
 		json_object_set_new(root, "save_ms", json_integer(clock_boot_ms() - m->begun_boot_ms));
 	if (m->optimizer >= 0)

@@ -44,6 +44,7 @@ struct manifest {
 	int optimizer;      /* 1, 0, -1: unknown */
 	int64_t time_ms;
 	int64_t begun_boot_ms; /* the same by the clock since the boot; in no manifest. 0: unknown */
+	int64_t seen;          /* the newest step that had been reported then; likewise; -1: none */
 	char *framework;
 	char *verified; /* in words, what was proved */
 	char *resume;   /* member that STOKER_RESUME names: a file, or a folder that holds all files */

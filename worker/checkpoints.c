@@ -219,6 +219,7 @@ static void ship_start(struct checkpoints *c, struct unit *unit)
 		.root = c->dirs[unit->root],
 		.run_dir = c->run_dir,
 		.seq = c->seq,
+		.seen = c->step,
 		.cache = c->options.cache,
 		.sweep = c->must_sweep,
 	};

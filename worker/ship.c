@@ -81,6 +81,7 @@ static void ship_describe(const struct ship_request *request, const struct forma
 	m->optimizer = unit->said_optimizer >= 0 ? unit->said_optimizer : verdict->optimizer;
 	m->time_ms = clock_wall_ms();
 	m->begun_boot_ms = clock_boot_ms();
+	m->seen = request->seen;
 	m->framework = mem_strdup(verdict->framework);
 	m->resume = ship_resume(unit, verdict);
 	m->own.key = ship_key(request->place, request->seq, "data.tar");

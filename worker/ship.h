@@ -37,6 +37,7 @@ struct ship_request {
 	const char *root;    /* folder that the unit's paths are relative to */
 	const char *run_dir; /* where what was sent is noted (worker/sent.h) */
 	int64_t seq;
+	int64_t seen; /* the newest step that the program reported; -1: none */
 	enum ship_trust trust;
 	int64_t quiet_ms;
 	struct cache cache;

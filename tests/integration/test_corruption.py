@@ -4,9 +4,10 @@ import signal
 
 import pytest
 
-from cluster import log_lines
+from cluster import Cluster, log_lines
 from harness import wait_until
-from worker_harness import committed, events, job_of, pids, run_folder
+from receiver import Receiver
+from worker_harness import committed, events, is_alive, job_of, pids, run_folder
 
 SOON = {"backoff": "50ms", "max_backoff": "50ms"}
 
@@ -165,3 +166,45 @@ for s in 1 2 3 4; do echo step=$s loss=nan; done
     done = cluster.wait_final(job)
     assert (done["state"], done["attempt"], done["corrupted"]) == ("succeeded", "2", "1")
     assert "not finite in 3 reports" in events(cluster, job, "recovery.detected")[0]["reason"]
+
+
+def test_a_run_that_goes_bad_while_redis_is_away(cluster):
+    """It is stopped all the same, and what is known of it is told when Redis is back."""
+    job = cluster.submit(training("""
+[ $step = 0 ] || { noisy 3 9; exit 0; }
+noisy 1 4; save 2; wait_for two; noisy 5 6; save 6; wait_for go
+for s in 7 8 9; do echo step=$s loss=nan; done; exec sleep 600
+"""))
+    wait_saved(cluster, job, 2)
+    let_go(cluster, job, "two")
+    wait_saved(cluster, job, 2, 6)
+    _, program = pids(cluster, job)
+    cluster.redis.kill()
+    let_go(cluster, job)
+    wait_until(lambda: not is_alive(program), what="the program is stopped")
+    cluster.restart_redis()
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], done["corrupted"]) == ("succeeded", "2", "1")
+    assert starts(cluster, job) == [0, 2]
+    assert states(cluster, job)[6] == "quarantined"
+
+
+def test_who_wants_to_know_is_told(tmp_path):
+    """Each turn of a recovery is a webhook, with the reason and the numbers."""
+    receiver = Receiver()
+    with Cluster(tmp_path, scheduler_options=["--webhook-allow", "127.0.0.0/8"]) as cluster:
+        receiver.secret = cluster.api("POST", "/api/v1/webhook-secret", {})["secret"]
+        job = cluster.submit({**training("""
+[ $step = 0 ] || { noisy 3 9; exit 0; }
+noisy 1 4; save 2; wait_for go; noisy 5 6
+for s in 7 8 9; do echo step=$s loss=nan; done; exec sleep 600
+"""), "webhook": {"url": receiver.url, "on": ["recovery.*"]}})
+        wait_saved(cluster, job, 2)
+        let_go(cluster, job)
+        assert cluster.wait_final(job)["state"] == "succeeded"
+        told = {got["body"]["event"]: got["body"] for got in receiver.wait(5)}
+    assert told.keys() == {f"recovery.{what}" for what in (
+        "detected", "started", "checkpoint_selected", "resumed", "completed")}
+    assert told["recovery.detected"]["reason"] == (
+        "loss was not finite in 3 reports in a row since step 7 (the last good one: step 6)")
+    assert told["recovery.resumed"]["checkpoint"] == "1-1" and told["recovery.detected"]["job"] == job

@@ -40,6 +40,17 @@ def test_only_what_is_proved_to_be_good(q, onset, proved, left, how):
     assert q.events("recovery.detected")[0]["step"] == str(onset)
 
 
+def test_a_step_that_is_counted_otherwise_proves_nothing(q):
+    """Checkpoints of the epochs 1, 2 and 3: what had been reported when they were shipped says where they lie."""
+    claim = saved(q, [])
+    for epoch, seen in ((1, 1000), (2, 2000), (3, 3000)):
+        q.commit(claim, epoch, epoch, seen=seen)
+    q.corrupt(1, 1, "nan", 2500, "", 2499, claim["token"])
+    assert good(q) == ["1-1", "1-2"]
+    q.commit(claim, 4, 4, seen=2499)
+    assert q.checkpoints(1)["1-4"] == "quarantined"
+
+
 def test_what_comes_in_late_is_judged_by_the_same(q):
     claim = saved(q, [100])
     q.corrupt(1, 1, "nan", 401, "", 250, claim["token"])
@@ -165,6 +176,7 @@ def test_others_do_not_wait_for_recoveries(q):
     for one in range(1, 4):
         q.hurry(one)
     assert [state for state, _ in line(q, 3)] == ["queued"] * 3, "any number"
+    assert q.redis.zcard(q.key("recovering")) == 1, "and nobody is noted then"
 
 
 def test_without_a_limit_of_its_own_it_is_ten(q):

@@ -43,6 +43,13 @@ static const struct {
 	{ NOW_AND_JOB("'state':'waiting','reason':'retry','due_ms':'142000','corrupted':'1','cause':'corrupted',"
 		      "'signal':'15','error':'bad data'"),
 	  NULL, "retries in 42 s (corrupted: bad data)" },
+	{ "{'now_ms':100000,'spec':{'recovery':{'max_attempts':4}},'job':{'state':'waiting','reason':'retry',"
+	  "'due_ms':'142000','errors':'1','corrupted':'2','cause':'corrupted','error':'bad data'}}",
+	  NULL, "retries in 42 s (recovery 2 of 4: corrupted: bad data)" },
+	{ "{'now_ms':100000,'spec':{},'job':{'state':'waiting','reason':'recovery','due_ms':'100500','corrupted':'1',"
+	  "'cause':'corrupted','error':'bad data'}}",
+	  NULL,
+	  "waits until another recovery of the queue is done (max_recovering): recovery 1 of 3: corrupted: bad data" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'stars'"), NULL, "waits: stars" },
 	{ "{'now_ms':100000,'holders':['gpu-3','gpu-4'],'job':{'state':'waiting','reason':'limit','slot':'user-7',"
 	  "'slot_max':'2'}}",
