@@ -213,16 +213,14 @@ static void ship_start(struct checkpoints *c, struct unit *unit)
 	c->unit_changes = unit->changes;
 	unit->is_busy = true;
 	str_format(c->id, sizeof c->id, "%" PRId64 "-%" PRId64, c->place.attempt, ++c->seq);
-	struct ship_request request = {
-		.place = &c->place,
-		.unit = unit,
-		.root = c->dirs[unit->root],
-		.run_dir = c->run_dir,
-		.seq = c->seq,
-		.seen = c->step,
-		.cache = c->options.cache,
-		.sweep = c->must_sweep,
-	};
+	struct ship_request request = { .place = &c->place,
+					.unit = unit,
+					.root = c->dirs[unit->root],
+					.run_dir = c->run_dir,
+					.seq = c->seq,
+					.seen = c->step,
+					.cache = c->options.cache,
+					.sweep = c->must_sweep };
 	request.trust = checkpoints_trust(c, unit, &request.quiet_ms);
 	struct helper_options options = {
 		.name = "stoker-ship",
