@@ -130,6 +130,9 @@ static const struct arg_row queues_rows[] = {
 	  "limit: so many of its corrupted jobs are recovered at once (10); 0: any number", 0 },
 	{ "rate", 't', ARG_TEXT, offsetof(struct queues_options, limits.rate), "N/TIME",
 	  "limit: so many of its jobs are let go in a time, 100/1m; 0: any number", 0 },
+	{ "preempt", 'p', ARG_TEXT, offsetof(struct queues_options, limits.preempt), "on|off",
+	  "limit: whether jobs of higher priority that find no room take the places of running ones of lower priority",
+	  0 },
 	{ "watch", 'w', ARG_FLAG, offsetof(struct queues_options, watch), NULL, "the list: go on, once a second", 0 },
 };
 

@@ -60,6 +60,7 @@ static const struct event_row event_rows[] = {
 	{ "job.adopted", "adopted", "", false, false },
 	{ "job.unmet", "held", "", false, false },
 	{ "job.cancel_asked", "asked to stop", "", false, false },
+	{ "job.preempt_asked", "asked to make room", "", false, false },
 	{ "job.held", "held", "", false, false },
 	{ "job.released", "released", "", false, false },
 	{ "job.updated", "updated", "", false, false },

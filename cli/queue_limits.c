@@ -50,9 +50,11 @@ bool queue_limits_set(struct cli *cli, const char *queue, const struct queue_lim
 	CLEANUP(free_p) char *path = queue_limits_path(queue, "limits", err);
 	if (!path)
 		return false;
-	if (!o->max_running && !o->max_recovering && !o->rate)
+	if (!o->max_running && !o->max_recovering && !o->rate && !o->preempt)
 		return error_set(err, ERR_INPUT, "stoker queues limit gpu --max-running 8",
-				 "expected --max-running, --max-recovering or --rate");
+				 "expected --max-running, --max-recovering, --rate or --preempt");
+	if (o->preempt && strcmp(o->preempt, "on") != 0 && strcmp(o->preempt, "off") != 0)
+		return error_set(err, ERR_INPUT, NULL, "--preempt: expected on or off, got \"%s\"", o->preempt);
 	if (!queue_limits_count("--max-running", o->max_running, &running, err) ||
 	    !queue_limits_count("--max-recovering", o->max_recovering, &recovering, err) ||
 	    (o->rate && !queue_limits_rate(o->rate, &max, &per_ms, err)))
@@ -66,6 +68,8 @@ bool queue_limits_set(struct cli *cli, const char *queue, const struct queue_lim
 		json_object_set_new(body, "rate_max", json_integer(max));
 		json_object_set_new(body, "rate_per_ms", json_integer(per_ms));
 	}
+	if (o->preempt)
+		json_object_set_new(body, "preempt", json_boolean(strcmp(o->preempt, "on") == 0));
 	return queue_limits_post(cli, path, body, err);
 }
 
@@ -94,5 +98,6 @@ void queue_limits_text(const json_t *queue, char *into, size_t size)
 	config_format_duration(fields_int(queue, "rate_per_ms", 0), per);
 	if (rate_max > 0)
 		str_format(rate, sizeof rate, "%s%" PRId64 " in %s", *most ? ", " : "at most ", rate_max, per);
-	str_format(into, size, "%s%s", most, rate);
+	const char *preempts = !fields_int(queue, "preempt", 0) ? "" : *most || *rate ? ", preempts" : "preempts";
+	str_format(into, size, "%s%s%s", most, rate, preempts);
 }

@@ -154,7 +154,7 @@ do
             attempt_errored(q, j, actor)
         end
         spent.close(q, j, ran_ms, cause, detail.spent)
-        job_clear(j, 'stop', 'stop_reason', 'suspect', 'phase')
+        job_clear(j, 'stop', 'stop_reason', 'stop_for', 'suspect', 'phase')
     end
 end
 

@@ -7,7 +7,8 @@ do
     local RESERVE_AFTER_MS = 600000 -- a job that waits so long for a machine that could run it gets one emptied
     local RESERVED_MS = 30000       -- as long as that worker goes on asking
     local RUNNING = STATE_MOVES['queued claim']
-    local META = {'queue', 'installation', 'paused', 'max_running', 'lease_min_ms', 'lease_max_ms'}
+    local META = {'queue', 'installation', 'paused', 'max_running', 'lease_min_ms', 'lease_max_ms',
+                  'preempt'}
 
     local function want_amounts(amounts, path)
         for _, what in ipairs({'cpus', 'gpus', 'memory'}) do
@@ -198,17 +199,20 @@ do
     -- The foremost job that this machine could run if it were empty has waited too long: then it is emptied for it, and
     -- nothing behind that job is taken here. One machine a lane: the others go on.
     local function walk_reserve(q, w, lane, requirement)
-        if w.has_reserved or not w.free.total or not requirement or class_fits(requirement, w.free.total, 1) == 0 then
+        local may_be_kept = q.meta.preempt == 1 -- for this lane: lua/preempt.lua
+        if (w.has_reserved and not may_be_kept) or not w.free.total or not requirement or
+            class_fits(requirement, w.free.total, 1) == 0 then
             return
         end
         local head_ms = (tonumber(call('ZSCORE', key_of(q, 'lanes'), lane)) or 0) % LANE_RANK_STEP
+        local is_old = not w.has_reserved and q.now - head_ms >= RESERVE_AFTER_MS
         w.has_reserved = true
-        if q.now - head_ms < RESERVE_AFTER_MS then
+        if not is_old and not may_be_kept then
             return
         end
         local key = key_of(q, 'reserved:' .. lane)
         local holder = redis.pcall('GET', key)
-        if not holder or holder == w.worker then
+        if holder == w.worker or (is_old and not holder) then
             redis.pcall('SET', key, w.worker, 'PX', RESERVED_MS)
             w.most = #w.claims
         end

@@ -59,6 +59,7 @@ lua_SOURCES := \
 	lua/fire.lua \
 	lua/post.lua \
 	lua/sweep.lua \
+	lua/preempt.lua \
 	lua/promote.lua \
 	lua/reap.lua \
 	lua/prune.lua \

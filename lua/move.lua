@@ -33,8 +33,8 @@ local function job_settle(q, j, event)
     if j.f.needs or j.f.unmet then
         depend.forget(q, j)
     end
-    job_clear(j, 'reason', 'due_ms', 'stop', 'stop_reason', 'suspect', 'again', 'phase', 'resume_next',
-              unpack(HELD_FIELDS))
+    job_clear(j, 'reason', 'due_ms', 'stop', 'stop_reason', 'stop_for', 'suspect', 'again', 'phase',
+              'resume_next', unpack(HELD_FIELDS))
     q.batch.final[state] = q.batch.final[state] or {}
     append(q.batch.final[state], q.now_text, j.n)
     q.active = q.active - 1

@@ -23,6 +23,7 @@ local redis, call, cjson, string, table, math, type, pairs, select, unpack, tonu
 local MAX_JOBS_A_CALL = 100
 local LARGEST = 9007199254740992 -- 2^53: beyond it a Lua number is no integer any more
 local TEXT_MAX = 500             -- bytes of a reason or an error that are kept
+local WORKER_SEEN_MS = 30000     -- a worker is there if it was heard of so lately
 local WORKER_KEPT_S = 172800     -- what is known of a worker, since it was last heard of
 
 -- ---------------------------------------------------------------- failing
@@ -286,10 +287,11 @@ end
 -- ---------------------------------------------------------------- the queue
 
 local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'archive', 'next', 'active',
-                     'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms'}
+                     'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms',
+                     'preempt'}
 -- Those of them that are numbers, with their defaults; the rest is not judged here.
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
-                      max_running = 0, rate_max = 0, rate_per_ms = 0}
+                      max_running = 0, rate_max = 0, rate_per_ms = 0, preempt = 0}
 
 local queue_new
 do

@@ -1,6 +1,5 @@
 -- stoker_stats: the counts of a queue, as JSON.
 do
-    local WORKER_SEEN_MS = 30000 -- a worker is there if it was heard of so lately
 
     local function queued_by_class(q)
         local counts, total = {}, 0
@@ -40,6 +39,7 @@ do
         count('max_recovering', recovering.most(q))
         count('rate_max', q.meta.rate_max)
         count('rate_per_ms', q.meta.rate_per_ms)
+        count('preempt', q.meta.preempt)
         count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
         parts[#parts + 1] = '"goodput":' .. spent.json(q)

@@ -141,9 +141,9 @@ void jobs_queues(struct jobs *jobs, jobs_text_fn *fn, void *arg);
 /* The limits of a queue; -1 leaves one as it is, 0 lifts it. text is "ok". */
 struct queue_limits {
 	int64_t max_running;
-	int64_t rate_max;
-	int64_t rate_per_ms;
+	int64_t rate_max, rate_per_ms;
 	int64_t max_recovering;
+	int64_t preempt; /* 1: higher priorities take the places of lower ones */
 };
 void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
 		jobs_text_fn *fn, void *arg);

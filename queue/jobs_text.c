@@ -101,21 +101,26 @@ void jobs_discard(struct jobs *jobs, const char *queue, int64_t n, const char *a
 	jobs_send(call);
 }
 
+static void jobs_arg_limit(struct jobs_call *call, int64_t value)
+{
+	if (value < 0)
+		jobs_arg(call, "");
+	else
+		jobs_arg_number(call, value);
+}
+
 void jobs_limit(struct jobs *jobs, const char *queue, const struct queue_limits *limits, const char *actor,
 		jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_text_call(jobs, "stoker_limit", queue, fn, arg);
-	const int64_t values[] = { limits->max_running, limits->rate_max, limits->rate_per_ms };
-	bool has_recovering = limits->max_recovering >= 0; /* an older library does not know it */
-	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-		if (values[i] < 0)
-			jobs_arg(call, "");
-		else
-			jobs_arg_number(call, values[i]);
-	}
+	jobs_arg_limit(call, limits->max_running);
+	jobs_arg_limit(call, limits->rate_max);
+	jobs_arg_limit(call, limits->rate_per_ms);
 	jobs_arg(call, actor);
-	if (has_recovering)
-		jobs_arg_number(call, limits->max_recovering);
+	if (limits->max_recovering >= 0 || limits->preempt >= 0) /* older libraries do not know these */
+		jobs_arg_limit(call, limits->max_recovering);
+	if (limits->preempt >= 0)
+		jobs_arg_limit(call, limits->preempt);
 	jobs_send(call);
 }
 

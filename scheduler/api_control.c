@@ -152,9 +152,17 @@ static struct api_call *api_queue_call(struct scheduler *s, const struct http_re
 	return NULL;
 }
 
+static bool api_body_preempt(const struct api_call *call, int64_t *preempt, struct error *err)
+{
+	const json_t *value = json_object_get(call->body, "preempt");
+	*preempt = value ? json_is_true(value) : -1;
+	return !value || json_is_boolean(value) ||
+	       error_set(err, ERR_INPUT, "for example {\"preempt\":true}", "preempt: expected true or false");
+}
+
 void api_limit_queue(void *arg, const struct http_request *request, struct http_reply *reply)
 {
-	static const char *const keys[] = { "max_running", "rate_max", "rate_per_ms", "max_recovering" };
+	static const char *const keys[] = { "max_running", "rate_max", "rate_per_ms", "max_recovering", "preempt" };
 	struct error err;
 	struct queue_limits limits;
 	struct api_call *call = api_queue_call(arg, request, reply, keys, ARRAY_LEN(keys));
@@ -163,7 +171,8 @@ void api_limit_queue(void *arg, const struct http_request *request, struct http_
 	if (api_body_int(call, "max_running", -1, &limits.max_running, &err) &&
 	    api_body_int(call, "rate_max", -1, &limits.rate_max, &err) &&
 	    api_body_int(call, "rate_per_ms", -1, &limits.rate_per_ms, &err) &&
-	    api_body_int(call, "max_recovering", -1, &limits.max_recovering, &err))
+	    api_body_int(call, "max_recovering", -1, &limits.max_recovering, &err) &&
+	    api_body_preempt(call, &limits.preempt, &err))
 		jobs_limit(call->scheduler->jobs, call->queue, &limits, call->actor, api_on_queue_set, call);
 	else
 		api_refuse(call, &err);

@@ -78,7 +78,7 @@ def test_limits_of_a_queue_from_the_command_line(cluster, tmp_path):
 
 
 @pytest.mark.parametrize("words, says", [
-    (["limit", "default"], "expected --max-running, --max-recovering or --rate"),
+    (["limit", "default"], "expected --max-running, --max-recovering, --rate or --preempt"),
     (["limit", "default", "--max-recovering", "x"], "--max-recovering: expected an integer from 0"),
     (["limit", "default", "--max-running", "-1"], "--max-running: expected an integer from 0"),
     (["limit", "default", "--rate", "x"], "--rate: expected a count"),

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cluster import Cluster, log_lines
+from cluster import ApiError, Cluster, log_lines
 from harness import wait_until
 from worker_harness import events, job_of, pids, wait_lines
 
@@ -93,7 +93,7 @@ def test_notice_that_the_machine_goes(tmp_path, kind):
         found = cluster.wait_state(job, "queued")
         assert found["reason"] == "preempted" and "errors" not in found and "lost" not in found, found
         said, = events(cluster, job, "job.preempted")
-        assert said["reason"] == f"its machine will be taken away: {notice.why}"
+        assert said["reason"].startswith(f"its machine will be taken away: {notice.why}")
         assert any(notice.why in line for line in log_lines(cluster.log_text(job), 1, "stoker"))
         why = wait_worker(cluster, "draining")["why"]
         assert why == f"this machine will be taken away: {notice.why}"
@@ -109,6 +109,26 @@ def test_notice_that_the_machine_goes(tmp_path, kind):
         assert cluster.wait_final(late)["state"] == "succeeded"
         wait_worker(cluster, "up")
         notice.stop()
+
+
+def test_a_higher_priority_takes_the_place(tmp_path):
+    with Cluster(tmp_path, worker_options=["--cpus", "1"]) as cluster:
+        low = cluster.submit(job_of(SAVES, priority=2, retry={"max_attempts": 1, "max_lost": 1}))
+        wait_lines(cluster, low, 1, 1)
+        assert cluster.cli("queues", "limit", "default", "--preempt", "on").returncode == 0
+        assert "preempts" in cluster.cli("queues").stdout
+        high = cluster.submit(job_of("true", priority=8))
+        assert cluster.wait_final(high)["state"] == "succeeded"
+        done = cluster.wait_final(low)
+        assert (done["state"], done["attempt"]) == ("succeeded", "2") and "errors" not in done and "lost" not in done
+        assert log_lines(cluster.log_text(low), 2) == ["resumed at 7"]
+        asked, = events(cluster, low, "job.preempt_asked")
+        assert asked["reason"] == f"{high}, of priority 8, takes its place"
+        assert f"asked to make room on w0: {asked['reason']}" in cluster.cli("events").stdout
+        refused = cluster.cli("queues", "limit", "default", "--preempt", "maybe", check=False)
+        assert refused.returncode == 2 and '--preempt: expected on or off, got "maybe"' in refused.stderr
+        with pytest.raises(ApiError, match="preempt: expected true or false"):
+            cluster.api("POST", "/api/v1/queues/default/limits", {"preempt": 1})
 
 
 def test_another_worker_goes_on_at_once(tmp_path):

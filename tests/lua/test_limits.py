@@ -155,7 +155,8 @@ def test_a_rate_of_the_queue(q):
                                         (("", "1e3", ""), "rate_max"), (("", "5", ""), "rate_per_ms"),
                                         (("", "", "9" * 20), "rate_per_ms"),
                                         (("1", "1", "1", "a", "b"), "max_recovering"),
-                                        (("1", "1", "1", "a", "1", "b"), "arguments")])
+                                        (("1", "1", "1", "a", "1", "b"), "preempt"),
+                                        (("1", "1", "1", "a", "1", "1", "b"), "arguments")])
 def test_wrong_limits_change_nothing(q, args, says):
     before = q.snapshot()
     with pytest.raises(ResponseError, match=f"^INVALID .*{says}"):

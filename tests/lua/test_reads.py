@@ -158,7 +158,7 @@ def test_stats(q):
     assert stats.pop("goodput").keys() <= {"plain"}
     assert stats == {"queue": "default", "waiting": 0, "queued": 1, "running": 1, "succeeded": 1, "failed": 0,
                      "cancelled": 1, "submitted": 4, "workers": 1, "max_running": 0, "max_recovering": 10,
-                     "rate_max": 0, "rate_per_ms": 0}
+                     "preempt": 0, "rate_max": 0, "rate_per_ms": 0}
     assert {name: c["queued"] for name, c in classes.items()} == {"cpu1": 0, "cpu2": 1} or \
         {name: c["queued"] for name, c in classes.items()} == {"cpu1": 1, "cpu2": 0}
     assert classes["cpu2"]["requirement"] == {"cpus": 2, "gpus": 0, "memory": 0, "labels": {}}
