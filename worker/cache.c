@@ -157,6 +157,22 @@ static bool cache_make_room(const struct cache *cache, int64_t size, int64_t mos
 	return is_of_use && bytes + size <= cache->most_bytes && free_bytes - size >= spare;
 }
 
+void cache_give_way(const struct cache *cache, int64_t bytes)
+{
+	size_t count;
+	int64_t all;
+	DIR *dir = cache->folder ? opendir(cache->folder) : NULL;
+	if (!dir)
+		return;
+	CLEANUP(free_p) struct cache_file *files = cache_look(cache, dir, &count, &all);
+	if (count)
+		qsort(files, count, sizeof *files, cache_oldest_first);
+	for (size_t i = 0; i < count && bytes > 0; i++)
+		if (unlinkat(dirfd(dir), files[i].name, 0) == 0)
+			bytes -= files[i].size;
+	closedir(dir);
+}
+
 /* ---- writing ---- */
 
 /* Then there is no cache of this one. */

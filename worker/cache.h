@@ -22,6 +22,9 @@ struct cache {
 /* Makes the folder; false: there is no cache from now on. */
 bool cache_make(const struct cache *cache);
 
+/* So many bytes of it go, the longest unused first. */
+void cache_give_way(const struct cache *cache, int64_t bytes);
+
 /* The file of this hash, marked as used; -1: it is not here. The caller closes it. */
 int cache_open(const struct cache *cache, const char *hash);
 /* The same as a text (NUL-terminated, freed by the caller), if it has at most max bytes; NULL: it is not here. */

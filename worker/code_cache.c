@@ -302,3 +302,15 @@ bool code_cache_run(void *request, struct buf *text, struct error *err)
 			  entry.size, buf_text(&facts)) ||
 	       error_set(err, ERR_INTERNAL, NULL, "the answer is too long");
 }
+
+void code_cache_give_way(const char *cache_dir, int64_t bytes)
+{
+	const struct code_entry nobody = { .lock = -1 };
+	size_t count;
+	int64_t total;
+	CLEANUP(close_fd) int cache = beneath_root(cache_dir);
+	if (cache < 0)
+		return;
+	CLEANUP(free_p) struct code_aged *all = code_list(cache, &nobody, &count, &total);
+	code_evict_some(cache, all, count, bytes);
+}

@@ -35,4 +35,7 @@ struct code_cache_request {
  * ERR_FULL: there is no room on this machine. Nothing half is left then. */
 bool code_cache_run(void *request, struct buf *text, struct error *err);
 
+/* So many bytes of what nobody uses go, the longest unused first. */
+void code_cache_give_way(const char *cache_dir, int64_t bytes);
+
 #endif

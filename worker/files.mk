@@ -52,6 +52,7 @@ worker_SOURCES := \
 	worker/restore.c \
 	worker/result.c \
 	worker/retry_rules.c \
+	worker/room.c \
 	worker/run_folder.c \
 	worker/run_record.c \
 	worker/runner.c \

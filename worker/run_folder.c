@@ -316,12 +316,26 @@ int64_t run_resumed_read(const char *folder)
 	return run_read_number(folder, "resumed");
 }
 
+/* In place, since it must go on when the disk is full: then nothing new can be written, but what is there can be
+ * overwritten. All numbers are as long. */
 bool run_lease_write(const char *folder, int64_t until_boot_ms, struct error *err)
 {
-	return run_write_number(folder, "lease", until_boot_ms, err);
+	char text[32];
+	CLEANUP(free_p) char *path = run_path(folder, "lease");
+	CLEANUP(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	str_format(text, sizeof text, "%020" PRId64 "\n", until_boot_ms);
+	if (fd < 0 || pwrite(fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+		return error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", path);
+	return true;
 }
 
+/* Read twice alike: else it was being written. */
 int64_t run_lease_read(const char *folder)
 {
-	return run_read_number(folder, "lease");
+	int64_t before, now = run_read_number(folder, "lease");
+	do {
+		before = now;
+		now = run_read_number(folder, "lease");
+	} while (now != before);
+	return now;
 }

@@ -107,6 +107,15 @@ static const struct option_row worker_rows[] = {
 	  .min = 100,
 	  .max = 86400000,
 	  .help = "what soon means for the breaker" },
+	{ .name = "disk-least",
+	  .type = OPTION_SIZE,
+	  .offset = FIELD(disk_least_bytes),
+	  .default_text = "256MiB",
+	  .min = 0,
+	  .max = INT64_C(1) << 50,
+	  .help = "with less free on the disk of the state folder what is cached goes, and then nothing is claimed; of "
+		  "a "
+		  "small disk a twentieth is enough. 0: it is not looked at" },
 	{ .name = "stall-least",
 	  .type = OPTION_DURATION,
 	  .offset = FIELD(stall_least_ms),

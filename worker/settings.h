@@ -29,6 +29,7 @@ struct worker_settings {
 	int64_t keep_runs;
 	int64_t breaker;         /* jobs in a row; 0: off */
 	int64_t breaker_time_ms; /* died within so long */
+	int64_t disk_least_bytes;
 	int64_t stall_least_ms;
 	char *preempt_file, *preempt_command, *preempt_url; /* worker/notice.h; NULL: not asked */
 	int64_t preempt_interval_ms;

@@ -22,7 +22,7 @@ enum {
 /* It claims nothing, whatever an operator says. */
 static bool worker_holds_back(const struct worker *worker)
 {
-	return worker->is_draining || worker->breaker.is_open || *worker->noticed;
+	return worker->is_draining || worker->breaker.is_open || *worker->noticed || *worker->full;
 }
 
 static const char *worker_state(const struct worker *worker)
@@ -111,6 +111,8 @@ static void worker_beat(struct worker *worker)
 	char why[512] = "";
 	if (*worker->noticed)
 		str_format(why, sizeof why, "this machine will be taken away: %s", worker->noticed);
+	else if (*worker->full)
+		str_copy(why, sizeof why, worker->full);
 	else if (worker->breaker.is_open)
 		breaker_why(&worker->breaker, worker->settings->breaker_time_ms, why, sizeof why);
 	struct worker_info about = { .host = worker->host,
@@ -185,6 +187,27 @@ static void worker_drain(struct worker *worker)
 	worker_beat_within(worker, 0);
 }
 
+static void worker_stop_claiming(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->queue_count; i++)
+		claims_stop(worker->queues[i].claims);
+	worker_beat_within(worker, 0);
+}
+
+/* What runs goes on. */
+static void worker_disk_changed(void *arg, const char *why)
+{
+	struct worker *worker = arg;
+	str_copy(worker->full, sizeof worker->full, why ? why : "");
+	if (why) {
+		log_warn("claiming nothing", "why=\"%s\"", why);
+		worker_stop_claiming(worker);
+		return;
+	}
+	log_info("there is room on the disk again", NULL);
+	worker_beat_within(worker, 0); /* each queue's answer lets it claim again */
+}
+
 /* Not the end of this process: whoever keeps it running would start it again on a machine that goes away. */
 static void worker_noticed(void *arg, const char *why)
 {
@@ -203,10 +226,8 @@ static void worker_noticed(void *arg, const char *why)
 		 runs_count(worker->runs));
 	if (!run_notice_write(worker->state_dir, why, &err))
 		log_failure(LOG_WARN, "runs are not told why", &err);
-	for (size_t i = 0; i < worker->queue_count; i++)
-		claims_stop(worker->queues[i].claims);
+	worker_stop_claiming(worker);
 	runs_drain(worker->runs);
-	worker_beat_within(worker, 0);
 }
 
 static void worker_signal(void *arg, int number)
@@ -366,6 +387,14 @@ static bool worker_start(struct worker *worker, struct error *err)
 	/* The notice is what an earlier worker was told. */
 	if (!worker->runs || !run_notice_write(worker->state_dir, "", err) || !runs_scan(worker->runs, err))
 		return false;
+	struct room_options room = { .base = worker->base,
+				     .state_dir = worker->state_dir,
+				     .checkpoints = worker->runner.checkpoint_cache,
+				     .code_dir = worker->code_dir,
+				     .least_bytes = s->disk_least_bytes,
+				     .changed = worker_disk_changed,
+				     .arg = worker };
+	worker->room = room_new(&room);
 	struct notice_options notice = { .base = worker->base,
 					 .file = s->preempt_file,
 					 .command = s->preempt_command,
@@ -398,6 +427,7 @@ void worker_free(struct worker *worker)
 	jobs_free(worker->jobs); /* first: it ends the calls that the others have under way */
 	for (size_t i = 0; i < worker->queue_count; i++)
 		claims_free(worker->queues[i].claims);
+	room_free(worker->room);
 	notice_free(worker->notice);
 	runs_free(worker->runs);
 	redis_free(worker->control);

@@ -14,6 +14,7 @@
 #include "worker/claims.h"
 #include "worker/identity.h"
 #include "worker/notice.h"
+#include "worker/room.h"
 #include "worker/runs.h"
 #include "worker/worker.h"
 
@@ -54,6 +55,8 @@ struct worker {
 	size_t first_queue; /* that asks for what became free: each in turn */
 	struct claims_turn turn;
 	struct breaker breaker;
+	struct room *room;
+	char full[ROOM_WHY_MAX]; /* its disk has no room: why nothing is claimed; "": it has */
 	struct notice *notice;
 	char noticed[NOTICE_MAX + 1]; /* this machine goes away: why; "": it does not */
 	struct signals *signals;

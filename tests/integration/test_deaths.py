@@ -1,12 +1,12 @@
 """Ends that nobody asked for are called by their names: real cgroups, real full disks."""
 import os
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from disk import small_disk
 from harness import wait_until
 from worker_harness import RETRY, job_of
 
@@ -97,19 +97,9 @@ sys.exit('my child died')
 
 # ---- disks ----
 
-@contextmanager
-def small_disk(folder, size):
-    folder.mkdir(parents=True, exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_a_full_disk(cluster, tmp_path):
-    with small_disk(tmp_path / "data", "64k") as disk:
+    with small_disk(tmp_path / "data", "64k") as one:
+        disk = one.path
         write = f"open('{disk}/big', 'wb').write(bytes(1 << 20))"
         done = cluster.wait_final(cluster.submit(python(write)))
         assert done["state"] == "failed" and done["error"].startswith("disk full (exit 1): OSError: [Errno 28]"), done

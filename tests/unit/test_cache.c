@@ -113,6 +113,24 @@ static void test_the_longest_unused_goes(void **state)
 	assert_true(has(f, &a) && has(f, &b) && has(f, &d)); /* nothing went for what has no room at all */
 }
 
+static void test_it_gives_way(void **state)
+{
+	struct fixture *f = *state;
+	struct digest_hex kept[3];
+	for (int i = 0; i < 3; i++) {
+		kept[i] = keep(f, (char)('a' + i), 300);
+		age(f, &kept[i], 30 - i);
+	}
+	cache_give_way(&f->cache, 301); /* two of them */
+	assert_false(has(f, &kept[0]));
+	assert_false(has(f, &kept[1]));
+	assert_true(has(f, &kept[2]));
+	cache_give_way(&f->cache, 1 << 30);
+	assert_false(has(f, &kept[2]));
+	const struct cache none = { .folder = NULL };
+	cache_give_way(&none, 1);
+}
+
 static void test_what_could_not_fit_drives_nothing_out(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_found_by_hash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_longest_unused_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_it_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_size_that_is_only_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_given_up_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_could_not_fit_drives_nothing_out, setup, teardown),
