@@ -6,12 +6,11 @@
 #include "lib/nearest.h"
 
 const struct command *const commands[] = {
-	&cmd_up,          &cmd_submit,     &cmd_ls,       &cmd_show,      &cmd_logs,    &cmd_metrics,
-	&cmd_checkpoints, &cmd_result,     &cmd_lineage,  &cmd_diff,      &cmd_cancel,  &cmd_retry,
-	&cmd_hold,        &cmd_release,    &cmd_update,   &cmd_rm,        &cmd_corrupt, &cmd_workers,
-	&cmd_queues,      &cmd_submitters, &cmd_webhooks, &cmd_schedules, &cmd_batches, &cmd_download,
-	&cmd_gc,          &cmd_verify,     &cmd_events,   &cmd_doctor,    &cmd_fsck,    &cmd_config,
-	&cmd_version,     &cmd_completion, &cmd_help,     NULL,
+	&cmd_up,        &cmd_submit,  &cmd_ls,       &cmd_show,    &cmd_logs,       &cmd_metrics,    &cmd_checkpoints,
+	&cmd_result,    &cmd_lineage, &cmd_diff,     &cmd_cancel,  &cmd_retry,      &cmd_hold,       &cmd_release,
+	&cmd_update,    &cmd_rm,      &cmd_corrupt,  &cmd_workers, &cmd_queues,     &cmd_submitters, &cmd_webhooks,
+	&cmd_schedules, &cmd_batches, &cmd_download, &cmd_gc,      &cmd_verify,     &cmd_reindex,    &cmd_events,
+	&cmd_doctor,    &cmd_fsck,    &cmd_config,   &cmd_version, &cmd_completion, &cmd_help,       NULL,
 };
 
 const struct command *command_find(const char *name, struct error *err)

@@ -25,6 +25,7 @@ cli_SOURCES := \
 	cli/cmd_ls.c \
 	cli/cmd_metrics.c \
 	cli/cmd_queues.c \
+	cli/cmd_reindex.c \
 	cli/cmd_result.c \
 	cli/cmd_retry.c \
 	cli/cmd_rm.c \

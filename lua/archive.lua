@@ -97,6 +97,7 @@ do
         local is, was = q.meta.archive, q.meta.archive
         if not is and is_able then
             is = 'on'
+            call('HSETNX', q.meta_key, 'index', 'whole') -- nothing is archived yet
         end
         if is == 'on' or is == 'behind' then
             is = is_behind(q, kept) and 'behind' or 'on'
@@ -152,8 +153,9 @@ do
         expect_type(q, 'zset', 'batches')
         expect_type(q, 'set', 'webhooks:jobs')
         expect_type(q, 'string', 'archiver')
+        records.index_check(q)
         records.count_final(q) -- reads, and so checks, every index before the first write
-        local going, ids = {}, {}
+        local going, ids, indexed = {}, {}, {}
         for i = 1, #args, 2 do
             local n = want_job_number(args[i])
             local j = job_of_call(q, n)
@@ -165,12 +167,14 @@ do
             if one.j then
                 records.drop(q, one.n, one.j.f.state, one.j.f.batch)
                 ids[#ids + 1] = job_id(q, one.n)
+                indexed[#indexed + 1] = {n = one.n, fields = one.j.f}
             else
                 for _, state in ipairs(FINAL) do
                     call('ZREM', final_key(q, state), one.n)
                 end
             end
         end
+        records.index(q, indexed)
         call('DEL', key_of(q, 'archiver'))
         if ids[1] then
             event_of_queue(q, 'retention.archived', 'ids', table.concat(ids, ' '), 'count', #ids)

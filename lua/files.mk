@@ -46,6 +46,7 @@ lua_SOURCES := \
 	lua/lent.lua \
 	lua/finish.lua \
 	lua/adopt.lua \
+	lua/index.lua \
 	lua/archive.lua \
 	lua/action.lua \
 	lua/cancel.lua \

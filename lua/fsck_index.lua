@@ -6,7 +6,7 @@ do
         recovering = 'zset', elsewhere = 'zset', idle = 'zset', borrowers = 'zset', releases = 'zset', outbox = 'zset',
         batches = 'zset', fires = 'zset', submitters = 'set', webhooks = 'hash', ['webhooks:jobs'] = 'set',
         ['webhooks:batches'] = 'set', deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset',
-        ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset', goodput = 'hash',
+        ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset', goodput = 'hash', archived = 'zset', summaries = 'hash',
     }
     fsck.fixed = FIXED
     local LANES_COUNTED = 1000

@@ -45,7 +45,7 @@ do
 
     -- Final states by the time of their end, and what waits by its due time. The cursor is "<score>:<n>" of the last
     -- one of the page before.
-    local function page_scored(q, key, limit, cursor)
+    local function page_scored(key, limit, cursor)
         local members
         if cursor then
             local score, n = cursor:match('^(%w+):(%d+)$')
@@ -62,7 +62,16 @@ do
             members = call('ZREVRANGE', key, 0, limit - 1)
         end
         local last = members[limit]
-        return load_members(q, members), last and call('ZSCORE', key, last) .. ':' .. last or ''
+        return members, last and call('ZSCORE', key, last) .. ':' .. last or ''
+    end
+
+    -- What is archived, as far as its index goes: `index` says whether that is all there is.
+    local function list_archived(q, limit, cursor)
+        local members, following = page_scored(key_of(q, 'archived'), limit, cursor)
+        local known = call('HMGET', q.meta_key, 'index', 'index_past')
+        return ('{"jobs":%s,"cursor":%s,"index":%s,"past":%s}'):format(
+            json_list(records.indexed(q, members)), cjson.encode(following), cjson.encode(known[1] or ''),
+            known[2] or '0')
     end
 
     -- What runs or waits is bounded by the machines there are and is few: sorted here. The cursor is a number.
@@ -154,10 +163,12 @@ do
             found, following = page_queued(q, limit, cursor)
         elseif state == 'waiting' or state == 'running' then
             found, following = page_index(q, state == 'waiting' and 'waiting' or 'leases', limit, cursor)
-        elseif STATE_FINAL[state] then
-            found, following = page_scored(q, final_key(q, state), limit, cursor)
-        elseif state == 'due' then
-            found, following = page_scored(q, key_of(q, 'waiting'), limit, cursor)
+        elseif state == 'archived' then
+            return list_archived(q, limit, cursor)
+        elseif STATE_FINAL[state] or state == 'due' then
+            local key = state == 'due' and key_of(q, 'waiting') or final_key(q, state)
+            found, following = page_scored(key, limit, cursor)
+            found = load_members(q, found)
         else
             fail('INVALID', 'state: expected all, waiting, queued, running, succeeded, failed or cancelled, got %s',
                  quoted(state))

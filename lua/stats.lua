@@ -35,6 +35,10 @@ do
             count(state, call('ZCARD', final_key(q, state)))
         end
         count('submitted', q.meta.next)
+        local lost = call('HGET', q.meta_key, 'lost_next')
+        if lost then
+            count('lost', lost)
+        end
         count('max_running', q.meta.max_running)
         count('max_recovering', recovering.most(q))
         count('rate_max', q.meta.rate_max)

@@ -160,9 +160,9 @@ void jobs_submitter(struct jobs *jobs, const char *queue, const char *verb, cons
 void jobs_inbox_keys(const struct jobs *jobs, const char *queue, const char *name, char inbox[JOBS_KEY_MAX],
 		     char reply[JOBS_KEY_MAX]);
 void jobs_submitters(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
-/* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, so that
- * schedulers that start side by side agree. */
-void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg);
+/* The installation id, text: 12 hex digits, kept at <prefix>:installation. Made (SET NX) when there is none, that which
+ * is known ("": a new one), so that schedulers that start side by side agree. */
+void jobs_installation(struct jobs *jobs, const char *known, jobs_text_fn *fn, void *arg);
 /* What is wrong in the queue (lua/fsck_run.lua): from the beginning with cursor "", to the end by the cursor of the
  * answer,
  * {"cursor","looked","partial","findings":[{"where","code","repair","detail"}]}. */
@@ -345,6 +345,12 @@ void jobs_archive_take(struct jobs *jobs, const char *queue, const char *who, jo
  */
 void jobs_archive(struct jobs *jobs, const char *queue, const struct archive_record *records, size_t count,
 		  jobs_text_fn *fn, void *arg);
+
+/* Makes the index of what is archived anew: verb begin, then add (at most 100; only n and json are read, the job's
+ * fields), then end, all by the same who. text: how many were added, or are there. ERR_CONFLICT: somebody else began.
+ */
+void jobs_reindex(struct jobs *jobs, const char *queue, const char *who, const char *verb,
+		  const struct archive_record *records, size_t count, jobs_text_fn *fn, void *arg);
 
 /* ---- schedules: jobs that recur ---- */
 /* The spec has the section `schedule`; text: "created", "changed" or "unchanged". */

@@ -50,3 +50,16 @@ void jobs_archive(struct jobs *jobs, const char *queue, const struct archive_rec
 	}
 	jobs_send(call);
 }
+
+void jobs_reindex(struct jobs *jobs, const char *queue, const char *who, const char *verb,
+		  const struct archive_record *records, size_t count, jobs_text_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_text_call(jobs, "stoker_reindex", queue, fn, arg);
+	jobs_arg(call, who);
+	jobs_arg(call, verb);
+	for (size_t i = 0; i < count; i++) {
+		jobs_arg_number(call, records[i].n);
+		jobs_arg_bytes(call, records[i].json, records[i].len);
+	}
+	jobs_send(call);
+}

@@ -215,7 +215,7 @@ void jobs_create_queue(struct jobs *jobs, const char *queue, const char *install
 	jobs_send(call);
 }
 
-/* ---- the installation id: GET, and SET NX if there is none ---- */
+/* ---- the installation id: GET, and SET NX if there is none: that which is known, or a new one ---- */
 
 static void jobs_decode_made(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
@@ -234,22 +234,26 @@ static void jobs_decode_installation(struct jobs_call *call, const struct redisR
 		jobs_tell_text(call, err ? NULL : id, err ? 0 : strlen(id), err);
 		return;
 	}
+	const char *known = json_string_value(call->kept);
 	evutil_secure_rng_get_bytes(random, sizeof random);
 	for (size_t i = 0; i < sizeof random; i++)
 		str_format(made + 2 * i, 3, "%02x", random[i]);
+	if (!*known)
+		known = made;
 	struct jobs_call *set = jobs_command_new(call->jobs, "SET", NULL, jobs_decode_made, call->fn, call->arg);
 	jobs_arg(set, key_installation(call->jobs->prefix).s);
-	jobs_arg(set, made);
+	jobs_arg(set, known);
 	jobs_arg(set, "NX");
 	jobs_arg(set, "GET");
-	set->kept = json_string(made);
+	set->kept = json_string(known);
 	jobs_send(set);
 }
 
-void jobs_installation(struct jobs *jobs, jobs_text_fn *fn, void *arg)
+void jobs_installation(struct jobs *jobs, const char *known, jobs_text_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_command_new(jobs, "GET", NULL, jobs_decode_installation, (jobs_any_fn *)fn, arg);
 	jobs_arg(call, key_installation(jobs->prefix).s);
+	call->kept = json_string(known);
 	jobs_send(call);
 }
 

@@ -58,6 +58,7 @@ const struct http_route api_routes[] = {
 	{ "POST", API "/queues/{id}/pause", api_pause, "give out no more jobs", true },
 	{ "POST", API "/queues/{id}/drain", api_drain, "take no more jobs", true },
 	{ "POST", API "/queues/{id}/resume", api_resume, "the end of a pause or a drain", true },
+	{ "POST", API "/queues/{id}/reindex", api_reindex, "make the index of the archive anew", true },
 	{ "POST", API "/queues/{id}/limits", api_limit_queue, "how many run at once, and start in a time", true },
 	{ "GET", API "/code/{hash}", api_code, "the files of the code that jobs begin with", true },
 	{ "POST", API "/code/{hash}", api_code_manifest, "complete code whose blocks were sent", true },

@@ -40,6 +40,7 @@ struct api_call {
 	char name[65];   /* of a schedule, or a tag that is looked for */
 	char after[256]; /* a lane may name a worker */
 	int64_t limit;
+	int64_t past_ms;                     /* what is listed of the archive ended before it; 0: all */
 	void (*send)(struct api_call *call); /* once its queue was made */
 	bool is_second_try;
 	bool is_merged;         /* points are asked for as they hold, not as they came */
@@ -58,6 +59,10 @@ struct api_call *api_call_new(struct scheduler *s, const struct http_request *re
 
 /* The same for a route with {id}: fills id, queue and n, or refuses a malformed one. */
 struct api_call *api_job_call_new(struct scheduler *s, const struct http_request *request, struct http_reply *reply);
+
+/* The call of a queue's route whose body has these keys; NULL: it was refused. */
+struct api_call *api_queue_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
+				const char *const *keys, size_t key_count);
 
 /* End the call. api_answer takes the reference. */
 void api_answer(struct api_call *call, int status, json_t *json);
@@ -161,6 +166,7 @@ http_handler_fn api_hold, api_release, api_update, api_remove;  /* api_control.c
 http_handler_fn api_pause, api_drain, api_resume;               /* api_control.c */
 http_handler_fn api_limit_queue, api_share;                     /* api_control.c */
 http_handler_fn api_each;                                       /* api_each.c */
+http_handler_fn api_reindex;                                    /* api_reindex.c */
 http_handler_fn api_schedule, api_schedules, api_show_schedule; /* api_schedules.c */
 http_handler_fn api_unschedule, api_pause_schedule, api_resume_schedule;
 http_handler_fn api_list;                                     /* api_list.c */

@@ -189,46 +189,106 @@ static void api_on_archived_page(void *arg, const char *text, size_t len, const 
 		return;
 	size_t i;
 	json_t *job;
+	json_t *jobs = json_array();
+	const char *cursor = fields_text(page, "cursor");
+	bool is_past = call->past_ms && *cursor;
 	json_array_foreach(json_object_get(page, "jobs"), i, job)
 	{
+		if (*call->name && !api_has_tag(job, call->name))
+			continue;
 		api_list_explain(job, page, NULL);
+		json_array_append(jobs, job);
 	}
-	api_answer(call, 200, json_incref(page));
+	api_answer(call, 200,
+		   json_pack("{s:o, s:o}", "jobs", jobs, "cursor",
+			     is_past ? json_sprintf("past:%lld:%s", (long long)call->past_ms, cursor)
+				     : json_string(cursor)));
 }
 
-static void api_archived_page_before(struct api_call *call, int64_t before)
+/* The cursor of a page from the store: "<n>", or "past:<ms>:<n>" for what ended before the index begins; n 0: from the
+ * newest on. */
+static bool api_store_cursor(const char *text, struct archive_query *query)
 {
-	const struct archive_query query = { .before = before, .limit = (int)call->limit, .state = "" };
-	archive_page(call->scheduler->archive, call->queue, &query, api_on_archived_page, call);
+	long long past = 0, n = 0;
+	int used = 0;
+	bool is_past = sscanf(text, "past:%15lld:%15lld%n", &past, &n, &used) == 2;
+	if (!is_past)
+		used = sscanf(text, "%15lld%n", &n, &used) == 1 ? used : 0;
+	query->ended_before_ms = past;
+	query->before = n;
+	return used > 0 && !text[used] && past >= 0 && n >= 0;
 }
 
-/* Where it begins: behind the newest job. */
+static void api_archived_from_store(struct api_call *call, const struct archive_query *query)
+{
+	call->limit = query->limit;
+	call->past_ms = query->ended_before_ms;
+	archive_page(call->scheduler->archive, call->queue, query, api_on_archived_page, call);
+}
+
+/* It begins behind the newest job. */
 static void api_on_archived_stats(void *arg, const char *text, size_t len, const struct error *err)
 {
-	json_auto_t *stats = api_parse(arg, text, len, err);
+	struct api_call *call = arg;
+	json_auto_t *stats = api_parse(call, text, len, err);
+	const struct archive_query query = { .before = fields_int(stats, "submitted", 0) + 1,
+					     .limit = (int)call->limit,
+					     .ended_before_ms = call->past_ms };
 	if (stats)
-		api_archived_page_before(arg, fields_int(stats, "submitted", 0) + 1);
+		api_archived_from_store(call, &query);
+}
+
+static void api_on_indexed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_auto_t *page = api_parse(call, text, len, err);
+	if (!page)
+		return;
+	if (!fields_is(page, "index", "whole")) {
+		jobs_stats(call->scheduler->jobs, call->queue, api_on_archived_stats, call);
+		return;
+	}
+	int64_t past_ms = fields_int(page, "past", 0);
+	json_auto_t *jobs = json_array();
+	size_t i;
+	json_t *job;
+	json_array_foreach(json_object_get(page, "jobs"), i, job)
+	{
+		if (*call->name && !api_has_tag(job, call->name))
+			continue;
+		api_list_explain(job, page, NULL);
+		json_array_append(jobs, job);
+	}
+	json_t *cursor = json_incref(json_object_get(page, "cursor"));
+	if (past_ms && !*json_string_value(cursor)) { /* what had to leave the index is still in the store */
+		json_decref(cursor);
+		cursor = json_sprintf("past:%lld:0", (long long)past_ms);
+	}
+	api_answer(call, 200, json_pack("{s:O, s:o}", "jobs", jobs, "cursor", cursor));
 }
 
 void api_archived_list(struct api_call *call, const struct http_request *request)
 {
 	struct error err;
+	struct archive_query query = { .limit = (int)call->limit };
 	if (!*call->queue)
 		str_copy(call->queue, sizeof call->queue, "default");
-	if (http_request_query(request, "tag") || http_request_query(request, "batch"))
+	if (http_request_query(request, "batch"))
 		error_set(&err, ERR_INPUT, "ask for all of it, and choose there",
-			  "state=archived: the archive is not searched by tag or batch");
+			  "state=archived: the archive is not searched by batch");
 	else if (!call->scheduler->archive)
 		error_set(&err, ERR_NOT_FOUND, "start it with --store URL, the one of the workers",
 			  "this scheduler has no archive");
-	else if (strspn(call->after, "0123456789") != strlen(call->after) || strlen(call->after) > 15)
-		error_set(&err, ERR_INPUT, "give back what the last answer said",
-			  "cursor: this is none of the archive");
-	else if (*call->after) {
-		api_archived_page_before(call, strtoll(call->after, NULL, 10));
+	else if (*call->after && api_store_cursor(call->after, &query) && query.before) {
+		api_archived_from_store(call, &query);
+		return;
+	} else if (query.ended_before_ms) {
+		call->past_ms = query.ended_before_ms;
+		jobs_stats(call->scheduler->jobs, call->queue, api_on_archived_stats, call);
 		return;
 	} else {
-		jobs_stats(call->scheduler->jobs, call->queue, api_on_archived_stats, call);
+		jobs_list(call->scheduler->jobs, call->queue, call->key, (int)call->limit, call->after, api_on_indexed,
+			  call);
 		return;
 	}
 	api_refuse(call, &err);

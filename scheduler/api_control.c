@@ -140,9 +140,8 @@ static void api_on_queue_set(void *arg, const char *text, size_t len, const stru
 	api_answer(call, 200, answer);
 }
 
-/* The call of a queue's route whose body has these keys; NULL: it was refused. */
-static struct api_call *api_queue_call(struct scheduler *s, const struct http_request *request,
-				       struct http_reply *reply, const char *const *keys, size_t key_count)
+struct api_call *api_queue_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
+				const char *const *keys, size_t key_count)
 {
 	struct error err;
 	struct api_call *call = api_call_new(s, request, reply);

@@ -146,7 +146,11 @@ static void walk_on_discarded(void *arg, const char *text, size_t len, const str
 static void walk_judge(struct walk *walk, const struct stored_unit *unit)
 {
 	const struct gc_job job = {
-		.show = walk->show, .records = walk->records, .lent = walk->lent, .newest = walk->newest
+		.show = walk->show,
+		.records = walk->records,
+		.lent = walk->lent,
+		.newest = walk->newest,
+		.lost = walk->lost,
 	};
 	struct gc_verdict verdict = gc_judge(unit, &job, clock_wall_ms(), walk->older_ms);
 	if (verdict.why)
@@ -280,6 +284,7 @@ static void walk_on_stats(void *arg, const char *text, size_t len, const struct 
 	}
 	json_auto_t *stats = fields_parse(text, len);
 	walk->newest = fields_int(stats, "submitted", 0);
+	walk->lost = fields_int(stats, "lost", 0);
 	jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent, walk);
 }
 

@@ -270,12 +270,12 @@ void archive_look(struct archive *archive, const char *queue)
 struct archive_question {
 	const struct archive *archive;
 	char queue[64];
-	int64_t n; /* of the job; 0: a page */
+	int64_t n; /* of the job; 0: a page; -1: a part of all of it */
 	enum archive_part part;
 	struct archive_query query;
-	char state[32];
 	struct transcript_query transcript; /* n 0: it is none of those */
 	bool is_archived;
+	char scan[80]; /* its cursor; n -1 */
 };
 
 /* In the helper. */
@@ -286,6 +286,8 @@ static bool archive_answer(void *arg, struct buf *text, struct error *err)
 	if (question->transcript.n)
 		return (question->is_archived ? transcript_archived_page
 					      : transcript_page)(&place, &question->transcript, text, err);
+	if (question->n < 0)
+		return archive_scan(&place, question->scan, text, err);
 	return question->n ? archive_get(&place, question->n, question->part, text, err)
 			   : archive_list(&place, &question->query, text, err);
 }
@@ -312,8 +314,14 @@ void archive_page(struct archive *archive, const char *queue, const struct archi
 {
 	struct archive_question *question = archive_question_new(archive, queue);
 	question->query = *query;
-	str_copy(question->state, sizeof question->state, query->state);
-	question->query.state = question->state;
+	readers_ask(archive->readers, archive_answer, question, fn, arg);
+}
+
+void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, reader_fn *fn, void *arg)
+{
+	struct archive_question *question = archive_question_new(archive, queue);
+	question->n = -1;
+	str_copy(question->scan, sizeof question->scan, cursor);
 	readers_ask(archive->readers, archive_answer, question, fn, arg);
 }
 

@@ -37,6 +37,8 @@ void archive_read(struct archive *archive, const char *queue, int64_t n, enum ar
 		  void *arg);
 void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, reader_fn *fn,
 		  void *arg);
+/* As archive_scan has it. */
+void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, reader_fn *fn, void *arg);
 /* A page of what a job wrote: of its transcripts alone, or of the job in the archive (scheduler/transcript_read.h). */
 void archive_transcript(struct archive *archive, const char *queue, const struct transcript_query *query,
 			bool is_archived, reader_fn *fn, void *arg);

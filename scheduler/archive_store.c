@@ -12,6 +12,7 @@
 enum {
 	INDEX_MAX = 4 * 1024 * 1024,
 	LIST_BLOCKS = 100, /* empty ones that a page passes over */
+	SCAN_OBJECTS = 10, /* read in one go */
 };
 
 const char *const archive_part_names[ARCHIVE_PARTS] = { "record", "log", "metrics" };
@@ -306,8 +307,9 @@ struct page {
 static void page_add(struct page *page, json_t *job, int64_t ms)
 {
 	const struct page_job one = { .job = job, .n = fields_int(job, "n", 0), .ms = ms };
+	int64_t past = page->query->ended_before_ms;
 	size_t at = page->count;
-	if (one.n >= page->query->before || (*page->query->state && !fields_is(job, "state", page->query->state)))
+	if (one.n >= page->query->before || (past && fields_int(job, "ended_ms", 0) >= past))
 		return;
 	while (at > 0 && page->jobs[at - 1].n <= one.n)
 		at--;
@@ -398,4 +400,70 @@ bool archive_list(const struct archive_place *place, const struct archive_query 
 		json_decref(page.jobs[i].job);
 	free(page.jobs);
 	return ok;
+}
+
+/* ---- all of it ---- */
+
+/* The blocks one after the other; in each the latest objects first, since those count. */
+static int objects_scan_order(const void *a, const void *b)
+{
+	const struct object *x = a, *y = b;
+	int64_t block = x->least / ARCHIVE_BLOCK, other = y->least / ARCHIVE_BLOCK;
+	if (block != other)
+		return block < other ? -1 : 1;
+	if (x->ms != y->ms)
+		return x->ms > y->ms ? -1 : 1;
+	return (x->least > y->least) - (x->least < y->least);
+}
+
+static bool scan_object(struct store *store, const struct object *object, json_t *jobs, json_t *damaged,
+			struct error *err)
+{
+	json_auto_t *index = NULL;
+	CLEANUP(free_p) struct reader *r = mem_alloc(sizeof *r);
+	struct error why;
+	size_t i;
+	json_t *row;
+	if (!reader_open(r, store, object->key, &index, &why)) {
+		bool is_gone = why.kind == ERR_NOT_FOUND, is_damaged = why.kind == ERR_DAMAGED;
+		if (is_damaged)
+			json_array_append_new(damaged, json_string(object->key));
+		*err = why;
+		return is_gone || is_damaged;
+	}
+	store_get_close(r->get);
+	json_array_foreach(json_object_get(index, "jobs"), i, row)
+	{
+		json_array_append(jobs, json_object_get(row, "job"));
+	}
+	return true;
+}
+
+bool archive_scan(const struct archive_place *place, const char *cursor, struct buf *text, struct error *err)
+{
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(free_p) char *prefix = mem_printf("%s/archive/%s/", place->installation, place->queue);
+	json_t *jobs = json_array(), *damaged = json_array();
+	json_auto_t *all = json_pack("{s:o, s:o}", "jobs", jobs, "damaged", damaged);
+	struct objects objects = { 0 };
+	struct object last = { .least = -1 };
+	char next[80] = "";
+	if (*cursor && sscanf(cursor, "%" SCNd64 ":%" SCNd64, &last.least, &last.ms) != 2)
+		return error_set(err, ERR_INPUT, "give back what the last answer said",
+				 "cursor: this is none of a scan");
+	bool ok = store_open(place->store, &store, err) && store_list(store, prefix, objects_add, &objects, err);
+	if (objects.count)
+		qsort(objects.all, objects.count, sizeof *objects.all, objects_scan_order);
+	size_t at = 0, read = 0;
+	while (*cursor && at < objects.count && objects_scan_order(&objects.all[at], &last) <= 0)
+		at++;
+	for (; ok && at < objects.count && read < SCAN_OBJECTS; at++, read++) {
+		ok = scan_object(store, &objects.all[at], jobs, damaged, err);
+		str_format(next, sizeof next, "%" PRId64 ":%" PRId64, objects.all[at].least, objects.all[at].ms);
+	}
+	json_object_set_new(all, "cursor", json_string(at < objects.count ? next : ""));
+	objects_done(&objects);
+	CLEANUP(free_p) char *whole = json_dumps(all, JSON_COMPACT);
+	return ok && (buf_str(text, whole) ||
+		      error_set(err, ERR_FULL, NULL, "a part of the archive has more than %zu bytes", text->max));
 }

@@ -50,13 +50,17 @@ bool archive_get(const struct archive_place *place, int64_t n, enum archive_part
 		 struct error *err) MUST_CHECK;
 
 /* Jobs with numbers below before, the largest first: adds {"jobs":[{fields}],"cursor":"<where the next page begins>"}.
- * state "": of all. A page may have fewer than limit, even none, and go on. */
+ * A page may have fewer than limit, even none, and go on. */
 struct archive_query {
 	int64_t before;
 	int limit;
-	const char *state;
+	int64_t ended_before_ms; /* only those that ended earlier; 0: all */
 };
 bool archive_list(const struct archive_place *place, const struct archive_query *query, struct buf *text,
+		  struct error *err) MUST_CHECK;
+/* Jobs of the next objects behind the cursor, some hundred, each once or more, what counts first: adds
+ * {"jobs":[{fields and n}],"damaged":["<key>"],"cursor":"<where it goes on; empty: that was all>"}. */
+bool archive_scan(const struct archive_place *place, const char *cursor, struct buf *text,
 		  struct error *err) MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@ scheduler_SOURCES := \
 	scheduler/api_lines.c \
 	scheduler/api_list.c \
 	scheduler/api_queues.c \
+	scheduler/api_reindex.c \
 	scheduler/api_result.c \
 	scheduler/api_schedules.c \
 	scheduler/api_show.c \

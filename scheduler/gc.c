@@ -129,7 +129,7 @@ struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *
 		return verdict;
 	if (!job->lent)
 		verdict.doubt = "Redis does not have its queue";
-	else if (!job->show && unit->n > job->newest)
+	else if (!job->show && (unit->n > job->newest || unit->n <= job->lost))
 		verdict.doubt = "Redis has not had its job: did it lose writes?";
 	else if (!job->show)
 		verdict.why = "its job was removed";

@@ -19,6 +19,7 @@ struct gc_job {                /* what is known of the job that a unit is named 
 	const json_t *records; /* gc_records of it */
 	const json_t *lent;    /* gc_lent of what jobs were lent; NULL: Redis does not have its queue */
 	int64_t newest;        /* number of the newest job that Redis has had */
+	int64_t lost;          /* up to which one that was lost had given them out; 0: none was */
 };
 
 /* Both are looked up by the key of a unit's manifest: a store may hold many units, and a job or a queue may have many

@@ -54,7 +54,7 @@ static void scheduler_on_redis(void *arg, bool connected, const struct error *er
 	struct scheduler *s = arg;
 	if (connected) {
 		log_info("redis is there", "where=%s", jobs_where(s->jobs));
-		jobs_installation(s->jobs, scheduler_on_installation, s);
+		jobs_installation(s->jobs, s->installation, scheduler_on_installation, s);
 	} else if (!s->is_down_said) {
 		log_failure(LOG_WARN, "redis is away; it is tried again all the time", err);
 	}

@@ -89,8 +89,20 @@ static void ticker_on_created(void *arg, const char *text, size_t len, const str
 	ticker_call_done(call);
 }
 
+static void ticker_on_installation(void *arg, const char *text, size_t len, const struct error *err)
+{
+	(void)text;
+	(void)len;
+	if (err)
+		ticker_complain(arg, err);
+	ticker_call_done(arg);
+}
+
+/* It is missing in a new Redis, or in one that lost what it had: then the store is still this installation's. */
 static void ticker_create(struct ticker *t, const char *queue)
 {
+	jobs_installation(t->options.jobs, t->options.installation, ticker_on_installation,
+			  ticker_call_new(t, "installation", queue));
 	jobs_create_queue(t->options.jobs, queue, t->options.installation, ticker_on_created,
 			  ticker_call_new(t, "create", queue));
 }

@@ -25,7 +25,7 @@ struct walk {
 	bool is_gc, is_dry_run, is_archived;
 	int64_t older_ms;
 	char queue[64]; /* whose newest and lent are known */
-	int64_t newest;
+	int64_t newest, lost;
 	json_t *lent; /* gc_lent; NULL: there is no such queue */
 	json_t *show; /* of the job; NULL: there is none */
 	json_t *records;

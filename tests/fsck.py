@@ -92,6 +92,7 @@ class Queue:
                     "schedules": "zset", "elsewhere": "zset", "recovering": "zset",
                     "goodput": "hash", "idle": "zset", "borrowers": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
+                    "archived": "zset", "summaries": "hash",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",
                     "webhooks:batches": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",
@@ -379,6 +380,11 @@ class Queue:
             if (places.get(delivery) == target) == (delivery in dead) or not target:
                 self.say("delivery %s to %s is in the lane of %s, dead at %s", delivery, target, places.get(delivery),
                          dead.get(delivery))
+        summaries = self.data.get("summaries", {})
+        if set(self.index("archived")) != set(summaries):
+            self.say("archived and summaries do not have the same jobs")
+        for n in set(summaries) & set(self.jobs):
+            self.say("job %s is in Redis and listed as archived", n)
         for n in self.data.get("webhooks:jobs", ()):
             if n not in self.jobs:
                 self.say("webhooks:jobs has %s, which is no job", n)

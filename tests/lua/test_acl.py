@@ -34,7 +34,7 @@ CALLS = {
                   "schedule_refuse": ["s", 1, "x"], "fire": ["s", 1, 0, 0, 6], "worker_drain": ["w"],
                   "graph": ['{"jobs":[{"command":"x"}]}', "g"], "stage": ["s", 1, 0, '{"command":"x"}'],
                   "commit": ["s", "c"], "batch": ["b", '{"size":1}'], "watch": [1, "other-1"],
-                  "archive_take": ["s1"], "sweep": ['{"sweep":{}}'], "swept": ["0", ""],
+                  "archive_take": ["s1"], "sweep": ['{"sweep":{}}'], "reindex": ["s1", "begin"], "swept": ["0", ""],
                   "archive": [99, "da39a3ee5e6b4b0d3255bfef95601890afd80709"],
                   "tell": [1, "other-1", "failed"], "sent": ["x"],
                   "worker_resume": ["w"], "submitter": ["add", "x"], "inbox": [],

@@ -263,3 +263,83 @@ def test_wrong_calls(q, args, says):
 def test_wrong_takes(q, args, says):
     with pytest.raises(ResponseError, match="^INVALID .*" + says):
         q.archive_take(*args)
+
+
+def reindex(q, who, verb, jobs=()):
+    return q.reindex(who, verb, *[word for n, fields in jobs for word in (n, json.dumps(fields))])
+
+
+def listed(q, limit=100, cursor=""):
+    page = json.loads(q.list("archived", limit, cursor))
+    return [job["id"] for job in page["jobs"]], page
+
+
+def test_what_leaves_is_listed(q):
+    numbers = [ended(q, name=f"n{i}", tags=["t"]) for i in range(4)]
+    bound(q, 1)
+    archive(q)
+    ids, page = listed(q)
+    assert ids == [f"default-{n}" for n in reversed(numbers[:3])] and page["index"] == "whole" and page["past"] == 0
+    job = page["jobs"][0]
+    assert (job["name"], job["state"], job["loss"], job["tags"]) == ("n2", "succeeded", "1", "t")
+    assert "token" not in job and "spec" not in job
+    first, page = listed(q, 2)
+    rest, last = listed(q, 2, page["cursor"])
+    assert first + rest == ids and last["cursor"] == ""
+
+
+FIELDS = {"state": "failed", "ended_ms": "5", "name": "old", "uid": "u", "token": "1"}
+
+
+def test_the_index_is_made_anew(q):
+    for _ in range(2):
+        ended(q)
+    bound(q, 1)
+    archive(q)
+    assert reindex(q, "a", "begin") == 0
+    assert listed(q)[0] == [] and listed(q)[1]["index"] == "by:a"
+    assert reindex(q, "a", "add", [(1, FIELDS), (2, FIELDS), (1, {**FIELDS, "name": "x"}), (9, FIELDS)]) == 2, \
+        "each once, and none that Redis has"
+    assert reindex(q, "a", "add", [(9, FIELDS)]) == 0, "the same again"
+    assert reindex(q, "a", "end") == 2
+    ids, page = listed(q)
+    assert sorted(ids) == ["default-1", "default-9"] and {job["name"] for job in page["jobs"]} == {"old"}
+    assert q.add() == "10", "no number is given out twice"
+    assert json.loads(q.stats())["lost"] == 9
+
+
+def test_who_began_later_goes_on(q):
+    reindex(q, "a", "begin"), reindex(q, "b", "begin")
+    for verb, jobs in (("add", [(1, FIELDS)]), ("end", [])):
+        with pytest.raises(ResponseError, match="CONFLICT.*anew by somebody else"):
+            reindex(q, "a", verb, jobs)
+    assert reindex(q, "b", "add", [(1, FIELDS)]) == 1 and reindex(q, "b", "end") == 1
+    with pytest.raises(ResponseError, match="CONFLICT"):
+        reindex(q, "b", "end")
+
+
+@pytest.mark.parametrize("args, what", [
+    (["a", "stop"], "expected begin, add or end"), (["", "begin"], "who"), (["a", "add"], "expected <who> add"),
+    (["a", "add", 0, "{}"], "fields"), (["a", "add", 1, '{"state":"running","ended_ms":"1"}'], "none that has ended"),
+    (["a", "add", 1, '{"state":"failed"}'], "none that has ended"), (["a", "begin", 1], "too many arguments"),
+    (["a", "add", "x", json.dumps(FIELDS)], "n: expected"), (["a", "add", 1, "[]"], "JSON object")])
+def test_wrong_steps_change_nothing(q, args, what):
+    reindex(q, "a", "begin")
+    before = q.redis.hgetall(q.key("meta"))
+    with pytest.raises(ResponseError, match=what):
+        q.reindex(*args)
+    assert q.redis.hgetall(q.key("meta")) == before and not q.redis.exists(q.key("archived"))
+
+
+def test_the_index_keeps_the_newest(q):
+    reindex(q, "a", "begin")
+    for first in range(1, 100001, 5000):
+        with q.redis.pipeline() as many:
+            many.zadd(q.key("archived"), {n: n * 10 for n in range(first, first + 5000)})
+            many.hset(q.key("summaries"), mapping={n: "{}" for n in range(first, first + 5000)})
+            many.execute()
+    assert reindex(q, "a", "add", [(200001, {**FIELDS, "ended_ms": "2000000"}), (200002, {**FIELDS, "ended_ms": "5"})])
+    assert q.redis.zcard(q.key("archived")) == 100000 and q.redis.zrange(q.key("archived"), 0, 0) == ["2"]
+    reindex(q, "a", "end")
+    ids, page = listed(q, 1)
+    assert ids == ["default-200001"] and page["past"] == 11

@@ -171,19 +171,19 @@ static void test_queues(void **state)
 	GOOD(f);
 	assert_string_equal(f->text, "[\"alpha\",\"gpu\"]");
 
-	jobs_installation(f->jobs, on_text, f);
+	jobs_installation(f->jobs, "", on_text, f);
 	GOOD(f);
 	char *first = mem_strdup(f->text);
 	assert_int_equal(strspn(first, "0123456789abcdef"), 12);
 	assert_int_equal(strlen(first), 12);
-	jobs_installation(f->jobs, on_text, f);
+	jobs_installation(f->jobs, "", on_text, f);
 	GOOD(f);
 	assert_string_equal(f->text, first);
 	free(first);
 	free(redis_server_ask(&f->server, "DEL", "test.1:installation", NULL));
 	char *seen[3] = { NULL }; /* side by side: the same one for all */
 	for (size_t i = 0; i < ARRAY_LEN(seen); i++)
-		jobs_installation(f->jobs, on_seen, &seen[i]);
+		jobs_installation(f->jobs, "", on_seen, &seen[i]);
 	UNTIL(&f->loop, seen[0] && seen[1] && seen[2]);
 	assert_string_equal(seen[0], seen[1]);
 	assert_string_equal(seen[0], seen[2]);
@@ -369,7 +369,7 @@ static void test_torn_down(void **state)
 	jobs_stats(f->jobs, "gpu", on_last_text, f);
 	jobs_workers(f->jobs, "gpu", on_last_text, f);
 	jobs_server_info(f->jobs, on_last_text, f);
-	jobs_installation(f->jobs, on_last_text, f);
+	jobs_installation(f->jobs, "", on_last_text, f);
 	int before = f->ended;
 	jobs_free(f->jobs);
 	assert_int_equal(f->ended, before + 4);
