@@ -45,7 +45,7 @@ do
             batching.drop_job(q, batch, n)
         end
         call('SREM', key_of(q, 'webhooks:jobs'), n)
-        call('ZREM', key_of(q, 'borrowers'), n)
+        redis.pcall('ZREM', key_of(q, 'borrowers'), n)
     end
 
     local function texts_json(list)

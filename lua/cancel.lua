@@ -28,6 +28,7 @@ do
     function expect_can_cancel(q, j)
         expect_type(q, 'list', 'history:' .. j.n)
         limits.expect(q, j)
+        depend.expect_types(q, j)
         if j.f.lane then
             expect_type(q, 'stream', 'ready:' .. j.f.lane)
         end

@@ -70,11 +70,18 @@ do
         for name, value in pairs(delivery) do
             append(list, name, value)
         end
+        if call('EXISTS', record_key(q, id)) == 1 then
+            call('DEL', record_key(q, id)) -- a stranger's: ids are used once
+        end
         call('HSET', record_key(q, id), 'tries', '0', 'made_ms', q.now_text, unpack(list))
         local waiting = tonumber(call('HGET', q.meta_key, 'webhook_waiting') or 0)
-        if waiting >= WAITING_MAX or redis.pcall('ZCARD', lane) >= LANE_MAX then
+        local length = redis.pcall('ZCARD', lane)
+        if type(length) == 'table' then
+            bury(q, id, delivery, ('the key %s is not a zset: something else was put there'):format(lane))
+            return
+        elseif waiting >= WAITING_MAX or length >= LANE_MAX then
             bury(q, id, delivery, ('%d deliveries wait for this receiver, and %d in all: no more are taken')
-                 :format(call('ZCARD', lane), waiting))
+                 :format(length, waiting))
             return
         end
         call('ZADD', lane, q.now_text, id)

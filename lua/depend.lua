@@ -194,12 +194,15 @@ function depend.tell_children(q, n, state, most)
     local children = most > 0 and redis.pcall('ZRANGE', key, 0, most - 1) or {}
     for i = 1, #children do
         local id = children[i]
-        local child = not id:find('-', 1, true) and job_find(q, id)
-        if id:find('-', 1, true) then
+        local is_abroad, is_read, child = id:find('-', 1, true), false, nil
+        if not is_abroad then
+            is_read, child = pcall(job_find, q, id) -- a stranger's key is no child of ours
+        end
+        if is_abroad then
             call('ZADD', key_of(q, 'outbox'), q.now_text, ('tell %s %s %s'):format(id, job_id(q, n), state))
-        elseif child and not depend.can_tell(q, child) then
+        elseif is_read and child and not depend.can_tell(q, child) then
             break -- it is tried again, and said by the tick
-        elseif child then
+        elseif is_read and child then
             depend.tell(q, child, job_id(q, n), state)
         end
         told[i] = id

@@ -81,7 +81,7 @@ do
         local bells = q.meta.paused ~= 'paused' and batch.bells or NONE
         for class_name in pairs(bells) do
             if not q.known.ringing[class_name] then
-                call('ZADD', key_of(q, 'wake:' .. class_name), 0, '1')
+                redis.pcall('ZADD', key_of(q, 'wake:' .. class_name), 0, '1') -- who waits at a stranger's is not woken
             end
         end
         event_flush(q)

@@ -186,6 +186,7 @@ do
             return {0, -1}
         end
         expect_queue_types(q)
+        expect_type(q, 'hash', 'classes')
         local key = key_of(q, 'inbox:' .. name)
         call('HSET', q.meta_key, 'inbox_last', name)
         local length, fit = bound(q, name)

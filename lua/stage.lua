@@ -282,7 +282,7 @@ do
                  'or raise it: HSET %s max_jobs …', q.name, q.meta.active, s.count, q.meta_key)
         end
         for i = 1, s.count do
-            if call('EXISTS', key_of(q, 'job:' .. integer_text(s.first + i - 1))) == 0 then
+            if expect_type(q, 'hash', 'job:' .. integer_text(s.first + i - 1)) == 0 then
                 fail('NOTFOUND', 'stage %s has expired | stage it again under another name', s.id)
             end
         end

@@ -108,6 +108,7 @@ do
         want_hook(q, args[1])
         local actor = want_actor(args[2])
         delivery_types(q)
+        expect_type(q, 'zset', 'deliveries:to:' .. args[1])
         call('HDEL', key_of(q, 'webhooks'), args[1])
         call('HDEL', webhook_secrets(q), args[1])
         delivery_forget(q, args[1])
@@ -228,7 +229,7 @@ do
         local job = job_id(q, n)
         local stem = event.id .. '-' .. at
         local message = q.name .. '-' .. stem
-        local record = call('HMGET', key_of(q, 'job:' .. n), unpack(FROM_JOB))
+        local record = redis.pcall('HMGET', key_of(q, 'job:' .. n), unpack(FROM_JOB)) -- empty of what is no job
         local body = body_of(q, event, message, job, attempt, record)
         for _, hook in ipairs(hooks) do
             delivery_put(q, stem .. '-' .. hook.id,
