@@ -10,7 +10,7 @@ import redis as redis_py
 from redis.exceptions import ResponseError
 
 import fsck
-from conftest import Queue
+from conftest import Queue, snapshot
 from harness import BUILD
 
 PRELUDE = """
@@ -186,11 +186,7 @@ class Case:
             pipe.execute()
 
     def now(self):
-        keys = sorted(self.redis.keys("stoker*"))
-        with self.raw.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.dump(key)
-            return dict(zip(keys, pipe.execute()))
+        return snapshot(self.raw, self.redis.keys("stoker*"))
 
     def run(self, name):
         """None, or what it was refused with."""

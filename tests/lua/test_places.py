@@ -6,7 +6,7 @@ import pytest
 import redis as redis_py
 
 import fsck
-from conftest import Queue
+from conftest import Queue, snapshot
 from harness import BUILD, RedisServer, wait_until
 
 
@@ -96,7 +96,7 @@ def test_a_replica_answers_the_reads(q, redis, tmp_path):
         assert json.loads(shown)["job"]["state"] == "running"
         with pytest.raises(redis_py.exceptions.ReadOnlyError):
             Queue(client).add()
-        assert {key: client.dump(key) for key in client.keys("*")} == q.snapshot()
+        assert snapshot(client, client.keys("*")) == q.snapshot()
     finally:
         redis.config_set("port", 0)
         replica.stop()
