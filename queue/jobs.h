@@ -221,52 +221,6 @@ struct inbox_wait {
 };
 void jobs_inbox_wait(struct jobs *jobs, struct inbox_wait *wait);
 
-/* ---- webhooks ---- */
-/* on_json: a list of events, "" for the ends. text is the new id. */
-void jobs_webhook_add(struct jobs *jobs, const char *queue, const char *url, const char *on_json, const char *secret,
-		      const char *actor, jobs_text_fn *fn, void *arg);
-void jobs_webhook_remove(struct jobs *jobs, const char *queue, const char *id, const char *actor, jobs_text_fn *fn,
-			 void *arg);
-/* Signs the webhooks that jobs bring along. */
-void jobs_webhook_secret(struct jobs *jobs, const char *queue, const char *secret, jobs_text_fn *fn, void *arg);
-void jobs_webhooks(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
-/* text is the id of the delivery. */
-void jobs_webhook_test(struct jobs *jobs, const char *queue, const char *id, jobs_text_fn *fn, void *arg);
-void jobs_webhook_dead(struct jobs *jobs, const char *queue, int limit, const char *cursor, jobs_text_fn *fn,
-		       void *arg);
-void jobs_webhook_delivery(struct jobs *jobs, const char *queue, const char *id, jobs_text_fn *fn, void *arg);
-
-struct delivery {
-	const char *id;
-	int64_t try;        /* 1 for the first */
-	const char *target; /* what shares a receiver */
-	const char *url;
-	const char *message; /* the same at every try, and for every receiver of the event */
-	const char *secret;
-	const char *body;
-	size_t body_len;
-};
-struct delivery_request {
-	const char *queue;
-	int max;
-	int64_t lease_ms;
-	const char *const *busy; /* targets that get no more for now */
-	size_t busy_count;
-};
-typedef void jobs_deliveries_fn(void *arg, const struct delivery *deliveries, size_t count, const struct error *err);
-void jobs_webhook_take(struct jobs *jobs, const struct delivery_request *request, jobs_deliveries_fn *fn, void *arg);
-
-struct delivery_end {
-	const char *id;
-	int64_t try;
-	const char *verdict; /* ok, failed, refused */
-	int status;          /* 0: no answer */
-	const char *error;
-};
-/* text: ok, failed (it comes again), dead, stale, gone */
-void jobs_webhook_done(struct jobs *jobs, const char *queue, const struct delivery_end *end, jobs_text_fn *fn,
-		       void *arg);
-
 /* ---- reading the streams ---- */
 enum jobs_stream { STREAM_LOG, STREAM_METRICS, STREAM_EVENTS };
 /* One of them: its id, the field `lines` (1 where there is none), and all of it as a JSON object of texts,
@@ -319,10 +273,6 @@ void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg
 typedef void jobs_pruned_fn(void *arg, int64_t dropped, int64_t over, const struct error *err);
 void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg);
 void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
-/* done: 1 if there are more events to read. */
-void jobs_webhook_gather(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
-/* done: how many go again; next_ms: how many dead are left. id "all": 100 of them. */
-void jobs_webhook_resend(struct jobs *jobs, const char *queue, const char *id, jobs_tick_fn *fn, void *arg);
 
 /* ---- the archive ---- */
 struct archive_record {

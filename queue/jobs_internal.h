@@ -30,6 +30,7 @@
 #include "lib/buf.h"
 #include "queue/functions.h"
 #include "queue/jobs.h"
+#include "queue/jobs_webhooks.h"
 #include "queue/keys.h"
 
 struct jobs {

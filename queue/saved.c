@@ -31,13 +31,14 @@ char *saved_key_of_uri(const char *store_url, const char *uri, struct error *err
 	return NULL;
 }
 
+/* Something that a run may go on from. A transcript tells nothing: that of the attempt that just ended may have been
+ * written to what is there now. */
 static bool saved_first(void *arg, const char *key, const struct store_stat *st, struct error *err)
 {
-	(void)key;
 	(void)st;
 	(void)err;
-	*(bool *)arg = true;
-	return false; /* one is enough */
+	*(bool *)arg = strncmp(key + strcspn(key, "/"), "/runs/", strlen("/runs/")) != 0;
+	return !*(bool *)arg; /* one is enough */
 }
 
 /* An object that is gone does not verify; but a store that holds nothing at all of this installation is more

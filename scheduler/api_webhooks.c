@@ -1,6 +1,7 @@
 /* Webhooks of a queue, and the deliveries that are given up (docs/protocol.md, Webhooks). */
 #include <string.h>
 #include "lib/buf.h"
+#include "queue/jobs_webhooks.h"
 #include "scheduler/api.h"
 #include "scheduler/webhook_sign.h"
 #include "scheduler/webhooks.h"

@@ -70,7 +70,7 @@ static void gc_archived_next(struct gc_archived *g)
 			return;
 		}
 	}
-	const struct archive_query query = { .before = g->before, .limit = GC_PAGE, .state = "" };
+	const struct archive_query query = { .before = g->before, .limit = GC_PAGE };
 	if (g->before > 0)
 		archive_page(g->archive, g->queue, &query, gc_archived_on_page, g);
 	else

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/fields.h"
+#include "queue/jobs_webhooks.h"
 #include "scheduler/post.h"
 #include "scheduler/schedules.h"
 

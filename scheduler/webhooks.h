@@ -11,7 +11,7 @@
 #define STOKER_SCHEDULER_WEBHOOKS_H
 
 #include <event2/event.h>
-#include "queue/jobs.h"
+#include "queue/jobs_webhooks.h"
 
 struct webhooks;
 

@@ -164,7 +164,7 @@ void cache_give_way(const struct cache *cache, int64_t bytes)
 	DIR *dir = cache->folder ? opendir(cache->folder) : NULL;
 	if (!dir)
 		return;
-	CLEANUP(free_p) struct cache_file *files = cache_look(cache, dir, &count, &all);
+	CLEANUP(free_p) struct cache_file *files = cache_look(dir, &count, &all);
 	if (count)
 		qsort(files, count, sizeof *files, cache_oldest_first);
 	for (size_t i = 0; i < count && bytes > 0; i++)

@@ -90,7 +90,7 @@ def test_a_corrupted_run_says_so_while_it_waits(cluster, stoker):
     wait_until(lambda: cluster.job(job).get("loss"), what="its first step")
     assert stoker("corrupt", job, "--reason", "bad data").returncode == OK
     cluster.wait_state(job, "waiting")
-    assert re.search(r"waiting: retries in .* \(corrupted: bad data\)", shown(stoker, job))
+    assert re.search(r"waiting: retries in .* \(recovery 1 of 3: corrupted: bad data\)", shown(stoker, job))
     assert "attempt 1 goes back to the beginning: no good checkpoint is left" in stoker("events").stdout
     stoker("cancel", job)
 
@@ -118,7 +118,9 @@ retry: {{backoff: 300ms, jitter: 0}}
     lines = following.err
     job = lines[0].split()[0]
     assert f"{job}  again  waiting" in lines
-    assert "        attempt 1 ended on w0, to be tried again: exit 1, without a word" in lines
+    ended = next(line for line in lines if line.startswith("        attempt 1 ended"))
+    assert ended == ("        attempt 1 ended on w0, to be tried again: exit 1, without a word: "
+                     "failed 1 of 3 (retry.max_attempts); again in 0.3 s")
     assert any(re.fullmatch(rf"{job}  (running|shipping) on w0 \(attempt 2\) after [0-9.]+ s", line) for line in lines)
     assert re.fullmatch(rf"{job}  succeeded in .* · 2 attempts", lines[-2])
 

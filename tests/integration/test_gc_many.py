@@ -58,7 +58,8 @@ def test_what_a_job_in_the_archive_was_lent_stays(cluster, tmp_path):
     for seq in (1, 2, 3):
         put(tmp_path / "store", unit % seq)
     redis.hset("stoker:{default}:checkpoints:1", "1-3", json.dumps(
-        {"state": "committed", "attempt": 1, "seq": 3, "step": 3, "uses": [1], "uri": f"s3://x/{unit % 3}manifest.json"}))
+        {"state": "committed", "attempt": 1, "seq": 3, "step": 3, "uses": [1],
+         "uri": f"s3://x/{unit % 3}manifest.json"}))
     borrower = cluster.submit({"command": "true", "hold": True, "resume": lender})
     for job in (borrower, lender):
         cluster.cli("cancel", job)

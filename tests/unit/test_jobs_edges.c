@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 #include "lib/buf.h"
+#include "queue/jobs_webhooks.h"
 #include "tests/unit/jobs_fixture.h"
 
 #define SECRET "whsec_0123456789abcdef"
