@@ -2,6 +2,7 @@
 do
     local SUMMARY_MAX_BYTES = 4096
     local USES_MAX = 8
+    local KEEP_ALWAYS = 64 -- so few are always looked at
 
     -- Numbers of earlier checkpoints of the attempt.
     local function want_uses(uses)
@@ -77,6 +78,24 @@ do
         return used
     end
 
+    -- Where many are kept, a commit does not look at all of them each time, but at the first of an attempt, and when they
+    -- have become an eighth more than the rules kept the last time, or fewer (somebody has let some go). So its cost does
+    -- not grow with their number.
+    local function is_time_to_keep(q, j)
+        local count, next = call('HLEN', key_of(q, 'checkpoints:' .. j.n)), job_number(j, 'keep_next')
+        local last_attempt = (j.f.checkpoint_seq or ''):match(CHECKPOINT_ID)
+        return count < KEEP_ALWAYS or count >= next or count < math.floor(next * 8 / 9) or last_attempt ~= j.f.attempt
+    end
+
+    local function keep(q, j, list, policy)
+        local kept = 0
+        checkpoints.keep(q, j, list, policy)
+        for _, c in ipairs(list) do
+            kept = kept + (c.record.state ~= 'deleting' and 1 or 0)
+        end
+        job_set(j, 'keep_next', kept >= KEEP_ALWAYS and kept + math.floor(kept / 8) or nil)
+    end
+
     local function commit(q, j, list, c, policy, used)
         for _, other in ipairs(used) do
             other.record.used = (tonumber(other.record.used) or 0) + 1
@@ -96,13 +115,24 @@ do
         local say = refund and event_note or event_say
         say(q, j, 'checkpoint.committed', 'checkpoint', c.id, 'step', c.record.step, 'worker', j.f.worker, 'reason',
             refund)
-        checkpoints.keep(q, j, list, policy)
+        if policy then
+            keep(q, j, list, policy)
+        end
     end
 
     -- Whether this sequence number of the running attempt was committed before, even if it is dropped by now.
     local function is_known(j, attempt, seq)
         local last_attempt, last_seq = (j.f.checkpoint_seq or ''):match(CHECKPOINT_ID)
         return tonumber(last_attempt) == attempt and seq <= tonumber(last_seq)
+    end
+
+    -- The ids that a commit of this one is about.
+    local function needed(attempt, id, summary)
+        local ids = {id}
+        for i, seq in ipairs(summary.uses or {}) do
+            ids[i + 1] = ('%d-%d'):format(attempt, seq)
+        end
+        return ids
     end
 
     local function checkpoint(keys, args)
@@ -117,13 +147,15 @@ do
         if attempt ~= job_number(j, 'attempt') then
             fail('INVALID', 'checkpoint: %s is not of the running attempt, %s', id, j.f.attempt)
         end
-        local policy = spec_policy(q, j.n)
-        local list = checkpoints.load(q, j.n)
+        local is_new = not is_known(j, attempt, seq)
+        local is_whole = not is_new or is_time_to_keep(q, j)
+        local policy = is_whole and spec_policy(q, j.n) -- looked at only then
+        local list = checkpoints.load(q, j.n, not is_whole and needed(attempt, id, summary))
         local known = checkpoints.find(list, id)
         if known and known.record.sha256 ~= summary.sha256 then
             fail('CONFLICT', 'checkpoint %s of job %s is committed with other contents', id, job_id(q, j.n))
         end
-        local is_new = not known and not is_known(j, attempt, seq)
+        is_new = is_new and not known
         local used = is_new and used_by(q, j, list, attempt, summary)
         attempt_revive(q, j)
         if is_new then
@@ -186,7 +218,7 @@ do
             checkpoints.want_id(args[i])
         end
         local j = job_fenced(q, args)
-        local list, gone = checkpoints.load(q, j.n), {}
+        local list, gone = checkpoints.load(q, j.n, {unpack(args, 4)}), {}
         for i = 4, #args do
             local c = checkpoints.find(list, args[i])
             if c and c.record.state == 'deleting' then

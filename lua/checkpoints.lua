@@ -8,10 +8,17 @@ function checkpoints.want_id(text)
     return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
 end
 
--- All of a job, oldest first: {id, attempt, seq, record}.
-function checkpoints.load(q, n)
-    local list = {}
-    for id, text in pairs(pairs_table(call('HGETALL', key_of(q, 'checkpoints:' .. n)))) do
+-- Of a job, oldest first: {id, attempt, seq, record}. ids: those alone; nil: all.
+function checkpoints.load(q, n, ids)
+    local list, texts, key = {}, {}, key_of(q, 'checkpoints:' .. n)
+    if ids then
+        for i, text in ipairs(call('HMGET', key, unpack(ids))) do
+            texts[ids[i]] = text or nil
+        end
+    else
+        texts = pairs_table(call('HGETALL', key))
+    end
+    for id, text in pairs(texts) do
         local attempt, seq = id:match(CHECKPOINT_ID)
         local ok, record = pcall(cjson.decode, text)
         if attempt and ok and type(record) == 'table' then
