@@ -263,8 +263,7 @@ static void walk_on_lent(void *arg, const char *text, size_t len, const struct e
 	}
 	walk_take(walk, NULL, false);
 	if (walk->lent)
-		gc_archived_lent(walk->scheduler->archive, walk->queue, walk->newest, walk->lent, walk_on_archive,
-				 walk);
+		gc_archived_lent(walk->scheduler->archive, walk->queue, walk->lent, walk_on_archive, walk);
 	else
 		walk_on_archive(walk, NULL);
 }

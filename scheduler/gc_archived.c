@@ -5,10 +5,7 @@
 
 #include "lib/buf.h"
 #include "lib/fields.h"
-#include "queue/spec.h"
 #include "scheduler/gc.h"
-
-enum { GC_PAGE = 1000 };
 
 struct gc_archived {
 	struct archive *archive;
@@ -16,9 +13,8 @@ struct gc_archived {
 	json_t *lent;
 	gc_archived_fn *fn;
 	void *arg;
-	json_t *page;
-	size_t at;      /* in it */
-	int64_t before; /* where the next page begins; 0: there is none */
+	json_t *part;
+	size_t at; /* in it */
 };
 
 static void gc_archived_next(struct gc_archived *g);
@@ -26,7 +22,7 @@ static void gc_archived_next(struct gc_archived *g);
 static void gc_archived_end(struct gc_archived *g, const struct error *err)
 {
 	g->fn(g->arg, err);
-	json_decref(g->page);
+	json_decref(g->part);
 	free(g);
 }
 
@@ -42,47 +38,50 @@ static void gc_archived_on_record(void *arg, const char *text, size_t len, const
 	gc_archived_next(g);
 }
 
-static void gc_archived_on_page(void *arg, const char *text, size_t len, const struct error *err)
+static void gc_archived_on_part(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct gc_archived *g = arg;
 	if (err) {
 		gc_archived_end(g, err);
 		return;
 	}
-	json_decref(g->page);
-	g->page = fields_parse(text, len);
+	json_decref(g->part);
+	g->part = fields_parse(text, len);
 	g->at = 0;
-	g->before = strtoll(fields_text(g->page, "cursor"), NULL, 10);
+	const json_t *damaged = json_array_get(json_object_get(g->part, "damaged"), 0);
+	if (damaged) {
+		struct error why;
+		error_set(&why, ERR_DAMAGED, "move it away when it is beyond help",
+			  "%s in the archive cannot be read: who needs what of jobs that are gone is not known",
+			  json_string_value(damaged));
+		gc_archived_end(g, &why);
+		return;
+	}
 	gc_archived_next(g);
 }
 
 /* Whose newest checkpoint is one of attempt 0 has none of its own. */
 static void gc_archived_next(struct gc_archived *g)
 {
-	const json_t *jobs = json_object_get(g->page, "jobs");
+	const json_t *jobs = json_object_get(g->part, "jobs");
 	while (g->at < json_array_size(jobs)) {
 		const json_t *job = json_array_get(jobs, g->at++);
-		char queue[64];
-		int64_t n;
-		if (strncmp(fields_text(job, "checkpoint"), "0-", 2) == 0 &&
-		    spec_split_id(fields_text(job, "id"), queue, &n, NULL)) {
-			archive_read(g->archive, g->queue, n, ARCHIVE_RECORD, gc_archived_on_record, g);
+		if (strncmp(fields_text(job, "checkpoint"), "0-", 2) == 0) {
+			archive_read(g->archive, g->queue, fields_int(job, "n", 0), ARCHIVE_RECORD,
+				     gc_archived_on_record, g);
 			return;
 		}
 	}
-	const struct archive_query query = { .before = g->before, .limit = GC_PAGE };
-	if (g->before > 0)
-		archive_page(g->archive, g->queue, &query, gc_archived_on_page, g);
+	const char *cursor = fields_text(g->part, "cursor");
+	if (*cursor || !g->part)
+		archive_part_of_all(g->archive, g->queue, cursor, gc_archived_on_part, g);
 	else
 		gc_archived_end(g, NULL);
 }
 
-void gc_archived_lent(struct archive *archive, const char *queue, int64_t newest, json_t *lent, gc_archived_fn *fn,
-		      void *arg)
+void gc_archived_lent(struct archive *archive, const char *queue, json_t *lent, gc_archived_fn *fn, void *arg)
 {
 	struct gc_archived *g = mem_alloc(sizeof *g);
-	*g = (struct gc_archived){
-		.archive = archive, .queue = queue, .lent = lent, .fn = fn, .arg = arg, .before = newest + 1
-	};
+	*g = (struct gc_archived){ .archive = archive, .queue = queue, .lent = lent, .fn = fn, .arg = arg };
 	gc_archived_next(g);
 }

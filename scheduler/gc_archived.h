@@ -11,8 +11,7 @@
 
 typedef void gc_archived_fn(void *arg, const struct error *err);
 
-/* Adds to lent (gc_lent), which must live until fn was called. newest: the largest number of a job of the queue. */
-void gc_archived_lent(struct archive *archive, const char *queue, int64_t newest, json_t *lent, gc_archived_fn *fn,
-		      void *arg);
+/* Adds to lent (gc_lent), which must live until fn was called. */
+void gc_archived_lent(struct archive *archive, const char *queue, json_t *lent, gc_archived_fn *fn, void *arg);
 
 #endif
