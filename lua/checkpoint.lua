@@ -78,9 +78,9 @@ do
         return used
     end
 
-    -- Where many are kept, a commit does not look at all of them each time, but at the first of an attempt, and when they
-    -- have become an eighth more than the rules kept the last time, or fewer (somebody has let some go). So its cost does
-    -- not grow with their number.
+    -- Where many are kept, a commit does not look at all of them each time, but at the first of an attempt, and when
+    -- they have become an eighth more than the rules kept the last time, or fewer (somebody has let some go). So its
+    -- cost does not grow with their number.
     local function is_time_to_keep(q, j)
         local count, next = call('HLEN', key_of(q, 'checkpoints:' .. j.n)), job_number(j, 'keep_next')
         local last_attempt = (j.f.checkpoint_seq or ''):match(CHECKPOINT_ID)
