@@ -112,7 +112,7 @@ static void detect_begin(struct detect *d, int64_t step)
 	}
 }
 
-static enum detect_verdict detect_suspect(struct detect *d, int64_t step, double value)
+static enum detect_verdict detect_suspect(struct detect *d, int64_t step, double value, bool has_moved)
 {
 	bool is_finite = isfinite(value);
 	if (d->verdict == DETECT_GOOD) {
@@ -121,26 +121,26 @@ static enum detect_verdict detect_suspect(struct detect *d, int64_t step, double
 		d->extreme = -INFINITY;
 	}
 	d->verdict = DETECT_DOUBT;
-	d->outside += is_finite;
+	d->outside += is_finite && has_moved;
 	d->nonfinite = is_finite ? 0 : d->nonfinite + 1;
 	d->extreme = is_finite ? fmax(d->extreme, value) : d->extreme;
 	if (d->rules.nonfinite && d->nonfinite >= d->rules.nonfinite)
 		d->verdict = DETECT_NONFINITE;
-	else if (d->has_limit && d->outside >= d->rules.reports)
+	else if (d->outside >= d->rules.reports)
 		d->verdict = DETECT_SPIKE;
 	return d->verdict;
 }
 
 enum detect_verdict detect_note(struct detect *d, int64_t step, double value)
 {
-	bool is_finite = isfinite(value);
+	bool is_finite = isfinite(value), has_moved = step > d->last;
 	value = d->rules.is_high_good ? -value : value;
 	d->has_steps = d->has_steps && step >= 0 && step >= d->last;
 	d->last = step;
 	if (!is_finite && !d->rules.nonfinite)
 		return d->verdict;
-	if (!is_finite || (d->has_limit && value > d->limit))
-		return detect_suspect(d, step, value);
+	if (!is_finite || (d->has_limit && d->has_steps && value > d->limit))
+		return detect_suspect(d, step, value, has_moved);
 	d->verdict = DETECT_GOOD;
 	d->good = step;
 	detect_take(d, (struct detect_report){ value, step });

@@ -7,6 +7,9 @@
  * the median itself, and more than a third of what was gained since the best of the
  * past; so neither noise, nor a plateau, nor a restart of the learning rate is one.
  *
+ * Only reports whose step is above that of the one before are counted for a spike: what an evaluation prints in between
+ * under the same name, at one step or with steps of its own, tells nothing of the training.
+ *
  * What is suspicious never enters the window, so that a bad run cannot become usual.
  * Until the suspicion is confirmed, or over, the run is in doubt.
  */

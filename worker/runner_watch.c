@@ -1,35 +1,49 @@
 /* Whether the run has gone bad: the watched metric goes through the detector; a run that is bad is flagged in Redis at
  * once, so that nobody resumes from what it saved even if this runner dies now, and stopped. */
 #include <inttypes.h>
+#include <string.h>
 #include <strings.h>
 #include "lib/buf.h"
 #include "worker/runner_internal.h"
 
-static bool watch_is_high_good(const struct spec *spec)
+enum watch_good { WATCH_UNKNOWN, WATCH_LOW, WATCH_HIGH };
+
+/* Which way the watched metric is good: as a rule on the best checkpoint says, else by its name. */
+static enum watch_good watch_good_of(const struct spec *spec)
 {
+	static const char *const low[] = { "loss", "error", "perplexity", "ppl", "nll" };
 	const struct spec_best *rules[] = { &spec->recovery.best, &spec->checkpoint.keep_best };
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		if (rules[i]->metric && strcasecmp(rules[i]->metric, spec->metrics.watch) == 0 &&
-		    rules[i]->mode == MODE_MAX)
-			return true;
-	return false;
+		if (rules[i]->metric && strcasecmp(rules[i]->metric, spec->metrics.watch) == 0)
+			return rules[i]->mode == MODE_MAX ? WATCH_HIGH : WATCH_LOW;
+	for (size_t i = 0; i < ARRAY_LEN(low); i++)
+		if (strcasestr(spec->metrics.watch, low[i]))
+			return WATCH_LOW;
+	return WATCH_UNKNOWN;
+}
+
+/* A spike may be in the nature of the run: where there is no recovery, or none is left, it is let pass. */
+static double watch_spike(struct runner *r, enum watch_good good)
+{
+	double spike = r->spec.recovery.spike;
+	if (spike <= 0 || good == WATCH_UNKNOWN || !r->spec.recovery.enabled)
+		return 0;
+	if (r->record->corrupted < r->spec.recovery.max_attempts)
+		return spike;
+	runner_say(r, "spikes of %s are let pass: recovery.max_attempts is used up (%" PRId64 " of %" PRId64 ")",
+		   r->spec.metrics.watch, r->record->corrupted, r->spec.recovery.max_attempts);
+	return 0;
 }
 
 void runner_watch(struct runner *r)
 {
+	enum watch_good good = watch_good_of(&r->spec);
 	struct detect_rules rules = { .nonfinite = r->spec.recovery.nonfinite,
-				      .spike = r->spec.recovery.spike,
+				      .spike = watch_spike(r, good),
 				      .window = r->spec.recovery.spike_window,
 				      .reports = r->spec.recovery.spike_reports,
-				      .is_high_good = watch_is_high_good(&r->spec),
+				      .is_high_good = good == WATCH_HIGH,
 				      .resumed_at = r->resume_step };
-	/* A spike may be in the nature of the run. One that comes back is no reason to end it. */
-	if (rules.spike > 0 && r->record->corrupted >= r->spec.recovery.max_attempts) {
-		runner_say(r,
-			   "spikes of %s are let pass: recovery.max_attempts is used up (%" PRId64 " of %" PRId64 ")",
-			   r->spec.metrics.watch, r->record->corrupted, r->spec.recovery.max_attempts);
-		rules.spike = 0;
-	}
 	detect_init(&r->detect, &rules);
 }
 

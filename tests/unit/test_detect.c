@@ -286,6 +286,24 @@ static void test_without_a_good_report(void **state)
 	assert_int_equal(detect_last_good(&d), 700); /* so what it resumed from is not proved either */
 }
 
+/* A loss far above that of the training, a hundred reports in a row: of an evaluation. */
+static void test_an_evaluation_is_no_spike(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) { /* at the step of the training, without steps, with steps of its own */
+		CLEANUP(detect) struct detect d;
+		uint64_t noise = 4;
+		detect_init(&d, &usual);
+		for (int i = 0; i < 4000; i++) {
+			assert_true(detect_note(&d, i, converged(i, &noise)) <= DETECT_DOUBT);
+			for (int k = 0; i % 500 == 499 && k < 100; k++)
+				assert_true(detect_note(&d, kind == 0 ? i : kind == 1 ? -1 : k, 1.5) <= DETECT_DOUBT);
+		}
+		assert_int_equal(detect_note(&d, 4000, 1e-6), DETECT_GOOD); /* nothing is held back afterwards */
+		assert_int_equal(d.has_steps, kind == 0);
+	}
+}
+
 static void test_steps_that_say_nothing(void **state)
 {
 	static const int64_t unknown[] = { -1, -1, -1, -1 }, fall[] = { 90, 95, 1, 2 }, same[] = { 7, 7, 7, 7 };
@@ -362,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_a_fall_of_what_should_be_high),
 		cmocka_unit_test(test_the_doubt_ends),
 		cmocka_unit_test(test_without_a_good_report),
+		cmocka_unit_test(test_an_evaluation_is_no_spike),
 		cmocka_unit_test(test_steps_that_say_nothing),
 		cmocka_unit_test(test_what_is_switched_off),
 		cmocka_unit_test(test_the_window_against_a_plain_one),
