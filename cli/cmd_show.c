@@ -281,6 +281,19 @@ static void show_webhook(const json_t *shown, struct buf *into)
 	show_line(into, "tells", buf_text(&line));
 }
 
+/* Where a stalled program was. */
+static void show_trace(const char *trace, struct buf *into)
+{
+	while (*trace) {
+		size_t len = strcspn(trace, "\n");
+		CLEANUP(free_p) char *line = mem_strndup(trace, len);
+		buf_str(into, "              ");
+		text_clean(into, line);
+		buf_byte(into, '\n');
+		trace += len + (trace[len] != '\0');
+	}
+}
+
 static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 {
 	json_auto_t *history = fields_json(shown, "history");
@@ -300,6 +313,7 @@ static void show_history(const json_t *shown, int64_t now_ms, struct buf *into)
 		buf_printf(into, "    %s  ", time);
 		text_clean(into, buf_text(&line));
 		buf_byte(into, '\n');
+		show_trace(fields_text(entry, "trace"), into);
 	}
 }
 

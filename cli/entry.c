@@ -56,6 +56,7 @@ static const struct event_row event_rows[] = {
 	{ "job.failed", "failed", "", false, false },
 	{ "job.cancelled", "cancelled", "", false, false },
 	{ "job.lost", "lost", "", false, false },
+	{ "job.stalled", "stalled", "", false, false },
 	{ "job.preempted", "preempted", "", false, false },
 	{ "job.adopted", "adopted", "", false, false },
 	{ "job.unmet", "held", "", false, false },

@@ -1,5 +1,6 @@
 #include "lib/utf8.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -71,4 +72,35 @@ size_t utf8_cut(const char *text, size_t len, size_t max)
 	while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
 		at--;
 	return at;
+}
+
+/* Bytes at the start of text that people do not see: the colour of a terminal (ESC [31m), a control, no UTF-8. */
+static size_t utf8_unseen(const char *text, const char *end)
+{
+	const char *at = text;
+	if (end - text > 1 && text[0] == '\x1b' && text[1] == '[') {
+		for (at += 2; at < end && !isalpha((unsigned char)*at);)
+			at++;
+		return (size_t)(at - text) + (at < end);
+	}
+	return iscntrl((unsigned char)*text) || !utf8_char(text, (size_t)(end - text)) ? 1 : 0;
+}
+
+void utf8_plain(const char *text, size_t len, size_t max, struct buf *into)
+{
+	const char *end = text + len;
+	size_t before = into->len;
+	while (text < end && into->len - before < max) {
+		size_t unseen = utf8_unseen(text, end), bytes = unseen ? 0 : utf8_char(text, (size_t)(end - text));
+		bool is_blank = *text == '\t' || *text == ' ';
+		if (is_blank && into->len > before)
+			buf_byte(into, ' ');
+		else if (!is_blank)
+			buf_add(into, text, bytes);
+		text += unseen ? unseen : bytes;
+	}
+	while (into->len > before && into->data[into->len - 1] == ' ')
+		into->data[--into->len] = '\0';
+	if (text < end && into->len > before)
+		buf_str(into, "…");
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "lib/buf.h"
 
 /* Length of the longest prefix that is whole, valid UTF-8: len when all of it is. */
 size_t utf8_valid_prefix(const char *text, size_t len);
@@ -21,5 +22,9 @@ static inline bool utf8_is_valid(const char *text, size_t len)
 
 /* The largest cut ≤ max that does not split a character of valid text. */
 size_t utf8_cut(const char *text, size_t len, size_t max);
+
+/* Adds a line of a program for people to read: blanks at its ends, colours of a terminal, controls and what is no UTF-8
+ * are left out; cut after max bytes, with "…". */
+void utf8_plain(const char *text, size_t len, size_t max, struct buf *into);
 
 #endif

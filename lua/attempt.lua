@@ -1,5 +1,7 @@
 -- How an attempt ends, and how one that was given up is taken back. Each cause has its own budget.
 
+local TRACE_MAX_BYTES = 4096 -- of where a stalled program was
+
 local attempt_failed, attempt_end -- a chunk may have 200 locals: those of this file alone stand apart
 do
     local function attempt_jitter(j)
@@ -130,6 +132,10 @@ do
         job_set(j, 'ran_ms', job_number(j, 'ran_ms') + ran_ms)
         job_set(j, 'step', detail.step or j.f.step)
         job_set(j, 'total', detail.total or j.f.total)
+        if detail.trace and cause == 'stalled' then
+            event_note(q, j, 'job.stalled', 'worker', j.f.worker, 'step', j.f.step, 'trace',
+                       clip(detail.trace, TRACE_MAX_BYTES))
+        end
         attempt_close_recovery(q, j, cause)
         job_set(j, 'recover_ms', ran_ms)
         if cause == 'succeeded' then

@@ -36,10 +36,13 @@ do
                 fail('INVALID', 'detail.%s: expected an integer, got %s', name, quoted(value))
             end
         end
-        if detail.error == cjson.null or detail.error == '' then
-            detail.error = nil
-        elseif detail.error ~= nil and type(detail.error) ~= 'string' then
-            fail('INVALID', 'detail.error: expected a text, got %s', quoted(detail.error))
+        for _, name in ipairs({'error', 'trace'}) do
+            local value = detail[name]
+            if value == cjson.null or value == '' then
+                detail[name] = nil
+            elseif value ~= nil and type(value) ~= 'string' then
+                fail('INVALID', 'detail.%s: expected a text, got %s', name, quoted(value))
+            end
         end
         if detail.spent == cjson.null then
             detail.spent = nil

@@ -88,7 +88,7 @@ static const struct spec_grammar spec_event = {
 	NULL, 0, 0,
 	.words = "*|job.*|checkpoint.*|recovery.*|job.submitted|job.queued|job.claimed|job.succeeded|job.failed|"
 		 "job.cancelled|job.unmet|job.retrying|job.lost|job.preempted|job.adopted|job.cancel_asked|"
-		 "job.preempt_asked|job.held|job.released|job.updated|job.removed|"
+		 "job.stalled|job.preempt_asked|job.held|job.released|job.updated|job.removed|"
 		 "checkpoint.committed|checkpoint.rejected|checkpoint.quarantined|checkpoint.discarded|recovery."
 		 "detected|"
 		 "recovery.started|recovery.checkpoint_selected|recovery.resumed|recovery.completed|recovery.failed|"

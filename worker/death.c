@@ -1,6 +1,5 @@
 #include "worker/death.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,38 +51,6 @@ static const struct {
 	{ EXIT_PREEMPTED, "it says that it is preempted, but nobody had asked it to stop" },
 };
 
-/* Bytes at the start of text that people do not see: the colour of a terminal (ESC [31m), a control, no UTF-8. */
-static size_t death_unseen(const char *text, const char *end)
-{
-	const char *at = text;
-	if (end - text > 1 && text[0] == '\x1b' && text[1] == '[') {
-		for (at += 2; at < end && !isalpha((unsigned char)*at);)
-			at++;
-		return (size_t)(at - text) + (at < end);
-	}
-	return iscntrl((unsigned char)*text) || !utf8_char(text, (size_t)(end - text)) ? 1 : 0;
-}
-
-/* A line for people: not too long. */
-static void death_line(const struct spool_record *record, struct buf *into)
-{
-	const char *text = record->text, *end = text + record->len;
-	buf_clear(into);
-	while (text < end && into->len < DEATH_WORDS_MAX) {
-		size_t unseen = death_unseen(text, end), len = unseen ? 0 : utf8_char(text, (size_t)(end - text));
-		bool is_space = *text == '\t' || *text == ' ';
-		if (is_space && into->len)
-			buf_byte(into, ' ');
-		else if (!is_space)
-			buf_add(into, text, len);
-		text += unseen ? unseen : len;
-	}
-	while (into->len && into->data[into->len - 1] == ' ')
-		into->data[--into->len] = '\0';
-	if (text < end && into->len)
-		buf_str(into, "…");
-}
-
 static enum death_kind death_kind_of(const struct buf *line)
 {
 	for (size_t i = 0; i < ARRAY_LEN(death_words); i++)
@@ -104,7 +71,8 @@ static enum death_kind death_listen(const struct death *death, struct buf *words
 		if (!strchr("oe", record.stream))
 			continue;
 		lines++;
-		death_line(&record, &line);
+		buf_clear(&line);
+		utf8_plain(record.text, record.len, DEATH_WORDS_MAX, &line);
 		enum death_kind kind = death_kind_of(&line);
 		bool is_better = !words->len || (record.stream == 'e' && !has_stderr);
 		if (!line.len || (kind == DEATH_PLAIN && !is_better))

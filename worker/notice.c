@@ -1,6 +1,5 @@
 #include "worker/notice.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -34,15 +33,8 @@ struct notice {
 /* The first line of what was said, for people. */
 static void notice_line(const char *text, size_t len, const char *otherwise, struct buf *into)
 {
-	const char *end = text + len;
-	while (text < end && isspace((unsigned char)*text))
-		text++;
-	for (; text < end && *text != '\n' && into->len < NOTICE_MAX - 4;) {
-		size_t bytes = utf8_char(text, (size_t)(end - text));
-		if (bytes && !iscntrl((unsigned char)*text))
-			buf_add(into, text, bytes);
-		text += bytes ? bytes : 1;
-	}
+	const char *newline = memchr(text, '\n', len);
+	utf8_plain(text, newline ? (size_t)(newline - text) : len, NOTICE_MAX - 8, into);
 	if (!into->len)
 		buf_str(into, otherwise);
 }

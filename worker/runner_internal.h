@@ -120,6 +120,8 @@ struct runner {
 	bool stall_computes;                 /* it used a processor meanwhile */
 	bool has_dumped;                     /* it was asked for its stacks by SIGABRT */
 
+	char *stacks; /* where it was when it had stalled; NULL: it has not */
+
 	/* why it ended */
 	enum stop_reason stop;
 	char why[OUTCOME_ERROR_MAX];
@@ -229,6 +231,8 @@ void runner_death(struct runner *r, struct death *death, struct buf *tail); /* t
 /* Asks everything of a stalled program that can say where it is for that, by SIGABRT, which ends it; what also listens
  * to SIGTERM is left out unless all is set. How many were asked. */
 size_t runner_dump(struct runner *r, bool all);
+/* Where it was, in a few lines, for whoever is told of its end; nothing if it has not stalled. */
+void runner_stall_trace(const struct runner *r, struct buf *into);
 
 /* runner_output.c */
 bool runner_open_spools(struct runner *r, struct error *err);

@@ -91,6 +91,11 @@ static void report_detail(struct runner *r, const struct outcome *outcome)
 	}
 	if (runner_spent(r, spent, sizeof spent))
 		json_object_set_new(detail, "spent", json_string(spent));
+	CLEANUP(buf) struct buf trace;
+	buf_init(&trace, 8192);
+	runner_stall_trace(r, &trace);
+	if (trace.len)
+		json_object_set_new(detail, "trace", json_string(buf_text(&trace)));
 	if (r->result)
 		json_object_set_new(detail, "result", json_string(r->result));
 	free(r->report_detail);

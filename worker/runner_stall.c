@@ -7,6 +7,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/proc.h"
+#include "lib/utf8.h"
 #include "worker/descendants.h"
 #include "worker/runner_internal.h"
 #include "worker/stacks.h"
@@ -19,6 +20,10 @@ enum {
 	STALL_PROCESSES = 256,   /* of a program that are looked at */
 	STALL_TOLD = 32,         /* whose stacks are told */
 	STALL_TEXT_MAX = 32 * 1024,
+	STALL_WHERE_MAX = 200,
+	STALL_TRACE_STACKS = 2000, /* bytes of the stacks that are told with the end */
+	STALL_TRACE_LINES = 20,    /* of what the program said last */
+	STALL_TRACE_LINE = 100,    /* bytes of each */
 };
 
 static int64_t stall_cpu_ticks(void)
@@ -79,18 +84,49 @@ static void stall_explain(const struct runner *r, int64_t silent_ms, int64_t lim
 static void stall_found(struct runner *r, int64_t silent_ms, int64_t limit_ms)
 {
 	pid_t pids[STALL_TOLD];
-	char why[OUTCOME_ERROR_MAX], where[256];
-	CLEANUP(buf) struct buf text;
+	char why[OUTCOME_ERROR_MAX], where[STALL_WHERE_MAX];
+	CLEANUP(buf) struct buf text, plain;
 	int64_t wall_ms = clock_wall_ms();
 	buf_init(&text, STALL_TEXT_MAX);
+	buf_init(&plain, STALL_WHERE_MAX);
 	stacks_take(pids, descendants_list(pids, STALL_TOLD), &text, where, sizeof where);
-	stall_explain(r, silent_ms, limit_ms, where, why, sizeof why);
+	utf8_plain(where, strlen(where), STALL_WHERE_MAX - 8, &plain);
+	stall_explain(r, silent_ms, limit_ms, buf_text(&plain), why, sizeof why);
 	for (const char *line = buf_text(&text); *line;) {
 		size_t len = strcspn(line, "\n");
 		spool_add(&r->log, 's', wall_ms, line, len);
 		line += len + (line[len] != '\0');
 	}
+	r->stacks = buf_take(&text);
 	runner_ask_stop(r, STOP_STALLED, why);
+}
+
+/* The lines of the stacks, and those that the program said last: what Python told of itself is among them. */
+void runner_stall_trace(const struct runner *r, struct buf *into)
+{
+	CLEANUP(buf) struct buf tail;
+	struct spool_record record;
+	size_t starts[STALL_TRACE_LINES], count = 0;
+	buf_init(&tail, STALL_TEXT_MAX);
+	if (r->stop != STOP_STALLED || !r->stacks)
+		return;
+	for (const char *line = r->stacks; *line && into->len < STALL_TRACE_STACKS;) {
+		size_t len = strcspn(line, "\n");
+		utf8_plain(line, len, STALL_TRACE_LINE, into);
+		buf_byte(into, '\n');
+		line += len + (line[len] != '\0');
+	}
+	spool_tail(&r->log, STALL_TEXT_MAX, &tail);
+	for (size_t left = tail.len; count < STALL_TRACE_LINES && spool_take_last(buf_text(&tail), &left, &record);)
+		if (strchr("oe", record.stream))
+			starts[count++] = left;
+	while (count-- > 0) {
+		const char *line = buf_text(&tail) + starts[count];
+		if (!spool_parse(line, strcspn(line, "\n"), &record))
+			continue;
+		utf8_plain(record.text, record.len, STALL_TRACE_LINE, into);
+		buf_byte(into, '\n');
+	}
 }
 
 int64_t runner_stall_tick(struct runner *r, int64_t now)

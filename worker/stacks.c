@@ -15,6 +15,7 @@ enum {
 	STACKS_FRAMES = 4,
 	STACKS_COMMAND_MAX = 160,
 	STACKS_PLACE_MAX = 256,
+	STACKS_BRIEF_REST = 64, /* bytes of it besides the place */
 };
 
 struct stacks_call {
@@ -227,6 +228,8 @@ void stacks_take(const pid_t *pids, size_t count, struct buf *text, char *brief,
 		size_t len = strcspn(seen[0].place, "("); /* without its stack in the kernel */
 		while (len && seen[0].place[len - 1] == ' ')
 			len--;
-		str_format(brief, size, "%s (pid %d) is %.*s", seen[0].name, (int)pids[i], (int)len, seen[0].place);
+		size_t most = size > STACKS_BRIEF_REST ? size - STACKS_BRIEF_REST : 0;
+		str_format(brief, size, "%s (pid %d) is %.*s", seen[0].name, (int)pids[i],
+			   (int)(len < most ? len : most), seen[0].place);
 	}
 }

@@ -41,7 +41,13 @@ takes_what_it_has(threading.Lock())
     assert any("asleep in futex" in line for line in log_lines(log, 1, "stoker"))
     assert any("in takes_what_it_has" in line for line in log_lines(log, 1, "stderr")), log
     assert "is asleep in futex" in json.dumps(events(brisk, job, "job.failed"))
-    assert "is asleep in futex" in brisk.cli("show", job).stdout
+    stalled, = events(brisk, job, "job.stalled")
+    assert stalled["worker"] == "w0" and stalled["step"] == "8"
+    trace = stalled["trace"].splitlines()
+    assert trace[0].startswith("process ") and "asleep in futex" in trace[1] and "step=8 loss=1.0" in trace, trace
+    assert any("in takes_what_it_has" in line for line in trace), trace
+    shown = brisk.cli("show", job).stdout
+    assert "attempt 1 stalled at step 8 on w0" in shown and "in takes_what_it_has" in shown, shown
 
 
 def test_who_listens_to_sigterm_may_save_first(brisk):

@@ -301,3 +301,23 @@ def test_retry_names_the_attempt(q):
         with pytest.raises(ResponseError, match="^STALE"):
             q.retry(1, attempt)
     assert q.retry(1, 1) == "default-2"
+
+
+def test_where_a_stalled_program_was(q):
+    trace = "process 7: python3\n  python3: asleep in futex\n" + "é" * 3000
+    claim = q.start(retry={"backoff": "0s"})
+    q.renew(*claim.fence, "phase", "running", "step", 8)
+    q.end(claim, "stalled", error="silent", trace=trace)
+    said, = q.events("job.stalled")
+    assert (said["worker"], said["step"], said["attempt"]) == ("w1", "8", "1")
+    assert said["trace"] == trace[:len(said["trace"])] and 4090 < len(said["trace"].encode()) <= 4096
+    assert [(h["event"], h.get("trace")) for h in q.history(1)][0] == ("job.stalled", said["trace"])
+    q.hurry(1)
+    q.end(q.take()[0], "error", error="exit 1", trace="of no stall")
+    q.hurry(1)
+    claim, = q.take()
+    before = q.snapshot()
+    with pytest.raises(ResponseError, match="^INVALID detail.trace: expected a text, got"):
+        q.end(claim, "stalled", trace=7)
+    assert q.snapshot() == before
+    assert len(q.events("job.stalled")) == 1
