@@ -9,6 +9,7 @@
 #include "worker/spool.h"
 
 enum {
+	DEATH_SHELL = 128,     /* a shell ends with it and the number of the signal that killed its last command */
 	DEATH_LINES = 40,      /* of the output that may say why */
 	DEATH_WORDS_MAX = 200, /* of a line that are told */
 };
@@ -88,30 +89,31 @@ static enum death_kind death_listen(const struct death *death, struct buf *words
 
 static void death_how(const struct child_exit *how, char *into, size_t size)
 {
-	const char *name = child_signal_name(how->signal);
+	const char *name = child_signal_name(how->signal), *shell = child_signal_name(how->code - DEATH_SHELL);
 	if (how->is_known && how->signal && !strcmp(name, "SIG?"))
 		str_format(into, size, "killed by signal %d", how->signal);
 	else if (how->is_known && how->signal)
 		str_format(into, size, "killed by %s", name);
+	else if (how->is_known && how->code > DEATH_SHELL && strcmp(shell, "SIG?") != 0)
+		str_format(into, size, "exit %d, as of %s", how->code, shell);
 	else
 		child_exit_text(how, into, size);
 }
 
 /* "out of memory: 12.3 GiB of 12 GiB, what it may use by its spec" */
-static void death_of_memory(const struct death *death, char *into, size_t size)
+static void death_of_memory(const struct death *death, const char *how, char *into, size_t size)
 {
 	char used[32], limit[32];
 	bool is_over = death->granted_bytes && death->how.peak_bytes > death->granted_bytes;
 	size_human(death->how.peak_bytes, used, sizeof used);
 	size_human(is_over ? death->granted_bytes : death->limit_bytes, limit, sizeof limit);
 	if (is_over)
-		str_format(into, size, "out of memory: %s of %s, what it may use by its spec (killed by SIGKILL)", used,
-			   limit);
+		str_format(into, size, "out of memory: %s of %s, what it may use by its spec (%s)", used, limit, how);
 	else if (death->limit_bytes && death->how.peak_bytes)
-		str_format(into, size, "out of memory: %s of %s, all that %s has (killed by SIGKILL)", used, limit,
-			   death->limit_of);
+		str_format(into, size, "out of memory: %s of %s, all that %s has (%s)", used, limit, death->limit_of,
+			   how);
 	else
-		str_copy(into, size, "out of memory: killed by SIGKILL, which the kernel did");
+		str_format(into, size, "out of memory (%s)", how);
 }
 
 /* The absolute path that stands in quotes, as Python says it; else the folder that is known to be full. */
@@ -150,8 +152,9 @@ void death_explain(const struct death *death, char *into, size_t size)
 	buf_init(&words, DEATH_WORDS_MAX + 16);
 	death_how(&death->how, how, sizeof how);
 	enum death_kind kind = death_listen(death, &words);
-	if (death->how.signal == SIGKILL && death->oom_kills > 0)
-		death_of_memory(death, text, sizeof text);
+	bool is_killed = death->how.signal == SIGKILL || death->how.code == DEATH_SHELL + SIGKILL;
+	if (is_killed && death->oom_kills > 0)
+		death_of_memory(death, how, text, sizeof text);
 	else if (death->how.signal == SIGKILL)
 		death_plain(death, "", how, text, sizeof text);
 	else if (kind == DEATH_DISK)
@@ -159,13 +162,14 @@ void death_explain(const struct death *death, char *into, size_t size)
 	else if (kind != DEATH_PLAIN)
 		str_format(text, sizeof text, "%s (%s): %s", death_names[kind], how, buf_text(&words));
 	else if (death->full_disk)
-		str_format(text, sizeof text, "disk full: %.100s (%s)", death->full_disk, how);
+		str_format(text, sizeof text, "disk full: %.100s (%s)%s%s", death->full_disk, how,
+			   words.len ? ": " : "", buf_text(&words));
 	else
 		death_plain(death, buf_text(&words), how, text, sizeof text);
-	if (death->oom_kills > 0 && death->how.signal != SIGKILL && strlen(text) < 450)
+	if (death->oom_kills > 0 && !is_killed && strlen(text) < 450)
 		str_format(text + strlen(text), sizeof text - strlen(text),
-			   "; while it ran, the kernel killed %lld processes in %s for want of memory",
-			   (long long)death->oom_kills, death->limit_of);
+			   "; while it ran, the kernel killed %lld process%s in %s for want of memory",
+			   (long long)death->oom_kills, death->oom_kills > 1 ? "es" : "", death->limit_of);
 	size_t len = utf8_cut(text, strlen(text), size - 1);
 	memcpy(into, text, len);
 	into[len] = '\0';

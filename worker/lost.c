@@ -18,7 +18,7 @@ enum {
 struct lost {
 	struct lost_options o;
 	struct event *timer;
-	char mark[96];
+	char mark[96], error[400];
 	struct proc_run run;
 	bool is_of_this_boot;
 	bool is_swept;
@@ -72,9 +72,9 @@ static void lost_report(struct lost *lost)
 {
 	lost->call = mem_alloc(sizeof *lost->call);
 	lost->call->lost = lost;
-	jobs_finish(lost->o.jobs, &lost->o.record->ref, "lost",
-		    "{\"error\":\"the runner on its worker died, and the program with it\"}", lost_reported,
-		    lost->call);
+	json_auto_t *detail = json_pack("{s:s}", "error", lost->error);
+	CLEANUP(free_p) char *text = detail ? json_dumps(detail, JSON_COMPACT) : NULL;
+	jobs_finish(lost->o.jobs, &lost->o.record->ref, "lost", text ? text : "{}", lost_reported, lost->call);
 }
 
 static void lost_tail_sent(void *arg)
@@ -112,6 +112,9 @@ struct lost *lost_new(const struct lost_options *options)
 	struct run_pid runner, program;
 	struct lost *lost = mem_alloc(sizeof *lost);
 	lost->o = *options;
+	if (!str_format(lost->error, sizeof lost->error, "the runner on its worker died (%s), and the program with it",
+			options->how))
+		str_copy(lost->error, sizeof lost->error, "the runner on its worker died, and the program with it");
 	lost->timer = evtimer_new(options->base, lost_step, lost);
 	run_record_mark(options->record, lost->mark, sizeof lost->mark);
 	run_pids_read(options->folder, &runner, &program);

@@ -16,6 +16,7 @@ struct lost;
 struct lost_options {
 	struct event_base *base;
 	struct jobs *jobs;
+	const char *how; /* the runner ended; of the call only */
 	const char *folder;
 	const struct run_record *record; /* must outlive the object */
 	void (*on_done)(void *arg);      /* once */

@@ -141,6 +141,7 @@ static void run_is_over(struct run *run, const char *how)
 		 how);
 	struct lost_options o = { .base = run->runs->o.base,
 				  .jobs = run->runs->o.jobs,
+				  .how = how,
 				  .folder = run->folder,
 				  .record = &run->record,
 				  .on_done = run_was_cleaned,

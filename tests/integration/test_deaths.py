@@ -91,7 +91,7 @@ subprocess.run([sys.executable, '-c', '''{EATS}'''])
 sys.exit('my child died')
 """
         done = cluster.wait_final(cluster.submit(python(child)))
-        assert done["error"] == ("exit 1: my child died; while it ran, the kernel killed 1 processes in its cgroup for "
+        assert done["error"] == ("exit 1: my child died; while it ran, the kernel killed 1 process in its cgroup for "
                                  "want of memory")
 
 

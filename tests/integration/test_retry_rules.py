@@ -21,7 +21,7 @@ OOM = "for i in $(seq 1 {n}); do echo line $i; done; echo 'RuntimeError: CUDA Ou
      "exit 7, without a word; not tried again: retry.never_on_exit names it"),
     ({"on_exit": ["SIGSEGV"]}, "kill -SEGV $$", 3, "killed by SIGSEGV, without a word"),
     ({"on_exit": [139]}, "kill -SEGV $$", 3, "killed by SIGSEGV, without a word"),
-    ({"on_exit": ["SIGSEGV"]}, "exit 139", 3, "exit 139, without a word"),
+    ({"on_exit": ["SIGSEGV"]}, "exit 139", 3, "exit 139, as of SIGSEGV, without a word"),
     ({"never_on_exit": ["SIGABRT"]}, "kill -ABRT $$", 1,
      "killed by SIGABRT, without a word; not tried again: retry.never_on_exit names it"),
     ({"on_exit": [65]}, "exit 65", 3, "exit 65: the program says that its input is wrong"),

@@ -50,7 +50,15 @@ static const struct {
 	  "killed by SIGKILL, but not by the kernel for want of memory: somebody did it" },
 	{ { .how = SIGNALED(SIGKILL), .oom_kills = -1 },
 	  "killed by SIGKILL, by somebody, or by the kernel for want of memory" },
+	{ { .how = EXITED(139), .tail = ERR("Segmentation fault") }, "exit 139, as of SIGSEGV: Segmentation fault" },
+	{ { .how = EXITED(255) }, "exit 255, without a word" },
 	/* memory */
+	{ { .how = { .is_known = true, .code = 137, .peak_bytes = 2 * GIB },
+	    .oom_kills = 1,
+	    .limit_bytes = 4 * GIB,
+	    .limit_of = "its cgroup",
+	    .tail = ERR("Killed") },
+	  "out of memory: 2 GiB of 4 GiB, all that its cgroup has (exit 137, as of SIGKILL)" },
 	{ { .how = KILLED_AT(13207024435),
 	    .oom_kills = 1,
 	    .granted_bytes = 12 * GIB,
@@ -59,7 +67,7 @@ static const struct {
 	  "out of memory: 12.3 GiB of 12 GiB, what it may use by its spec (killed by SIGKILL)" },
 	{ { .how = KILLED_AT(60 * GIB), .oom_kills = 1, .limit_bytes = 64 * GIB, .limit_of = "its cgroup" },
 	  "out of memory: 60 GiB of 64 GiB, all that its cgroup has (killed by SIGKILL)" },
-	{ { .how = SIGNALED(SIGKILL), .oom_kills = 1 }, "out of memory: killed by SIGKILL, which the kernel did" },
+	{ { .how = SIGNALED(SIGKILL), .oom_kills = 1 }, "out of memory (killed by SIGKILL)" },
 	{ { .how = EXITED(1), .oom_kills = 2, .limit_of = "its cgroup", .tail = ERR("worker died") },
 	  "exit 1: worker died; while it ran, the kernel killed 2 processes in its cgroup for want of memory" },
 	{ { .how = EXITED(1), .tail = ERR("MemoryError: 8 GiB") OUT("bye") },
@@ -78,6 +86,8 @@ static const struct {
 	{ { .how = EXITED(1), .tail = ERR("cp: x: Disk quota exceeded") },
 	  "disk full (exit 1): cp: x: Disk quota exceeded" },
 	{ { .how = SIGNALED(SIGBUS), .full_disk = "/dev/shm" }, "disk full: /dev/shm (killed by SIGBUS)" },
+	{ { .how = EXITED(1), .full_disk = "/tmp", .tail = ERR("bad zip file") },
+	  "disk full: /tmp (exit 1): bad zip file" },
 };
 
 static void test_names(void **state)
