@@ -161,9 +161,15 @@ def test_a_runner_that_an_earlier_worker_left(tmp_path):
         assert cluster.wait_state(job, "queued")["reason"] == "preempted"
 
 
-def test_what_cannot_be_asked_is_said(tmp_path):
-    with Cluster(tmp_path, worker_options=["--preempt-command", "no-such-command-at-all", "--preempt-interval",
-                                           "100ms"]) as cluster:
+@pytest.mark.parametrize("options, says", [
+    (["--preempt-command", "no-such-command-at-all"], "--preempt-command cannot be run: no-such-command-at-all"),
+    (["--preempt-command", "exec sleep 600"], "--preempt-command takes longer than 5 s: exec sleep 600"),
+    (["--preempt-url", "http://127.0.0.1:1/x"], "cannot ask whether this machine goes away"),
+    (["--preempt-url", "ftp://x/"], "is not an http or https url"),
+])
+def test_what_cannot_be_asked_is_said(tmp_path, options, says):
+    with Cluster(tmp_path, worker_options=[*options, "--preempt-interval", "100ms"]) as cluster:
         assert cluster.wait_final(cluster.submit(job_of("true")))["state"] == "succeeded"
-        wait_until(lambda: "--preempt-command cannot be run" in cluster.workers[0].text(), what="it is said")
+        wait_until(lambda: says in cluster.workers[0].text(), what="it is said")
         assert worker(cluster)["state"] == "up"
+        assert cluster.workers[0].text().count(says) == 1, "once"
