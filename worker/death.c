@@ -60,20 +60,35 @@ static enum death_kind death_kind_of(const struct buf *line)
 	return DEATH_PLAIN;
 }
 
-/* The newest line that names a want; else the last words: of stderr, if there are any. */
+/* Before the innermost frame, in what Python tells of itself when a signal ends it. */
+static bool death_is_dump(const struct buf *line)
+{
+	return !strncmp(buf_text(line), "Current thread 0x", 17) && strstr(buf_text(line), "most recent call first");
+}
+
+/* The newest line that names a want; where Python was when it was killed; else the last words: of stderr, if there are
+ * any. */
 static enum death_kind death_listen(const struct death *death, struct buf *words)
 {
-	CLEANUP(buf) struct buf line;
+	CLEANUP(buf) struct buf line, next; /* the one behind it */
 	struct spool_record record;
 	size_t left = death->tail_len;
 	bool has_stderr = false;
 	buf_init(&line, SPOOL_RECORD_MAX);
+	buf_init(&next, SPOOL_RECORD_MAX);
 	for (int lines = 0; lines < DEATH_LINES && spool_take_last(death->tail, &left, &record);) {
 		if (!strchr("oe", record.stream))
 			continue;
 		lines++;
+		buf_clear(&next);
+		buf_str(&next, buf_text(&line));
 		buf_clear(&line);
 		utf8_plain(record.text, record.len, DEATH_WORDS_MAX, &line);
+		if (death_is_dump(&line) && next.len) {
+			buf_clear(words);
+			buf_str(words, buf_text(&next));
+			return DEATH_PLAIN;
+		}
 		enum death_kind kind = death_kind_of(&line);
 		bool is_better = !words->len || (record.stream == 'e' && !has_stderr);
 		if (!line.len || (kind == DEATH_PLAIN && !is_better))

@@ -50,6 +50,8 @@ def test_a_failure_is_tried_again(cluster):
     ("exit 7", 3, "exit 7, without a word"),
     ("echo no such file >&2; echo bye; exit 7", 3, "exit 7: no such file"),
     ("kill -SEGV $$", 3, "killed by SIGSEGV, without a word"),
+    ("""exec python3 -c 'def f(): __import__("os").abort()
+f()'""", 3, 'killed by SIGABRT: File "<string>", line 1 in f'),
     ("kill -KILL $$", 3, "killed by SIGKILL, but not by the kernel for want of memory: somebody did it"),
     ("exit 65", 1, "exit 65: the program says that its input is wrong"),
     ("exit 78", 1, "exit 78: the program says that it cannot run like this"),

@@ -45,6 +45,11 @@ static const struct {
 	/* signals */
 	{ { .how = SIGNALED(SIGSEGV) }, "killed by SIGSEGV, without a word" },
 	{ { .how = SIGNALED(SIGABRT), .tail = ERR("what():  bad") }, "killed by SIGABRT: what():  bad" },
+	{ { .how = SIGNALED(SIGSEGV),
+	    .tail = ERR("Fatal Python error: Segmentation fault") ERR("Current thread 0x7f (most recent call first):")
+		    ERR("  File \"a.py\", line 3 in crash") ERR("  File \"a.py\", line 9 in <module>")
+			    ERR("Extension modules: numpy (total: 1)") },
+	  "killed by SIGSEGV: File \"a.py\", line 3 in crash" },
 	{ { .how = SIGNALED(40) }, "killed by signal 40, without a word" },
 	{ { .how = SIGNALED(SIGKILL), .tail = ERR("step") },
 	  "killed by SIGKILL, but not by the kernel for want of memory: somebody did it" },
