@@ -31,6 +31,7 @@ static void walk_free(struct walk *walk)
 {
 	event_free(walk->beat);
 	event_free(walk->next);
+	buf_done(&walk->listed);
 	stored_units_done(&walk->units);
 	walk_take(walk, NULL, false);
 	json_decref(walk->lent);
@@ -123,9 +124,11 @@ static void walk_remove(struct walk *walk)
 {
 	CLEANUP(buf) struct buf keys;
 	buf_init(&keys, 1 << 20);
-	for (size_t i = 0; i < walk->pick_count; i++)
-		buf_printf(&keys, "%smanifest.json\n%sdata.tar\n", walk->picks[i].unit->prefix,
-			   walk->picks[i].unit->prefix);
+	for (size_t i = 0; i < walk->pick_count; i++) {
+		const struct stored_unit *unit = walk->picks[i].unit;
+		for (const char *const *name = stored_unit_names(unit); *name; name++)
+			buf_printf(&keys, "%s%s\n", unit->prefix, *name);
+	}
 	stored_ask(walk->scheduler->stored, STORED_REMOVE, buf_text(&keys), walk_on_removed, walk);
 }
 
@@ -374,15 +377,23 @@ static void walk_later(struct walk *walk, int64_t in_ms)
 	event_add(walk->next, &in);
 }
 
+/* Two folders, one after the other. */
 static void walk_on_listed(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
-	(void)len;
 	if (err) {
 		walk_end(walk, err);
 		return;
 	}
-	stored_units_read(&walk->units, text);
+	buf_add(&walk->listed, text, len);
+	if (walk->is_gc && !walk->is_listed) {
+		CLEANUP(free_p) char *prefix = mem_printf("%s/runs/", walk->scheduler->installation);
+		walk->is_listed = true;
+		stored_ask(walk->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
+		return;
+	}
+	stored_units_read(&walk->units, buf_text(&walk->listed));
+	buf_done(&walk->listed);
 	if (walk->is_gc)
 		walk_next(walk);
 	else
@@ -407,6 +418,7 @@ void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
 	walk->is_gc = is_gc;
 	walk->is_dry_run = fields_is_true(call->body, "dry_run");
 	walk->older_ms = older_ms;
+	buf_init(&walk->listed, SIZE_MAX / 2); /* the answers themselves are bounded */
 	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/", call->scheduler->installation);
 	const struct timeval beat = { .tv_sec = WALK_BEAT_S };
 	http_stream_start(call->reply, &events);

@@ -61,27 +61,11 @@ static void api_read_redis(struct api_call *call)
 
 /* ---- of the transcripts ---- */
 
-/* Of what cannot be read now it is said that it is missing, as the runner says it of what it skipped. */
-static json_t *api_gap(const struct api_call *call, const struct error *err)
-{
-	struct entry_place at, after;
-	const json_t *next = json_array_get(call->page, 0);
-	if (call->part != ARCHIVE_LOG || json_object_get(next, "gap") || !entry_place_parse(call->after, &after) ||
-	    !entry_place_parse(fields_text(next, "id"), &at))
-		return NULL;
-	int64_t first = at.attempt == after.attempt ? after.number + 1 : 1;
-	if (at.number <= first)
-		return NULL;
-	return json_pack("[{s:o, s:s, s:o, s:o}]", "id", json_sprintf("%" PRId64 "-%" PRId64, at.attempt, first),
-			 "time_ms", fields_text(next, "time_ms"), "gap",
-			 json_sprintf("they are in the store, which cannot be read now: %s", err->message), "lines",
-			 json_sprintf("%" PRId64, at.number - first));
-}
-
 static void api_on_transcript(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
-	json_t *found = err ? api_gap(call, err) : fields_parse(text, len);
+	const struct transcript_query query = api_query(call);
+	json_t *found = err ? transcript_gap(&query, json_array_get(call->page, 0), err) : fields_parse(text, len);
 	if (json_array_size(found)) {
 		call->has_more = true;
 		call->paged(call, found);

@@ -41,7 +41,6 @@ struct archive {
 	char next[64];       /* another queue that was looked at meanwhile; "": none */
 	int64_t rest_until;  /* boot time */
 	char complaint[512]; /* that was logged: said once; "" after a batch that went well */
-	struct readers *readers;
 };
 
 /* ---- the end of a batch ---- */
@@ -283,6 +282,7 @@ static bool archive_answer(void *arg, struct buf *text, struct error *err)
 {
 	const struct archive_question *question = arg;
 	const struct archive_place place = archive_place_of(question->archive, question->queue);
+	text->max = ARCHIVE_PART_MAX;
 	if (question->transcript.n)
 		return (question->is_archived ? transcript_archived_page
 					      : transcript_page)(&place, &question->transcript, text, err);
@@ -292,46 +292,40 @@ static bool archive_answer(void *arg, struct buf *text, struct error *err)
 			   : archive_list(&place, &question->query, text, err);
 }
 
-static struct archive_question *archive_question_new(const struct archive *archive, const char *queue)
+static void archive_ask(struct archive *archive, const char *queue, struct archive_question *question, stored_fn *fn,
+			void *arg)
 {
-	struct archive_question *question = mem_alloc(sizeof *question);
 	question->archive = archive;
 	str_copy(question->queue, sizeof question->queue, queue);
-	return question;
+	stored_run_in(archive->options.stored, archive_answer, question, fn, arg);
 }
 
-void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, reader_fn *fn,
+void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, stored_fn *fn,
 		  void *arg)
 {
-	struct archive_question *question = archive_question_new(archive, queue);
-	question->n = n;
-	question->part = part;
-	readers_ask(archive->readers, archive_answer, question, fn, arg);
+	struct archive_question question = { .n = n, .part = part };
+	archive_ask(archive, queue, &question, fn, arg);
 }
 
-void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, reader_fn *fn,
+void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, stored_fn *fn,
 		  void *arg)
 {
-	struct archive_question *question = archive_question_new(archive, queue);
-	question->query = *query;
-	readers_ask(archive->readers, archive_answer, question, fn, arg);
+	struct archive_question question = { .query = *query };
+	archive_ask(archive, queue, &question, fn, arg);
 }
 
-void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, reader_fn *fn, void *arg)
+void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, stored_fn *fn, void *arg)
 {
-	struct archive_question *question = archive_question_new(archive, queue);
-	question->n = -1;
-	str_copy(question->scan, sizeof question->scan, cursor);
-	readers_ask(archive->readers, archive_answer, question, fn, arg);
+	struct archive_question question = { .n = -1 };
+	str_copy(question.scan, sizeof question.scan, cursor);
+	archive_ask(archive, queue, &question, fn, arg);
 }
 
 void archive_transcript(struct archive *archive, const char *queue, const struct transcript_query *query,
-			bool is_archived, reader_fn *fn, void *arg)
+			bool is_archived, stored_fn *fn, void *arg)
 {
-	struct archive_question *question = archive_question_new(archive, queue);
-	question->transcript = *query;
-	question->is_archived = is_archived;
-	readers_ask(archive->readers, archive_answer, question, fn, arg);
+	struct archive_question question = { .transcript = *query, .is_archived = is_archived };
+	archive_ask(archive, queue, &question, fn, arg);
 }
 
 /* ---- the whole ---- */
@@ -342,7 +336,6 @@ struct archive *archive_new(const struct archive_options *options)
 	unsigned char random[8];
 	archive->options = *options;
 	archive->again = evtimer_new(options->base, archive_again, archive);
-	archive->readers = readers_new(options->base, ARCHIVE_PART_MAX);
 	evutil_secure_rng_get_bytes(random, sizeof random);
 	for (size_t i = 0; i < sizeof random; i++)
 		str_format(archive->who + 2 * i, 3, "%02x", random[i]);
@@ -353,7 +346,6 @@ void archive_free(struct archive *archive)
 {
 	if (!archive)
 		return;
-	readers_free(archive->readers);
 	helper_free(archive->writer);
 	archive_batch_free(&archive->batch);
 	event_free(archive->again);

@@ -14,7 +14,7 @@
 #include <event2/event.h>
 #include "queue/jobs.h"
 #include "scheduler/archive_store.h"
-#include "scheduler/readers.h"
+#include "scheduler/stored.h"
 #include "scheduler/transcript_read.h"
 
 struct archive;
@@ -23,6 +23,7 @@ struct archive_options {
 	struct event_base *base;
 	struct jobs *jobs;
 	const char *store;        /* URL */
+	struct stored *stored;    /* the same; reads it, and must outlive it */
 	const char *installation; /* "" until it is known: nobody calls before */
 };
 struct archive *archive_new(const struct archive_options *options);
@@ -33,14 +34,14 @@ void archive_free(struct archive *archive);
 void archive_look(struct archive *archive, const char *queue);
 
 /* text is what archive_store.h says. */
-void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, reader_fn *fn,
+void archive_read(struct archive *archive, const char *queue, int64_t n, enum archive_part part, stored_fn *fn,
 		  void *arg);
-void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, reader_fn *fn,
+void archive_page(struct archive *archive, const char *queue, const struct archive_query *query, stored_fn *fn,
 		  void *arg);
 /* As archive_scan has it. */
-void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, reader_fn *fn, void *arg);
+void archive_part_of_all(struct archive *archive, const char *queue, const char *cursor, stored_fn *fn, void *arg);
 /* A page of what a job wrote: of its transcripts alone, or of the job in the archive (scheduler/transcript_read.h). */
 void archive_transcript(struct archive *archive, const char *queue, const struct transcript_query *query,
-			bool is_archived, reader_fn *fn, void *arg);
+			bool is_archived, stored_fn *fn, void *arg);
 
 #endif

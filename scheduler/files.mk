@@ -52,7 +52,6 @@ scheduler_SOURCES := \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
-	scheduler/readers.c \
 	scheduler/stored.c \
 	scheduler/stored_probe.c \
 	scheduler/stored_units.c \

@@ -154,15 +154,17 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 	s->webhooks = webhooks_new(&webhooks, err);
 	if (!s->webhooks)
 		return false;
-	const struct archive_options archive = {
-		.base = s->base, .jobs = s->jobs, .store = s->settings->store, .installation = s->installation
-	};
 	if (s->settings->store && !store_check_url(s->settings->store, err))
 		return false;
 	if (s->settings->store)
-		s->archive = archive_new(&archive);
-	if (s->settings->store)
 		s->stored = stored_new(s->base, s->settings->store);
+	const struct archive_options archive = { .base = s->base,
+						 .jobs = s->jobs,
+						 .store = s->settings->store,
+						 .stored = s->stored,
+						 .installation = s->installation };
+	if (s->settings->store)
+		s->archive = archive_new(&archive);
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
 					      .webhooks = s->webhooks,

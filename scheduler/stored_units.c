@@ -19,14 +19,24 @@ void stored_units_done(struct stored_units *units)
 	*units = (struct stored_units){ 0 };
 }
 
-/* "<installation>/checkpoints/<job>-<uid>/<token>/<seq>/<name>" */
+const char *const *stored_unit_names(const struct stored_unit *unit)
+{
+	static const char *const checkpoint[] = { "manifest.json", "data.tar", NULL };
+	static const char *const transcript[] = { "transcript.json", "log.gz", "metrics.gz", NULL };
+	return unit->is_transcript ? transcript : checkpoint;
+}
+
+/* As struct stored_unit has them, and a name of theirs. */
 static bool stored_unit_parse(const char *key, struct stored_unit *unit, const char **name)
 {
 	char folder[160];
 	int used = 0;
 	const char *part = strchr(key, '/');
-	if (!part || sscanf(part, "/checkpoints/%159[^/]/%" SCNd64 "/%" SCNd64 "/%n", folder, &unit->token, &unit->seq,
-			    &used) != 3)
+	unit->is_transcript = part && strncmp(part, "/runs/", strlen("/runs/")) == 0;
+	if (!part || (unit->is_transcript ? sscanf(part, "/runs/%159[^/]/%" SCNd64 "-%" SCNd64 "/%n", folder,
+						   &unit->seq, &unit->token, &used)
+					  : sscanf(part, "/checkpoints/%159[^/]/%" SCNd64 "/%" SCNd64 "/%n", folder,
+						   &unit->token, &unit->seq, &used)) != 3)
 		return false;
 	char *uid = strrchr(folder, '-');
 	if (!used || !uid || strspn(uid + 1, "0123456789abcdef") != strlen(uid + 1))
@@ -59,12 +69,15 @@ static void stored_units_object(struct stored_units *units, const char *key, int
 	const char *name = "";
 	if (!stored_unit_parse(key, &unit, &name))
 		return;
-	bool is_data = strcmp(name, "data.tar") == 0;
-	if (!is_data && strcmp(name, "manifest.json") != 0)
+	const char *const *names = stored_unit_names(&unit);
+	size_t which = 0;
+	while (names[which] && strcmp(name, names[which]) != 0)
+		which++;
+	if (!names[which])
 		return;
 	struct stored_unit *into = stored_unit_add(units, &unit, key, (size_t)(name - key));
-	into->has_data = into->has_data || is_data;
-	into->has_manifest = into->has_manifest || !is_data;
+	into->has_data = into->has_data || which > 0;
+	into->has_manifest = into->has_manifest || which == 0;
 	into->size += size;
 	if (modified_ms > into->modified_ms)
 		into->modified_ms = modified_ms;

@@ -1,7 +1,7 @@
 /*
- * What a store holds below <installation>/checkpoints/, as stored_ask lists it, put in
- * order: the objects of each checkpoint together, those of a job behind each other; and
- * uploads that were never finished.
+ * What a store holds below <installation>/checkpoints/ and runs/, as stored_ask lists it, put
+ * in order: the objects of each checkpoint and each transcript together, those of a job
+ * behind each other; and uploads that were never finished.
  */
 #ifndef STOKER_SCHEDULER_STORED_UNITS_H
 #define STOKER_SCHEDULER_STORED_UNITS_H
@@ -11,15 +11,16 @@
 #include <stdint.h>
 
 struct stored_unit {
-	char *prefix; /* of its keys: "<installation>/checkpoints/gpu-42-<uid>/<token>/<seq>/" */
-	char job[96]; /* "gpu-42" */
+	char *prefix;       /* of its keys: "<installation>/checkpoints/gpu-42-<uid>/<token>/<seq>/" */
+	bool is_transcript; /* "<installation>/runs/gpu-42-<uid>/<seq: its attempt>-<token>/" */
+	char job[96];       /* "gpu-42" */
 	char queue[64];
 	int64_t n;
 	char uid[33];
 	int64_t token, seq;
 	bool has_data, has_manifest;
-	int64_t size;        /* of both */
-	int64_t modified_ms; /* of the younger one */
+	int64_t size;        /* of all of them */
+	int64_t modified_ms; /* of the youngest */
 };
 
 struct stored_upload {
@@ -37,6 +38,10 @@ struct stored_units {
 /* What is not named like ours is somebody else's, and left out. */
 void stored_units_read(struct stored_units *units, const char *text);
 void stored_units_done(struct stored_units *units);
+
+/* The names of its objects, in the order in which they are deleted: data that no manifest names is met again. NULL ends
+ * them. */
+const char *const *stored_unit_names(const struct stored_unit *unit);
 
 /* The first unit of another job (or uid) than that at `at`. */
 size_t stored_units_next(const struct stored_units *units, size_t at);

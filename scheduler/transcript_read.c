@@ -63,6 +63,7 @@ struct page {
 	struct buf *text;
 	size_t start; /* of its list in text */
 	int64_t attempt, wanted;
+	int64_t next; /* after the last line or point that was read */
 	int64_t count;
 	struct buf line; /* that is not whole yet */
 	bool is_full;
@@ -114,6 +115,7 @@ static bool page_add(struct page *page, const char *line, size_t len, struct err
 	if (!entry || !entry_place_parse(fields_text(entry, "id"), &at) || at.attempt != page->attempt)
 		return error_set(err, ERR_DAMAGED, NULL, "a line of it is no entry of attempt %" PRId64, page->attempt);
 	int64_t lines = fields_int(entry, "lines", 1), last = at.number + lines - 1;
+	page->next = last + 1;
 	int64_t end = before->attempt == page->attempt ? before->number - 1 : INT64_MAX;
 	if (last < page->wanted)
 		return true;
@@ -151,7 +153,7 @@ static bool page_take(void *arg, const char *data, size_t len, struct error *err
 	return true;
 }
 
-static bool page_read_object(struct page *page, struct store_get *get, struct error *err)
+static bool page_read_object(struct page *page, struct store_get *get, int64_t next, struct error *err)
 {
 	CLEANUP(gunzip) struct gunzip *gunzip = gunzip_new();
 	CLEANUP(free_p) char *piece = mem_alloc(65536);
@@ -160,7 +162,7 @@ static bool page_read_object(struct page *page, struct store_get *get, struct er
 		if (!store_read(get, piece, 65536, &len, err))
 			return false;
 		if (len == 0)
-			return (gunzip_is_whole(gunzip) && !page->line.len) ||
+			return (gunzip_is_whole(gunzip) && !page->line.len && page->next == next) ||
 			       error_set(err, ERR_DAMAGED, NULL, "it is cut off");
 		if (!gunzip_next(gunzip, piece, len, page_take, page, err))
 			return page->is_full;
@@ -196,7 +198,8 @@ static bool page_read(struct page *page, struct store *store, const struct found
 		return true;
 	if (!store_get_range(store, data, page_offset(page, stream), -1, &get, err))
 		return false;
-	return page_read_object(page, get, err) || error_wrap(err, "%s", data);
+	page->next = 1; /* a mark has no number of its own */
+	return page_read_object(page, get, stream->next, err) || error_wrap(err, "%s", data);
 }
 
 static bool page_of_all(struct page *page, struct store *store, const struct founds *founds, struct error *err)
@@ -273,6 +276,21 @@ size_t transcript_whole(const json_t *entries)
 	return count;
 }
 
+json_t *transcript_gap(const struct transcript_query *query, const json_t *next, const struct error *why)
+{
+	struct entry_place at;
+	if (query->part != TRANSCRIPT_LOG || json_object_get(next, "gap") ||
+	    !entry_place_parse(fields_text(next, "id"), &at))
+		return NULL;
+	int64_t first = at.attempt == query->after.attempt ? query->after.number + 1 : 1;
+	if (at.number <= first)
+		return NULL;
+	return json_pack("[{s:o, s:s, s:o, s:o}]", "id", json_sprintf("%" PRId64 "-%" PRId64, at.attempt, first),
+			 "time_ms", fields_text(next, "time_ms"), "gap",
+			 json_sprintf("they are in the store, which cannot be read now: %s", why->message), "lines",
+			 json_sprintf("%" PRId64, at.number - first));
+}
+
 /* Those behind the place; *is_hole: in front of the first of them something is missing. */
 static json_t *archived_slice(const json_t *all, struct transcript_query *query, bool *is_hole)
 {
@@ -312,15 +330,17 @@ bool transcript_archived_page(const struct archive_place *place, const struct tr
 	if (!all)
 		return error_set(err, ERR_DAMAGED, "its object in the store is not as it was written",
 				 "what the archive has of job %s-%" PRId64 " is no JSON", place->queue, query->n);
-	json_auto_t *page = archived_slice(all, &asked, &is_hole);
-	if (is_hole && !transcript_page(place, &asked, text, err))
-		return false;
+	json_auto_t *page = archived_slice(all, &asked, &is_hole), *gap = NULL;
+	if (is_hole && !transcript_page(place, &asked, text, err)) {
+		buf_clear(text);
+		gap = transcript_gap(&asked, json_array_get(page, 0), err);
+	}
 	if (text->len > strlen("[]"))
 		return true;
 	buf_clear(text);
 	while (json_array_size(page) > transcript_whole(page))
 		json_array_remove(page, json_array_size(page) - 1);
-	CLEANUP(free_p) char *whole = json_dumps(page, JSON_COMPACT);
+	CLEANUP(free_p) char *whole = json_dumps(gap ? gap : page, JSON_COMPACT);
 	return buf_str(text, whole) ||
 	       error_set(err, ERR_FULL, "ask for fewer at a time", "the page is larger than %zu bytes", text->max);
 }

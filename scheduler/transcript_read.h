@@ -27,6 +27,10 @@ bool transcript_page(const struct archive_place *place, const struct transcript_
 bool transcript_archived_page(const struct archive_place *place, const struct transcript_query *query, struct buf *text,
 			      struct error *err) MUST_CHECK;
 
+/* A page that says of what stands in front of an entry, and cannot be read, that it is missing; NULL: nothing says how
+ * much that is, or that it is. */
+json_t *transcript_gap(const struct transcript_query *query, const json_t *next, const struct error *why);
+
 /* Nothing can stand between the place and an entry that is the first of all that are there. */
 bool transcript_is_next(const struct entry_place *after, const struct entry_place *first);
 /* How many of the entries come before the next gap; one at the very front counts like any other. */

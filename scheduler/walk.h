@@ -23,6 +23,8 @@ struct walk {
 	size_t at, end; /* the units of one job; `at` moves on in chunks */
 	size_t next_job;
 	bool is_gc, is_dry_run, is_archived;
+	struct buf listed; /* by the store, until it is read */
+	bool is_listed;    /* the first of the two folders */
 	int64_t older_ms;
 	char queue[64]; /* whose newest and lent are known */
 	int64_t newest, lost;

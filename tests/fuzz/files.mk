@@ -16,4 +16,5 @@ fuzz_TARGETS := \
 	tar \
 	torch \
 	torch_legacy \
+	transcript \
 	yaml

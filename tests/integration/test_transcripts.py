@@ -214,3 +214,49 @@ def test_what_redis_was_too_slow_for_is_read_from_the_store(stored):
     stored.wait_final(job, timeout=60)
     stored.wait_transcript(job)
     assert stored.lines(job) == expected(80000, 1000) + ["waits"]
+
+
+def test_a_damaged_transcript_costs_only_what_it_had(stored):
+    job = stored.submit({"command": many_lines(100000, 100), "retry": ONCE})
+    stored.wait_final(job, timeout=60)
+    folder = stored.wait_transcript(job)
+    first = stored.first_in_redis("log:1")[1]
+    whole, index = (folder / "log.gz").read_bytes(), (folder / "transcript.json").read_bytes()
+    for turn in ("in Redis", "in the archive"):
+        for name, text in [("log.gz", b"x" * len(whole)), ("log.gz", b""), ("transcript.json", index[:-3]),
+                           ("transcript.json", index.replace(b'"size":', b'"size":-'))]:
+            (folder / name).write_bytes(text)
+            lines = stored.cli("logs", job).stdout.splitlines()
+            assert lines[0].startswith("[gap] they are in the store, which cannot be read now: "), (turn, name)
+            assert lines[1:] == expected(100000, 100)[first - 1:]
+            (folder / "log.gz").write_bytes(whole), (folder / "transcript.json").write_bytes(index)
+        (folder / "log.gz").write_bytes(whole[:len(whole) // 8])  # cut off: what stands before is there
+        lines = stored.cli("logs", job).stdout.splitlines()
+        assert lines[0] == expected(1, 100)[0] and any("cannot be read now" in line for line in lines)
+        assert lines[-1] == expected(100000, 100)[-1]
+        (folder / "log.gz").write_bytes(whole)
+        assert stored.lines(job) == expected(100000, 100)
+        if turn == "in Redis":
+            stored.archive_all()
+
+
+def test_gc_takes_the_transcripts_of_removed_jobs_only(stored):
+    kept, gone, archived = (stored.submit(job_of("echo said; exit 3", retry={**RETRY, "max_attempts": 2}))
+                            for _ in range(3))
+    for job in (kept, gone, archived):
+        stored.wait_final(job)
+        stored.wait_transcript(job)
+    client = stored.redis.client()
+    client.zadd("stoker:{default}:jobs:failed", {archived.split("-")[1]: 1})  # the oldest
+    client.hset("stoker:{default}:meta", "max_finished", 2)
+    wait_until(lambda: not client.exists(f"stoker:{{default}}:job:{archived.split('-')[1]}"), what="it is archived")
+    stored.cli("rm", gone)
+    assert stored.cli("gc").stdout == "0 leftovers, 0 B\n", "what is younger than a day stays"
+    said = stored.cli("gc", "--older-than", "0s", "--dry-run").stdout
+    assert f"/runs/{gone}-" in said and "its job was removed" in said and "1 leftovers" in said, said
+    assert stored.transcripts(gone)
+    assert "1 leftovers" in stored.cli("gc", "--older-than", "0s").stdout
+    assert not list(stored.kept.glob(f"*/runs/{gone}-*/*/*"))
+    assert stored.transcripts(kept) and stored.transcripts(archived)
+    assert "0 leftovers" in stored.cli("gc", "--older-than", "0s").stdout
+    assert "0 checkpoints read" in stored.cli("verify").stdout
