@@ -92,8 +92,7 @@ static bool download_streams(struct download *d, struct error *err)
 {
 	return download_open(d, "log.txt", err) && pages_each(d->cli, d->id, "/logs", download_log_entry, d, err) &&
 	       download_close(d, "lines", err) && download_open(d, "metrics.ndjson", err) &&
-	       pages_each(d->cli, d->id, "/metrics?merged=1", download_point, d, err) &&
-	       download_close(d, "points", err);
+	       pages_points(d->cli, d->id, download_point, d, err) && download_close(d, "points", err);
 }
 
 static bool download_result(struct download *d, const json_t *show, struct error *err)

@@ -24,8 +24,8 @@ static bool metrics_run(struct cli *cli, const void *options, const struct arg_l
 {
 	const struct metrics_options *o = options;
 	if (cli->common.json)
-		return pages_each(cli, words->items[0], o->raw ? "/metrics" : "/metrics?merged=1", metrics_print_entry,
-				  NULL, err);
+		return o->raw ? pages_each(cli, words->items[0], "/metrics", metrics_print_entry, NULL, err)
+			      : pages_points(cli, words->items[0], metrics_print_entry, NULL, err);
 	struct series_set set = { .keeps_superseded = o->raw };
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, 1U << 20);

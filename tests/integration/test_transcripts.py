@@ -260,3 +260,21 @@ def test_gc_takes_the_transcripts_of_removed_jobs_only(stored):
     assert stored.transcripts(kept) and stored.transcripts(archived)
     assert "0 leftovers" in stored.cli("gc", "--older-than", "0s").stdout
     assert "0 checkpoints read" in stored.cli("verify").stdout
+
+
+def test_every_point_of_the_metrics_is_kept(stored, tmp_path):
+    count = 104000  # Redis keeps 100,000
+    points = f"for i in range({count}): print(f'step={{i}} loss={{i / 8}}')"
+    job = stored.submit({"command": ["python3", "-c", points], "retry": ONCE})
+    stored.wait_final(job, timeout=120)
+    stored.wait_transcript(job)
+    assert stored.first_in_redis("metrics:1")[1] > 1000, "Redis has let go of the beginning"
+    said = stored.cli("download", job, "--to", tmp_path / "there").stdout
+    assert f"metrics.ndjson  {count} points" in said
+    downloaded = [json.loads(line) for line in open(tmp_path / "there" / "metrics.ndjson")]
+    assert [point["id"] for point in downloaded] == [f"1-{i + 1}" for i in range(count)]
+    assert all(float(point["loss"]) == i / 8 and point["step"] == str(i) for i, point in enumerate(downloaded))
+    assert stored.lines(job, "--tail", "1") == [f"step={count - 1} loss={(count - 1) / 8}"]
+    assert f"({count} points" in stored.cli("metrics", job).stdout
+    page = stored.api("GET", f"/api/v1/jobs/{job}/metrics?merged=1")["entries"]
+    assert len(page) == count
