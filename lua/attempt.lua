@@ -128,6 +128,7 @@ do
         job_set(j, 'cause', cause ~= 'succeeded' and cause or nil)
         job_set(j, 'error', attempt_error_text(j, cause, detail))
         job_set(j, 'exit', detail.exit)
+        job_set(j, 'is_cut', detail.cut and '1' or nil)
         job_set(j, 'signal', detail.signal)
         job_set(j, 'ran_ms', job_number(j, 'ran_ms') + ran_ms)
         job_set(j, 'step', detail.step or j.f.step)

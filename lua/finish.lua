@@ -44,6 +44,11 @@ do
                 fail('INVALID', 'detail.%s: expected a text, got %s', name, quoted(value))
             end
         end
+        if detail.cut == cjson.null then
+            detail.cut = nil
+        elseif detail.cut ~= nil and type(detail.cut) ~= 'boolean' then
+            fail('INVALID', 'detail.cut: expected true or false, got %s', quoted(detail.cut))
+        end
         if detail.spent == cjson.null then
             detail.spent = nil
         elseif detail.spent ~= nil then
@@ -129,7 +134,7 @@ do
             local detail = want_detail(args[i + 4])
             local report = {n = n, uid = uid, token = token, cause = cause, detail = detail, plain = false}
             if cause == 'succeeded' and not report_of[n] then
-                report.plain = not (detail.signal or detail.result or detail.step or detail.total or detail.spent) and
+                report.plain = not (detail.signal or detail.result or detail.step or detail.total or detail.spent or detail.cut) and
                     find_plain(q, n, uid, token)
             end
             if not report.plain then

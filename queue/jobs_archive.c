@@ -1,3 +1,4 @@
+#include "queue/jobs_archive.h"
 #include "queue/jobs_internal.h"
 
 /* [now_ms, how many are due, n, version, record, …] */

@@ -115,6 +115,16 @@ static void api_on_archived_page(void *arg, const char *text, size_t len, const 
 	call->paged(call, entries);
 }
 
+/* What Redis did not get of the end. It may be on its way to the store, or not to be read now: then the end is where
+ * it is in Redis. */
+static void api_on_end(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	json_t *found = err ? NULL : fields_parse(text, len);
+	call->has_more = json_array_size(found) > 0;
+	call->paged(call, found ? found : json_array());
+}
+
 /* Nothing: because there is none, or because there is no such job, or because it is in the archive? */
 static void api_on_exists(void *arg, const char *text, size_t len, const struct error *err)
 {
@@ -128,6 +138,13 @@ static void api_on_exists(void *arg, const char *text, size_t len, const struct 
 	json_auto_t *show = api_parse(call, text, len, err);
 	if (!show)
 		return;
+	const json_t *job = json_object_get(show, "job");
+	struct transcript_query query = api_query(call);
+	if (call->scheduler->archive && json_object_get(job, "is_cut") &&
+	    str_copy(query.uid, sizeof query.uid, fields_text(job, "uid"))) {
+		archive_transcript(call->scheduler->archive, call->queue, &query, false, api_on_end, call);
+		return;
+	}
 	call->has_more = false;
 	call->paged(call, json_array());
 }

@@ -12,7 +12,7 @@
 #define STOKER_SCHEDULER_ARCHIVE_H
 
 #include <event2/event.h>
-#include "queue/jobs.h"
+#include "queue/jobs_archive.h"
 #include "scheduler/archive_store.h"
 #include "scheduler/stored.h"
 #include "scheduler/transcript_read.h"

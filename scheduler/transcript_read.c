@@ -314,6 +314,25 @@ static json_t *archived_slice(const json_t *all, struct transcript_query *query,
 	return page;
 }
 
+/* Nothing is left of what was archived: is that the end, or does only the transcript have it? */
+static bool archived_is_cut(const struct archive_place *place, const json_t *all, struct transcript_query *query,
+			    bool *is_cut, struct error *err)
+{
+	CLEANUP(buf) struct buf record;
+	struct entry_place last;
+	const json_t *entry = json_array_get(all, json_array_size(all) - 1);
+	buf_init(&record, ARCHIVE_PART_MAX);
+	if (!archive_get(place, query->n, ARCHIVE_RECORD, &record, err))
+		return false;
+	json_auto_t *json = fields_parse(buf_text(&record), record.len);
+	*is_cut = json_object_get(json_object_get(json, "job"), "is_cut") != NULL;
+	entry_place_parse(fields_text(entry, "id"), &last);
+	last.number += fields_int(entry, "lines", 1) - 1;
+	if (entry && entry_place_compare(&last, &query->after) > 0)
+		query->after = last; /* what was asked with is the beginning of the last entry */
+	return true;
+}
+
 bool transcript_archived_page(const struct archive_place *place, const struct transcript_query *query, struct buf *text,
 			      struct error *err)
 {
@@ -331,6 +350,8 @@ bool transcript_archived_page(const struct archive_place *place, const struct tr
 		return error_set(err, ERR_DAMAGED, "its object in the store is not as it was written",
 				 "what the archive has of job %s-%" PRId64 " is no JSON", place->queue, query->n);
 	json_auto_t *page = archived_slice(all, &asked, &is_hole), *gap = NULL;
+	if (!json_array_size(page) && !archived_is_cut(place, all, &asked, &is_hole, err))
+		return false;
 	if (is_hole && !transcript_page(place, &asked, text, err)) {
 		buf_clear(text);
 		gap = transcript_gap(&asked, json_array_get(page, 0), err);

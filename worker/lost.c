@@ -72,7 +72,7 @@ static void lost_report(struct lost *lost)
 {
 	lost->call = mem_alloc(sizeof *lost->call);
 	lost->call->lost = lost;
-	json_auto_t *detail = json_pack("{s:s}", "error", lost->error);
+	json_auto_t *detail = json_pack("{s:s, s:b}", "error", lost->error, "cut", 1);
 	CLEANUP(free_p) char *text = detail ? json_dumps(detail, JSON_COMPACT) : NULL;
 	jobs_finish(lost->o.jobs, &lost->o.record->ref, "lost", text ? text : "{}", lost_reported, lost->call);
 }

@@ -96,6 +96,8 @@ static void report_detail(struct runner *r, const struct outcome *outcome)
 	runner_stall_trace(r, &trace);
 	if (trace.len)
 		json_object_set_new(detail, "trace", json_string(buf_text(&trace)));
+	if (!feed_is_complete(r->log_feed) || !feed_is_complete(r->point_feed))
+		json_object_set_new(detail, "cut", json_true());
 	if (r->result)
 		json_object_set_new(detail, "result", json_string(r->result));
 	free(r->report_detail);

@@ -278,3 +278,22 @@ def test_every_point_of_the_metrics_is_kept(stored, tmp_path):
     assert f"({count} points" in stored.cli("metrics", job).stdout
     page = stored.api("GET", f"/api/v1/jobs/{job}/metrics?merged=1")["entries"]
     assert len(page) == count
+
+
+def test_the_end_that_redis_refused_is_read_from_the_store(stored):
+    job = stored.submit(job_of("echo first; until [ -e ../go ]; do sleep 0.05; done; echo second; echo third",
+                               retry=ONCE, lease="10s"))
+    wait_until(lambda: stored.lines(job) == ["first"], what="it has begun")
+    client = stored.redis.client()
+    client.config_set("maxmemory", "1mb")  # full: log is refused, the end is not
+    (run,) = stored.runs()
+    (run / "go").touch()
+    stored.wait_final(job, timeout=60)
+    client.config_set("maxmemory", "0")
+    stored.wait_transcript(job)
+    assert [entry.get("stdout") for _, entry in client.xrange("stoker:{default}:log:1")] == ["first"]
+    assert stored.lines(job) == ["first", "second", "third"]
+    stored.archive_all()
+    assert stored.lines(job) == ["first", "second", "third"]
+    page = stored.api("GET", f"/api/v1/jobs/{job}/logs")
+    assert [e.get("stdout") for e in page["entries"]] == ["first"] and page["next"] == "1-1"

@@ -178,6 +178,7 @@ def test_the_time_that_it_ran_adds_up(q):
 
 @pytest.mark.parametrize("detail,sentence", [
     ("[]", "detail: expected a JSON object"), ('{"exit":"1"}', "detail.exit: expected an integer"),
+    ('{"cut":1}', "detail.cut: expected true or false"),
     ('{"signal":1.5}', "detail.signal: expected an integer"), ('{"error":3}', "detail.error: expected a text"),
 ])
 def test_bad_details(q, detail, sentence):
