@@ -184,7 +184,7 @@ do
         if checked.loan then
             local newest = checkpoints.lend(q, checked.loan, n)
             append(more, 'checkpoint', newest.id, 'special', '1')
-            append(more, 'checkpoint_step', newest.record.step)
+            pairs_given(more, 'checkpoint_step', newest.record.step)
         end
         call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', uid, 'lease_ms',
              usual_text(values.lease), 'attempt', '0', 'class', class, 'priority', usual_text(values.priority),

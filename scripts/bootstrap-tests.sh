@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 packages=(
 	libcmocka-dev                                               # unit tests
 	python3-pytest python3-pytest-timeout python3-pytest-xdist python3-redis python3-yaml # tests of real processes
+	python3-hypothesis                                          # calls made up against a model
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
 	clang libclang-rt-dev                                       # fuzzers
 	git openssl procps redis-tools

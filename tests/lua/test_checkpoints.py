@@ -298,3 +298,12 @@ def test_a_recovered_attempt_that_fails_says_so(q):
     claim = again(q, five(q), "corrupted")
     q.end(claim, "error", error="boom")
     assert q.events("recovery.failed")[0]["error"] == "boom"
+
+
+def test_a_job_goes_on_from_a_checkpoint_that_has_no_step(q):
+    claim = q.start(retry={"max_attempts": 1})
+    q.commit(claim, 1)
+    q.end(claim, "error")
+    assert q.retry(1, 1) == "default-2"
+    q.add(resume="default-1@latest")
+    assert [claim["resume"] for claim in q.take(most=2)] == ["0-1", "0-1"]
