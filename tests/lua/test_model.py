@@ -1,6 +1,6 @@
 """The function library against a model of it: what a queue of jobs is meant to do, in a page of Python. Hypothesis
-makes up sequences of calls, late, with old tokens and sent twice, and cuts one that goes wrong down to its shortest form.
-After each call every job must be as the model has it, and every invariant hold. Time is moved by hand.
+makes up sequences of calls, late, with old tokens and sent twice, and cuts one that goes wrong down to its shortest
+form. After each call every job must be as the model has it, and every invariant hold. Time is moved by hand.
 MODEL_EXAMPLES=10000 looks longer."""
 import json
 import os
