@@ -99,6 +99,9 @@ function fsck.out_of(q, name, member)
 end
 
 function fsck.into(q, name, score, member)
+    if score ~= '+inf' and not tonumber(score) then
+        return nil -- who wrote that time into a record?
+    end
     return function()
         call('ZADD', key_of(q, name), score, member)
     end

@@ -21,21 +21,26 @@ do
         return counts
     end
 
+    -- What a stranger wrote there is no count, and never right.
+    local function said_of(batch, field)
+        return tonumber(batch[field] or '0') or -1
+    end
+
     -- What must be written to make the counts right: {field, value, …}. Jobs that were dropped had ended, and only the
     -- batch knows of them.
     local function changes_of(batch, counts)
         local list, sum = {}, 0
         for i = 1, #OPEN do
-            local said, there = tonumber(batch[OPEN[i]]) or 0, counts[OPEN[i]] or 0
+            local said, there = said_of(batch, OPEN[i]), counts[OPEN[i]] or 0
             append(list, said ~= there and OPEN[i] or nil, said ~= there and integer_text(there) or nil)
             sum = sum + there
         end
         for i = 1, #FINAL do
-            local said, there = tonumber(batch[FINAL[i]]) or 0, counts[FINAL[i]] or 0
+            local said, there = said_of(batch, FINAL[i]), counts[FINAL[i]] or 0
             append(list, said < there and FINAL[i] or nil, said < there and integer_text(there) or nil)
             sum = sum + math.max(said, there)
         end
-        if sum ~= (tonumber(batch.total) or 0) then
+        if sum ~= said_of(batch, 'total') then
             append(list, 'total', integer_text(sum))
         end
         return list
@@ -78,7 +83,9 @@ do
                        'batch %s is not in batches', id)
         end
         local changes = counts and changes_of(batch, counts) or {}
-        if changes[1] then
+        if batch.size and not batch.size:find('^%d+$') then
+            fsck.found(at, 'batch-size', nil, 'batch %s is to have %s jobs', id, quoted(batch.size))
+        elseif changes[1] then
             fsck.found(at, 'batch-counts', function()
                 call('HSET', key_of(q, 'batch:' .. id), unpack(changes))
                 batching.judge(q, id)

@@ -155,18 +155,17 @@ do
     local function schedule_record(q, at, name, s, score)
         local wanted = (s.paused_ms or s.error) and 'inf' or s.next_ms
         if tonumber(wanted) ~= tonumber(score) and wanted ~= score then
-            fsck.found(at, 'schedule-place', function()
-                call('ZADD', key_of(q, 'schedules'), wanted == 'inf' and '+inf' or wanted, name)
-            end, 'schedule %s stands at %s, its next due time is %s', name, score, wanted)
+            fsck.found(at, 'schedule-place', fsck.into(q, 'schedules', wanted == 'inf' and '+inf' or wanted, name),
+                       'schedule %s stands at %s, its next due time is %s', name, score, wanted)
         end
         if (s.cron ~= nil) == (s.every_ms ~= nil) then
             fsck.found(at, 'schedule-rule', nil, 'schedule %s has %s', name,
                        s.cron and 'a cron expression and an interval' or 'no rule')
         end
-        if (tonumber(s.last_job) or 0) > q.meta.next then
+        if (tonumber(s.last_job or '0') or math.huge) > q.meta.next then
             fsck.found(at, 'schedule-ahead', nil, 'schedule %s made job %s, which is not there yet', name, s.last_job)
         end
-        if s.last_ms and tonumber(s.next_ms) ~= 0 and tonumber(s.next_ms) <= tonumber(s.last_ms) then
+        if s.last_ms and tonumber(s.next_ms) ~= 0 and tonumber(s.next_ms) <= (tonumber(s.last_ms) or math.huge) then
             fsck.found(at, 'schedule-again', nil, 'schedule %s is due at %s again', name, s.next_ms)
         end
     end
@@ -177,7 +176,7 @@ do
         local has_spec = fsck.has_key(q, 'schedule-spec:' .. name)
         if score and not s.revision and not has_spec then
             fsck.found(at, 'schedule-ghost', fsck.out_of(q, 'schedules', name), 'schedule %s has no record', name)
-        elseif score and not (s.revision and s.next_ms and has_spec) then
+        elseif score and not (s.revision and tonumber(s.next_ms) and has_spec) then
             fsck.found(at, 'schedule-lost', nil, 'schedule %s has no %s', name, has_spec and 'record' or 'spec')
         elseif score then
             schedule_record(q, at, name, s, score)
@@ -210,8 +209,18 @@ do
     end
 
     fsck.steps['waiting-for'] = function(q, at, target, cursor)
-        return pages(q, at, 'ZSCAN', 'deliveries:to:' .. target, cursor, 2, 'delivery ', 'waiting-for ' .. target ..
-                     ' ')
+        return pages(q, at, 'ZSCAN', 'deliveries:to:' .. target, cursor, 2, 'waits ' .. target .. ' ',
+                     'waiting-for ' .. target .. ' ')
+    end
+
+    function fsck.steps.waits(q, at, target, id)
+        local lane = 'deliveries:to:' .. target
+        local meant = fsck.ask(q, 'HGET', 'delivery:' .. id, 'target')
+        if meant ~= target and fsck.score(q, lane, id) then
+            fsck.found(at, 'delivery-ghost', fsck.out_of(q, lane, id),
+                       'delivery %s waits for %s and has no such record', id, target)
+        end
+        return meant and {'delivery ' .. id} or {}
     end
 
     -- A record is in one place: the lane of its target, or among the dead.
@@ -219,7 +228,9 @@ do
         local target = fsck.ask(q, 'HGET', 'delivery:' .. id, 'target')
         local dead = fsck.score(q, 'deliveries:dead', id)
         local waits = target and fsck.score(q, 'deliveries:to:' .. target, id)
-        if target and (waits ~= nil) == (dead ~= nil) then
+        if not target and fsck.has_key(q, 'delivery:' .. id) then
+            fsck.found(at, 'delivery-place', nil, 'delivery %s has no target', id)
+        elseif target and (waits ~= nil) == (dead ~= nil) then
             fsck.found(at, 'delivery-place', nil, 'delivery %s to %s is %s', id, target,
                        dead and 'dead, and waits' or 'in no lane, and not dead')
         elseif not target and dead then

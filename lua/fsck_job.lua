@@ -2,6 +2,8 @@
 do
     local FINAL = {'succeeded', 'failed', 'cancelled'}
     local NEEDED = {'uid', 'class', 'priority', 'attempt', 'lease_ms', 'submitted_ms'}
+    local NUMBERS = {'priority', 'attempt', 'lease_ms', 'submitted_ms', 'due_ms', 'token', 'errors', 'lost',
+                     'corrupted', 'slot_max', 'needs', 'parents', 'log_next', 'log_bytes', 'metric_next'}
     local TYPES = {job = 'hash', spec = 'string', log = 'stream', metrics = 'stream', checkpoints = 'hash',
                    history = 'list', result = 'string', lineage = 'hash', parents = 'hash', children = 'zset',
                    told = 'hash', sizes = 'list'}
@@ -37,6 +39,16 @@ do
             if not j.f[NEEDED[i]] then
                 fsck.found(at, 'job-field', nil, 'job %s has no %s', job_id(q, j.n), NEEDED[i])
             end
+        end
+        for i = 1, #NUMBERS do
+            local value = j.f[NUMBERS[i]]
+            if value and value ~= '' and not value:find('^%d+$') then
+                fsck.found(at, 'job-field', nil, 'job %s: the field %s is %s, which is no number', job_id(q, j.n),
+                           NUMBERS[i], quoted(value))
+            end
+        end
+        if j.f.schedule and not j.f.scheduled_ms then
+            fsck.found(at, 'job-field', nil, 'job %s of schedule %s has no scheduled_ms', job_id(q, j.n), j.f.schedule)
         end
         for field, value in pairs(j.f) do
             if value == '' then

@@ -33,13 +33,17 @@ do
 
     -- ---------------------------------------------------------------- what a job knows
 
+    local function has_place(j)
+        return j.f.lane and (j.f.entry or ''):find('^%d+%-%d+$')
+    end
+
     -- To the end of its lane, under a new entry; what was preempted or lost stays in front.
     local function queue_again(q, j)
         return function()
             local special = (j.f.lane or ''):match(':(!front)$') or (j.f.lane or ''):match(':(!not@.+)$') or
                 (j.f.reason and '!front')
             expect_can_queue(q, j)
-            if j.f.lane and j.f.entry then
+            if has_place(j) then
                 lane_drop(q, j)
                 q.batch.away[j.n] = nil
             end
@@ -53,7 +57,7 @@ do
     local function hold_again(q, j)
         return function()
             expect_type(q, 'stream', 'ready:' .. lane_name(j, '!held'))
-            if j.f.lane and j.f.entry then
+            if has_place(j) then
                 lane_drop(q, j)
             end
             lane_hold(q, j, j.f.worker)
@@ -83,8 +87,7 @@ do
             return
         end
         local mend = is_running and hold_again(q, j) or queue_again(q, j)
-        local has_place = j.f.lane and (j.f.entry or ''):find('^%d+%-%d+$')
-        local entry = has_place and entry_read(q, j.f.lane, j.f.entry)
+        local entry = has_place(j) and entry_read(q, j.f.lane, j.f.entry)
         if not entry or entry.n ~= j.n then
             fsck.found(at, 'entry-lost', mend, '%s job %s knows the entry %s of lane %s, which is not there', j.f.state,
                        job_id(q, j.n), j.f.entry or 'none', j.f.lane or 'none')

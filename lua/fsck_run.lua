@@ -13,7 +13,8 @@ do
         pending = 'ti', entry = 'ti',
         index = 'tc', indexed = 'tt', marked = 'tc', mark = 'tt', batches = 'c', batch = 't', members = 'tc',
         member = 'tt', holders = 'tc', holder = 'tt', schedules = 'c', schedule = 't', targets = 'c', target = 't',
-        ['waiting-for'] = 'tc', dead = 'c', delivery = 't', log = 'nw', metrics = 'nw', keys = 'c', key = 't',
+        ['waiting-for'] = 'tc', waits = 'tt', dead = 'c', delivery = 't', log = 'nw', metrics = 'nw',
+        keys = 'c', key = 't',
         stray = 't', reply = 't',
     }
     local PATTERNS = {n = '^[1-9]%d*$', t = '^.+$', c = '^%d+$', i = '^%(?[%d-]+$', w = '^[%d,-]+$'}

@@ -97,6 +97,10 @@ do
 
     -- `sizes` are those of the newest entries: the newest few tell whether it is out of step.
     local function sizes(q, at, j)
+        if job_number(j, 'log_bytes') > 0 and not fsck.has_key(q, 'log:' .. j.n) then
+            fsck.found(at, 'log-bytes', fsck.set_field(q, j, 'log_bytes', 0), 'log:%s is gone, log_bytes says %s', j.n,
+                       j.f.log_bytes)
+        end
         local last = fsck.ask(q, 'LRANGE', 'sizes:' .. j.n, -8, -1) or {}
         if not last[1] then
             return

@@ -91,6 +91,7 @@ static const struct fsck_row fsck_rows[] = {
 	{ "member-ghost", "the batch is never dropped", "takes it out", NULL },
 	{ "batch-lost", "the batch is not listed, and what follows it never starts; its size and `then` are lost",
 	  "makes it from its jobs", NULL },
+	{ "batch-size", "it is done too early, or never", NULL, "FCALL stoker_batch with the right size" },
 	{ "batch-unlisted", "the batch is not listed", "lists it", NULL },
 	{ "batch-counts", "it is done too early, or never", "counts those that are kept again", NULL },
 	{ "batch-done", "what follows it starts too early, or never", "judges it again", NULL },
@@ -125,7 +126,7 @@ static const struct fsck_row fsck_rows[] = {
 	  NULL },
 	{ "delivery-place", "it is never sent, or sent after it was given up", NULL,
 	  "DEL its record, or ZADD it to the lane of its target" },
-	{ "delivery-ghost", "the list of the dead has what is not there", "takes it out", NULL },
+	{ "delivery-ghost", "a lane or the list of the dead has what is not there", "takes it out", NULL },
 	{ "webhook-ghost", "each event looks for a webhook that is not there", "takes it out", NULL },
 	{ "reply-ghost", "answers that nobody may read take memory", "deletes them", NULL },
 };

@@ -1,12 +1,15 @@
 """stoker_fsck finds what is broken and changes nothing; stoker_repair mends it, looks again before it writes, and both
 ways of looking find nothing afterwards. What has no one right answer is told and left alone."""
 import json
+import os
+import random
 import re
 
 import pytest
 from redis.exceptions import ResponseError
 
 import fsck
+import test_walk
 from conftest import Queue
 from harness import ROOT
 
@@ -205,6 +208,7 @@ TOLD = {
     "checkpoint-id": [with_uses, lambda q: q.redis.hset(q.key("checkpoints:3"), "odd", "{}")],
     "checkpoint-record": [with_uses, lambda q: edit(q, "1-2", state="odd")],
     "checkpoint-used-gone": [with_uses, lambda q: q.redis.hdel(q.key("checkpoints:3"), "1-1")],
+    "batch-size": [with_batch, lambda q: q.redis.hset(q.key("batch:b"), "size", "many")],
     "schedule-lost": [with_schedule, lambda q: q.redis.delete(q.key("schedule:s"))],
     "schedule-rule": [with_schedule, lambda q: q.redis.hset(q.key("schedule:s"), "cron", "* * * * *")],
     "schedule-ahead": [with_schedule, lambda q: q.redis.hset(q.key("schedule:s"), "last_job", 99)],
@@ -320,3 +324,71 @@ def test_bad_arguments_are_refused(broken, args):
 def test_bad_repairs_are_refused(broken, args):
     with pytest.raises(ResponseError, match="INVALID"):
         broken.repair(*args)
+
+
+# ---------------------------------------------------------------- damage of any kind
+
+def damage(q, rnd):
+    """Something that was there is gone, or something is there that was not. Answers what."""
+    key = rnd.choice(sorted(set(q.redis.keys(q.key("*"))) - {q.key("meta")}))
+    kind, what = q.redis.type(key), rnd.random()
+    if what < 0.2:
+        q.redis.delete(key)
+        return f"DEL {key}"
+    if kind == "hash":
+        field = rnd.choice(sorted(q.redis.hkeys(key)))
+        if what < 0.8:
+            q.redis.hdel(key, field)
+            return f"HDEL {key} {field}"
+        value = rnd.choice(["7", "", "queued", "{}"])
+        q.redis.hset(key, field, value)
+        return f"HSET {key} {field} {value}"
+    if kind == "zset":
+        member = rnd.choice(q.redis.zrange(key, 0, -1) + [str(rnd.randrange(1, 30))])
+        if what < 0.6:
+            q.redis.zrem(key, member)
+            return f"ZREM {key} {member}"
+        q.redis.zadd(key, {member: rnd.choice([1, "inf"])})
+        return f"ZADD {key} {member}"
+    if kind == "stream" and ":ready:" in key:
+        entries = q.redis.xrange(key)
+        if entries and what < 0.6:
+            q.redis.xdel(key, rnd.choice(entries)[0])
+        elif entries and what < 0.8:
+            q.redis.xack(key, "workers", rnd.choice(entries)[0])
+        else:
+            q.redis.xgroup_destroy(key, "workers")
+        return f"a hole in {key}"
+    return "nothing"
+
+
+def seen(redis):
+    try:
+        return fsck.seen(redis)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return [f"it cannot be read: {error}"]
+
+
+SEEDS = [int(seed) for seed in os.environ.get("DAMAGE_SEED", "1 2 3 4 5 6 7 8").split()]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_damage_is_mended_or_told(redis, seed):
+    """After a random walk something breaks, again and again: no repair fails, what is left has no right answer, and
+    what is right for one way of looking is right for the other. DAMAGE_SEED="9 10 11" breaks other things."""
+    q, rnd = Queue(redis), random.Random(seed)
+    q.create("installation1")
+    walk = test_walk.Walk(q, seed)
+    walk.run_id = redis.info("server")["run_id"]
+    for _ in range(120):
+        walk.step()
+    sound = {key: redis.dump(key) for key in redis.keys("*") if redis.ttl(key) == -1}
+    for _ in range(12):
+        redis.flushdb()
+        for key, value in sound.items():
+            redis.restore(key, 0, value)
+        done = [damage(q, rnd) for _ in range(rnd.choice([1, 1, 2]))]
+        mend(q)
+        left = found(q)
+        assert not [finding for finding in left if finding["repair"]], done
+        assert left or seen(redis) == [], (done, seen(redis))
