@@ -5,6 +5,7 @@
 #   make check       install what tests need, build, lint, run every test
 #   make check-asan  the same tests with AddressSanitizer and UBSan
 #   make fuzz        the readers of what others wrote, FUZZ_SECONDS (60) each, with what breaks them
+#   make chaos       10,000 jobs while everything below them breaks (docs/reliability.md); make check runs a short form
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make bench-checkpoints  only those of checkpoints, beside what others move them with
@@ -164,7 +165,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz bench bench-queue bench-checkpoints lint fmt docs install clean
+.PHONY: demo check check-asan fuzz chaos bench bench-queue bench-checkpoints lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -194,6 +195,9 @@ check-asan:
 fuzz:
 	scripts/bootstrap.sh
 	scripts/fuzz.sh $(B)-fuzz
+chaos: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	STOKER_BUILD=$(B) /usr/bin/python3 tests/chaos/chaos.py
 lint: all
 	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)

@@ -35,7 +35,7 @@ class Cluster:
                  scheduler_options=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.redis = RedisServer(self.folder / "redis", *redis_options)
+        self.redis = self.make_redis(redis_options)
         self.worker_options = [str(o) for o in worker_options]
         self.scheduler_options = [str(o) for o in scheduler_options]
         self.schedulers, self.workers = {}, {}
@@ -56,13 +56,24 @@ class Cluster:
 
     # ---- processes ----
 
+    def make_redis(self, options):
+        return RedisServer(self.folder / "redis", *options)
+
+    def redis_url(self, _kind, _i):
+        return self.redis.url
+
+    def launch(self, _kind, _i, args, log):
+        """Starts a worker or a scheduler: where, is for others to say."""
+        return Process(args, log)
+
     def socket_of(self, i=0):
         return self.folder / f"scheduler-{i}.sock"
 
     def start_scheduler(self, i=0):
-        self.schedulers[i] = Process(
-            [BUILD / "stoker-scheduler", "--redis-url", self.redis.url, "--listen", f"unix:{self.socket_of(i)}",
-             *self.scheduler_options],
+        self.schedulers[i] = self.launch(
+            "scheduler", i,
+            [BUILD / "stoker-scheduler", "--redis-url", self.redis_url("scheduler", i),
+             "--listen", f"unix:{self.socket_of(i)}", *self.scheduler_options],
             self.folder / f"scheduler-{i}.log")
         wait_until(lambda: self.is_ready(i), what=f"scheduler {i} is ready\n{self.schedulers[i].text()}")
 
@@ -91,9 +102,11 @@ class Cluster:
         self.state_dir(i).mkdir(exist_ok=True)
         if not (self.state_dir(i) / "cache").exists():
             (self.state_dir(i) / "cache").symlink_to(cache)
-        self.workers[i] = Process(
-            [BUILD / "stoker-worker", "--redis-url", self.redis.url, "--id", f"w{i}", "--state-dir", self.state_dir(i),
-             "--store", f"file://{self.store()}", "--breaker", "0", *self.worker_options, *[str(o) for o in options]],
+        self.workers[i] = self.launch(
+            "worker", i,
+            [BUILD / "stoker-worker", "--redis-url", self.redis_url("worker", i), "--id", f"w{i}",
+             "--state-dir", self.state_dir(i), "--store", f"file://{self.store()}", "--breaker", "0",
+             *self.worker_options, *[str(o) for o in options]],
             self.folder / f"worker-{i}.log")
         return self.workers[i]
 
@@ -111,9 +124,22 @@ class Cluster:
         folder = self.state_dir(i) / "runs"
         return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.exists() else []
 
-    def program_pids(self):
-        """Every process that carries the mark of a run of this cluster's workers."""
-        found = []
+    def helper_pids(self, name, i=0):
+        """pids of the helpers of this name below the runners of worker i, at any depth."""
+        found, look = [], list(self.runner_pids(i).values())
+        while look:
+            pid = look.pop()
+            try:
+                look += [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    found.append(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return found
+
+    def program_pids(self, below=None):
+        """Every process that carries the mark of a run of this cluster's workers, or of one whose folder is below."""
+        found, folder = [], str(below or self.folder)
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
@@ -121,7 +147,7 @@ class Cluster:
                 environ = Path(f"/proc/{entry}/environ").read_bytes()
             except OSError:
                 continue
-            if b"STOKER_RUN=" in environ and str(self.folder).encode() in environ:
+            if b"STOKER_RUN=" in environ and folder.encode() in environ:
                 found.append(int(entry))
         return found
 
@@ -129,7 +155,7 @@ class Cluster:
         """What a machine does that loses power: worker, runners and programs die at once."""
         pids = list(self.runner_pids(i).values())
         self.workers[i].kill()
-        for pid in pids + self.program_pids():
+        for pid in pids + self.program_pids(self.state_dir(i)):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -148,8 +174,8 @@ class Cluster:
 
     # ---- the API ----
 
-    def request(self, method, path, body=None, headers=None, scheduler=0):
-        connection = UnixConnection(self.socket_of(scheduler))
+    def request(self, method, path, body=None, headers=None, scheduler=0, timeout=15):
+        connection = UnixConnection(self.socket_of(scheduler), timeout)
         try:
             data = json.dumps(body) if isinstance(body, (dict, list)) else body
             connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})

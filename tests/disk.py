@@ -25,11 +25,11 @@ class Disk:
                                                  capture_output=True).returncode == 0, what=f"remounted {how}")
         assert done
 
-    def bind_away(self):
-        """As if it were not mounted: an empty folder stands there."""
+    def bind_away(self, *options):
+        """As if it were not mounted: an empty folder stands there, `ro` if that is wanted."""
         empty = self.path.with_suffix(".empty")
-        empty.mkdir()
-        subprocess.run(["mount", "--bind", empty, self.path], check=True)
+        empty.mkdir(exist_ok=True)
+        subprocess.run(["mount", "--bind", *[f"-o{o}" for o in options], empty, self.path], check=True)
 
     def is_mounted(self):
         """Also by a folder of the system below, which os.path.ismount does not see."""
@@ -37,6 +37,22 @@ class Disk:
 
     def umount(self):
         subprocess.run(["umount", "-l", self.path], check=True)
+
+    def umount_all(self):
+        while self.is_mounted():
+            self.umount()
+
+    def shrink(self):
+        """Full at once, however large it is: it has no room but for what is on it."""
+        def to_what_is_used():
+            now = os.statvfs(self.path)
+            size = max((now.f_blocks - now.f_bfree) * now.f_frsize, 4096)
+            return subprocess.run(["mount", "-o", f"remount,size={size}", self.path],
+                                  capture_output=True).returncode == 0
+        wait_until(to_what_is_used, what=f"{self.path} is as small as it can be")
+
+    def grow(self):
+        self.remount(f"size={self.size}")
 
     def fill(self):
         with open(self.path / "filler", "wb", buffering=0) as f:
@@ -55,5 +71,4 @@ def small_disk(path, size="8m"):
     try:
         yield one
     finally:
-        while one.is_mounted():
-            one.umount()
+        one.umount_all()

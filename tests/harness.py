@@ -71,8 +71,9 @@ class Process:
 class RedisServer:
     """A real redis-server on a Unix socket, with the durable settings of `stoker up`."""
 
-    def __init__(self, folder, *options):
-        self.folder = Path(folder)
+    def __init__(self, folder, *options, before=()):
+        """before: the words of a command that is to start it, `nsenter …`."""
+        self.folder, self.before = Path(folder), before
         self.folder.mkdir(parents=True, exist_ok=True)
         self.socket = self.folder / "redis.sock"
         self.url = f"unix://{self.socket}"
@@ -82,8 +83,8 @@ class RedisServer:
 
     def start(self):
         self.process = Process(
-            ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--appendonly", "yes",
-             "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
+            [*self.before, "redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.folder,
+             "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
              "--stream-node-max-entries", "32", *self.options],
             self.folder / "redis.log")
         wait_until(self.answers, what=f"redis-server answers\n{self.process.text()}")

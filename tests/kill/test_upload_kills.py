@@ -1,22 +1,20 @@
 """Checkpoints of 6 MiB go to the store all the time, and the ship helper, the runner and Redis are killed in the middle
 of it: every committed record has its manifest and its data, byte for byte those that the program wrote, and the job
 ends. STOKER_KILL_SECONDS makes it longer, STOKER_KILL_SEED repeats the order of the kills."""
-import hashlib
-import io
 import json
 import os
 import random
 import signal
-import tarfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import fsck
+import stored
 from cluster import Cluster
 from harness import events_each, wait_until
 
-BYTES, BLOCK = 6 << 20, 8 << 20
+BYTES = 6 << 20
 
 # What is in a checkpoint follows from its step. Says WRONG if it ever resumes from something else.
 TRAIN = f"""
@@ -40,20 +38,6 @@ print(f"saved {{step}}", flush=True)
 """
 
 
-def helpers(cluster, name):
-    """pids of the helpers of this name below our runners, at any depth."""
-    found, look = [], list(cluster.runner_pids().values())
-    while look:
-        pid = look.pop()
-        try:
-            look += [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-                found.append(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
-
-
 def kill_all(pids):
     for pid in pids:
         try:
@@ -70,8 +54,8 @@ def kill_redis(cluster):
 
 
 VICTIMS = {
-    "ship": lambda cluster: kill_all(helpers(cluster, "stoker-ship")),
-    "unpack": lambda cluster: kill_all(helpers(cluster, "stoker-unpack") + helpers(cluster, "stoker-restore")),
+    "ship": lambda cluster: kill_all(cluster.helper_pids("stoker-ship")),
+    "unpack": lambda cluster: kill_all(cluster.helper_pids("stoker-unpack") + cluster.helper_pids("stoker-restore")),
     "runner": lambda cluster: kill_all(cluster.runner_pids().values()),
     "redis": kill_redis,
 }
@@ -83,25 +67,9 @@ def committed(redis, job):
 
 
 def wrong_with(summary):
-    """What is wrong with a committed record; "" nothing. As docs/checkpoints.md says it, and with the content known."""
-    manifest = Path(summary["uri"].removeprefix("file://"))
-    try:
-        text, data = manifest.read_bytes(), (manifest.parent / "data.tar").read_bytes()
-    except FileNotFoundError as error:
-        return f"not there: {error.filename}"
-    if hashlib.sha256(text).hexdigest() != summary["manifest_sha256"]:
-        return "the hash of the manifest"
-    said = json.loads(text)
-    hashes = [hashlib.sha256(data[at:at + BLOCK]).hexdigest() for at in range(0, len(data), BLOCK)]
-    whole = hashlib.sha256("".join(f"{h}\n" for h in hashes).encode()).hexdigest()
-    if said["object"]["blocks"] != hashes or whole != summary["sha256"]:
-        return "the hash of a block"
-    if (said["attempt"], said["seq"], said["token"]) != (summary["attempt"], summary["seq"], summary["token"]):
-        return "the manifest of another one"
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        files = [(m.name, tar.extractfile(m).read()) for m in tar]
+    """What is wrong with a committed record, whose content is known; "" nothing."""
     step = summary["step"]
-    return "" if files == [(f"checkpoint/step-{step}.bin", random.Random(step).randbytes(BYTES))] else "the content"
+    return stored.wrong_with(summary, [(f"checkpoint/step-{step}.bin", random.Random(step).randbytes(BYTES))])
 
 
 def check_now(redis, job):
@@ -125,11 +93,11 @@ def kill_for(cluster, job, chance, seconds):
             order = ["ship", "ship", "runner", "unpack", "redis"]
             chance.shuffle(order)
         name = order.pop()
-        wait_until(lambda: helpers(cluster, "stoker-ship"), 30, "an upload is on its way", every=0.002)
+        wait_until(lambda: cluster.helper_pids("stoker-ship"), 30, "an upload is on its way", every=0.002)
         time.sleep(chance.uniform(0, 0.1))  # the random point
         if name == "unpack":  # somebody has to come back first
             killed["runner"] += VICTIMS["runner"](cluster)
-            wait_until(lambda: helpers(cluster, "stoker-unpack"), 30, "a checkpoint is on its way back", every=0.002)
+            wait_until(lambda: cluster.helper_pids("stoker-unpack"), 30, "a checkpoint is on its way back", every=0.002)
             time.sleep(chance.uniform(0, 0.02))
         killed[name] += VICTIMS[name](cluster)
         check_now(redis, job)

@@ -1,5 +1,5 @@
 # What tests of real servers use.
-test_TOOLS := store suspect verdict
+test_TOOLS := chaos_job store suspect verdict
 
 # What several tests use.
 unit_SUPPORT := \
