@@ -134,7 +134,8 @@ do
             local detail = want_detail(args[i + 4])
             local report = {n = n, uid = uid, token = token, cause = cause, detail = detail, plain = false}
             if cause == 'succeeded' and not report_of[n] then
-                report.plain = not (detail.signal or detail.result or detail.step or detail.total or detail.spent or detail.cut) and
+                report.plain = not (detail.signal or detail.result or detail.step or detail.total or detail.spent or
+                                    detail.cut) and
                     find_plain(q, n, uid, token)
             end
             if not report.plain then
