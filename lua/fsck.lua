@@ -5,11 +5,9 @@
 -- A finding names the smaller step that sees it ("job 7"): to mend it, this one is taken again, and only what it still
 -- finds then is mended, by the function that stands beside the finding.
 
-local fsck = {
-    steps = {},      -- by the first word of the line: function (q, at, argument, …) → lines to be done before the rest
-    job_rules = {},  -- of each job: function (q, at, j)
-    MEMBERS = 100,   -- of an index, a lane, a batch: looked at in one step
-}
+fsck.steps = {}      -- by the first word of the line: function (q, at, argument, …) → lines to be done before the rest
+fsck.job_rules = {}  -- of each job: function (q, at, j)
+fsck.MEMBERS = 100   -- of an index, a lane, a batch: looked at in one step
 
 function fsck.rule(rule)
     fsck.job_rules[#fsck.job_rules + 1] = rule
@@ -18,7 +16,7 @@ end
 -- at: {where = the step that sees it, found = list}. mend nil: there is no one right answer. Each code has its row in
 -- queue/fsck.c.
 function fsck.found(at, code, mend, sentence, ...)
-    if FSCK_MENDS[code] == nil or (mend and not FSCK_MENDS[code]) then
+    if fsck.mends[code] == nil or (mend and not fsck.mends[code]) then
         bug('fsck: %s has no such row', code)
     end
     append(at.found, {where = at.where, code = code, mend = mend, text = sentence:format(...)})

@@ -144,10 +144,10 @@ const struct fsck_row *fsck_row_of(const char *code)
 void fsck_print_lua(void)
 {
 	puts("-- Printed from queue/fsck.c: what fsck may find, and whether there is one right answer.");
-	puts("local FSCK_MENDS = {");
+	puts("local fsck = {mends = {"); /* one local: a chunk may have 200 */
 	for (size_t i = 0; i < FSCK_ROWS; i++)
 		printf("    ['%s'] = %s,\n", fsck_rows[i].code, fsck_rows[i].repair ? "true" : "false");
-	puts("}");
+	puts("}}");
 }
 
 void fsck_print_markdown(void)

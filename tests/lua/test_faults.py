@@ -13,10 +13,11 @@ import fsck
 from conftest import Queue, snapshot
 from harness import BUILD
 
+# One local more, since a chunk may have 200 of them.
 PRELUDE = """
-local ANY_TYPE = {DEL = true, UNLINK = true, EXISTS = true, TYPE = true, EXPIRE = true, PEXPIRE = true, PERSIST = true}
-local watch = {count = 0, at = 0, trace = {}}
-local function watched(real)
+local watch = {count = 0, at = 0, trace = {}, any_type = {DEL = true, UNLINK = true, EXISTS = true, TYPE = true,
+               EXPIRE = true, PEXPIRE = true, PERSIST = true}}
+function watch.wrap(real)
     local function fails(command, key)
         watch.count = watch.count + 1
         watch.trace[watch.count] = command .. ' ' .. tostring(key)
@@ -24,7 +25,7 @@ local function watched(real)
             watch.bad = key or command
             return true
         end
-        return watch.bad ~= nil and watch.bad == key and not ANY_TYPE[command]
+        return watch.bad ~= nil and watch.bad == key and not watch.any_type[command]
     end
     watch.real = real
     return setmetatable({
@@ -42,11 +43,11 @@ local function watched(real)
         end,
     }, {__index = real})
 end
-local function watch_begin()
+function watch.begin()
     watch.count, watch.trace, watch.bad = 0, {}, nil
     watch.at = tonumber(watch.real.call('GET', 'fault') or 0)
 end
-local function watch_end()
+function watch.note()
     watch.real.pcall('SET', 'trace', table.concat(watch.trace, '\\n'))
 end
 """
@@ -60,10 +61,10 @@ def replaced(text, old, new):
 def instrumented():
     first, rest = (BUILD / "stoker.lua").read_text().split("\n", 1)
     rest = replaced(rest, "    return redis.call, redis, cjson,",
-                    "    local redis = watched(redis)\n    return redis.call, redis, cjson,")
+                    "    local redis = watch.wrap(redis)\n    return redis.call, redis, cjson,")
     rest = replaced(rest, "            local ok, answer = pcall(callback, keys, args)\n",
-                    "            watch_begin()\n            local ok, answer = pcall(callback, keys, args)\n"
-                    "            watch_end()\n")
+                    "            watch.begin()\n            local ok, answer = pcall(callback, keys, args)\n"
+                    "            watch.note()\n")
     return first + "\n" + PRELUDE + rest
 
 
@@ -146,7 +147,8 @@ CALLS = {
     "promote": lambda q: q.promote(), "reap": lambda q: q.reap(), "prune": lambda q: q.prune(),
     "watch": lambda q: q.watch(q.queued, "other-1"), "tell": lambda q: q.tell(q.abroad, "other-1", "succeeded"),
     "sent": lambda q: q.sent(f"ask other-1 {q.abroad}"),
-    "archive_take": lambda q: q.archive_take("s1"), "archive": lambda q: q.archive(q.ended["n"], q.version),
+    "archive_take": lambda q: q.archive_take("s1"), "reindex": lambda q: q.reindex("s1", "begin"),
+    "archive": lambda q: q.archive(q.ended["n"], q.version),
     "submitter": lambda q: q.submitter("remove", "app"), "inbox": lambda q: q.inbox(),
     "webhook_add": lambda q: q.webhook_add("http://v.org", "", "x" * 16),
     "webhook_remove": lambda q: q.webhook_remove("h1"), "webhook_secret": lambda q: q.webhook_secret("y" * 16),
