@@ -13,8 +13,12 @@ const char *fields_text(const json_t *object, const char *name)
 int64_t fields_int(const json_t *object, const char *name, int64_t otherwise)
 {
 	const json_t *value = json_object_get(object, name);
-	if (json_is_number(value))
-		return (int64_t)json_number_value(value);
+	if (json_is_integer(value))
+		return json_integer_value(value);
+	if (json_is_real(value)) {
+		double real = json_real_value(value);
+		return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : otherwise;
+	}
 	const char *text = json_string_value(value);
 	if (!text || !*text)
 		return otherwise;

@@ -13,6 +13,7 @@
 
 /* "" where it is absent or no text. object may be NULL. */
 const char *fields_text(const json_t *object, const char *name);
+/* Also where it is none, or no int64_t has it: `otherwise`. What is behind the point is cut off. */
 int64_t fields_int(const json_t *object, const char *name, int64_t otherwise);
 /* False where it is absent; reads NaN, Infinity and -Infinity, too. */
 bool fields_number(const json_t *object, const char *name, double *value);

@@ -33,6 +33,7 @@ unit_TESTS := \
 	test_doctor \
 	test_explain \
 	test_feed \
+	test_fields \
 	test_format_folders \
 	test_formats \
 	test_functions \
