@@ -45,13 +45,15 @@ class Chaos:
             self.nemeses = [Nemesis(self.machines, self.history, lane, self.seed, min(5, self.seconds / 15))
                             for lane in ("machines", "services")]
             threads = self.start_clients()
-            wait_until(lambda: not self.submitting or self.failures, self.seconds * 4 + 120,
-                       "every submit is acknowledged", every=0.1)
-            self.failures += [failure for failure in (n.stop() for n in self.nemeses) if failure]
-            self.drain()
-            self.over.set()
-            for thread in threads:
-                thread.join()
+            try:
+                wait_until(lambda: not self.submitting or self.failures, self.seconds * 4 + 120,
+                           "every submit is acknowledged", every=0.1)
+                self.failures += [failure for failure in (n.stop() for n in self.nemeses) if failure]
+                self.drain()
+            finally:
+                self.over.set()
+                for one in (*self.nemeses, *threads):
+                    one.join()
             assert not self.failures, "\n".join(self.failures)
             while self.follower.step():
                 pass

@@ -3,6 +3,7 @@ reaches Redis over a link that can be cut in one direction or in both, and some 
 and the store have disks of their own."""
 import contextlib
 import os
+import re
 import subprocess
 
 from cluster import Cluster
@@ -26,7 +27,16 @@ class Network:
 
     def __init__(self):
         self.prefix, self.members = f"stoker-{os.getpid()}-", {}
+        self.sweep()
         self.add_namespace("hub")
+
+    @staticmethod
+    def sweep():
+        """Takes away the namespaces of a test that was killed."""
+        for name in run("ip", "netns", "list").split():
+            of = re.fullmatch(r"stoker-(\d+)-\w+", name)
+            if of and not os.path.exists(f"/proc/{of[1]}"):
+                subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
     def add_namespace(self, name):
         run("ip", "netns", "add", self.prefix + name)

@@ -358,10 +358,14 @@ class Nemesis:
         self.history.write("fault", f=one.name, what="undone")
         self.over.wait(self.chance.uniform(0, min(self.longest, 1)))
 
+    def join(self):
+        """Ends it, what is under way undone."""
+        self.over.set()
+        self.thread.join()
+
     def stop(self, timeout=120):
         """Once each fault has hit; answers what went wrong in it."""
         self.halt.set()
         self.thread.join(timeout)
-        self.over.set()
-        self.thread.join()
+        self.join()
         return self.failure or (f"never hit: {self.missing()}" if self.missing() else "")
