@@ -128,7 +128,9 @@ class Machines(Cluster):
             assert abs(wrong - seconds) < 5, f"{kind} {i} is wrong by {wrong} s, not by {seconds}: faketime?"
 
     def is_idle(self):
-        return not self.program_pids() and not any(self.runs(i) for i in self.workers)
+        """No run is left, nor a transcript that is to go to the store."""
+        return not self.program_pids() and not any(self.runs(i) or any((self.state_dir(i) / "owed").glob("*"))
+                                                   for i in self.workers)
 
     def restart_redis_process(self):
         if not self.redis.process.alive():
