@@ -17,7 +17,7 @@ int64_t fields_int(const json_t *object, const char *name, int64_t otherwise)
 		return json_integer_value(value);
 	if (json_is_real(value)) {
 		double real = json_real_value(value);
-		return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : otherwise;
+		return real >= (double)INT64_MIN && real < -(double)INT64_MIN ? (int64_t)real : otherwise;
 	}
 	const char *text = json_string_value(value);
 	if (!text || !*text)
