@@ -205,7 +205,7 @@ def is_clean(report):
 
 def main():
     seed = os.environ.get("CHAOS_SEED") or str(random.SystemRandom().randrange(10**6))
-    jobs, seconds = int(os.environ.get("CHAOS_JOBS", 10000)), float(os.environ.get("CHAOS_SECONDS", 900))
+    jobs, seconds = int(os.environ.get("CHAOS_JOBS", 10000)), float(os.environ.get("CHAOS_SECONDS", 600))
     with tempfile.TemporaryDirectory(prefix="stoker-chaos-") as made:
         folder = Path(os.environ.get("CHAOS_FOLDER") or made) / f"run-{seed}"
         folder.mkdir(parents=True)

@@ -80,9 +80,9 @@ def check_now(redis, job):
 
 
 def left_over(cluster, known):
-    """Files of the store that no committed record has."""
+    """Files among the checkpoints of the store that no committed record has."""
     folders = {Path(c["uri"].removeprefix("file://")).parent for c in known.values()}
-    return sorted(p for p in cluster.store().rglob("*") if p.is_file() and p.parent not in folders)
+    return sorted(p for p in cluster.store().glob("*/checkpoints/**/*") if p.is_file() and p.parent not in folders)
 
 
 def kill_for(cluster, job, chance, seconds):
