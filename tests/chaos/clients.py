@@ -22,6 +22,11 @@ FINAL = ("succeeded", "failed", "cancelled")
 OFTEN = {"max_attempts": 1000, "backoff": "50ms", "max_backoff": "100ms"}
 
 
+class Connection(redis.connection.UnixDomainSocketConnection):
+    """What redis-py says of a connection that was reset names these, also where there are none."""
+    host = port = None
+
+
 @dataclass
 class Plan:
     """What one job is to do, by its number and the seed alone."""
@@ -63,8 +68,8 @@ class Client:
     def __init__(self, machines, history, name, over):
         self.machines, self.history, self.name, self.over = machines, history, name, over
         assert JOB.exists(), f"{JOB} is not there: make unit-tests"
-        self.redis = redis.Redis(unix_socket_path=str(machines.redis.socket), decode_responses=True,
-                                 socket_timeout=2, retry_on_timeout=False)
+        self.redis = redis.Redis(connection_pool=redis.ConnectionPool(
+            connection_class=Connection, path=str(machines.redis.socket), decode_responses=True, socket_timeout=2))
 
     def call(self, f, send, **what):
         """The outcome of one call (ok, fail, info) and its answer."""
