@@ -63,6 +63,13 @@ bool store_open(const char *url, struct store **store, struct error *err)
 	return store_check_url(url, err) && store_scheme_of(url)->open(url, store, err);
 }
 
+void store_remember(const char *url)
+{
+	const struct store_scheme *scheme = store_scheme_of(url);
+	if (scheme && scheme->remember)
+		scheme->remember(url);
+}
+
 void store_close(struct store *store)
 {
 	if (store)

@@ -48,6 +48,7 @@ struct store_scheme {
 	const char *name;                                  /* "file" */
 	const char *form;                                  /* "file:///folder", for messages */
 	bool (*check)(const char *url, struct error *err); /* the URL alone */
+	void (*remember)(const char *url);                 /* NULL: nothing of it could go unseen */
 	bool (*open)(const char *url, struct store **store, struct error *err);
 	void (*close)(struct store *store);
 	bool (*begin)(struct store *store, const char *key, struct store_put **put, struct error *err);
@@ -89,6 +90,11 @@ void store_close(struct store *store);
 
 /* Only the URL is looked at: for programs that check their options before they need the store. */
 bool store_check_url(const char *url, struct error *err);
+
+/* For a daemon that begins, before its helpers: the disk that the store is on is remembered. From then on, here and in
+ * what this process forks, opening it is ERR_UNAVAILABLE while that disk is not mounted: what would be written then,
+ * to the folder below, would be gone with the next mount, and what is missed there is not lost. One store a process. */
+void store_remember(const char *url);
 
 bool store_is_key(const char *key);
 

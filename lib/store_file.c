@@ -60,17 +60,89 @@ static void file_close(struct store *store)
 	free(store);
 }
 
-/* The root itself is made if only its last part is missing: more would hide that something is not mounted. */
-static bool file_open(const char *url, struct store **store, struct error *err)
+/* ---- is it mounted? ---- */
+
+/* What store_remember saw: the device below the mount that the folder is on. */
+static struct {
+	char *folder; /* NULL: nothing was seen */
+	dev_t below;
+} file_mount;
+
+static void file_cut(char *path)
+{
+	char *slash = strrchr(path, '/');
+	slash[slash == path] = '\0';
+}
+
+/* Of the folder, or of that above it while it is not made. */
+static bool file_device(const char *folder, dev_t *device)
+{
+	struct stat st;
+	CLEANUP(free_p) char *above = mem_strdup(folder);
+	file_cut(above);
+	if (stat(folder, &st) < 0 && (errno != ENOENT || stat(above, &st) < 0))
+		return false;
+	*device = st.st_dev;
+	return true;
+}
+
+/* The folder itself belongs to the root of the system: false, there is no mount that could go. */
+static bool file_below(const char *folder, dev_t *below)
+{
+	dev_t device;
+	CLEANUP(free_p) char *path = mem_strdup(folder);
+	if (!file_device(folder, &device))
+		return false;
+	while (strcmp(path, "/") != 0) {
+		file_cut(path);
+		if (!file_device(path, below))
+			return false;
+		if (*below != device)
+			return true;
+	}
+	return false;
+}
+
+static char *file_folder(const char *url)
 {
 	const char *path = url + strlen(FILE_URL_PREFIX);
 	size_t len = strlen(path);
 	while (len > 0 && path[len - 1] == '/')
 		len--;
-	if (path[0] != '/' || len == 0)
+	return path[0] == '/' && len > 0 ? mem_strndup(path, len) : NULL;
+}
+
+static void file_remember(const char *url)
+{
+	dev_t below;
+	CLEANUP(free_p) char *folder = file_folder(url);
+	free(file_mount.folder);
+	file_mount.folder = NULL;
+	if (folder && file_below(folder, &below)) {
+		file_mount.below = below;
+		file_mount.folder = STEAL(folder);
+	}
+}
+
+static bool file_is_away(const char *folder)
+{
+	dev_t device;
+	return file_mount.folder && strcmp(file_mount.folder, folder) == 0 && file_device(folder, &device) &&
+	       device == file_mount.below;
+}
+
+/* The root itself is made if only its last part is missing: more would hide that something is not mounted. */
+static bool file_open(const char *url, struct store **store, struct error *err)
+{
+	CLEANUP(free_p) char *folder = file_folder(url);
+	if (!folder)
 		return error_set(err, ERR_INPUT, "for example file:///var/lib/stoker/store",
 				 "store %s: expected file:///folder with an absolute path", url);
-	CLEANUP(free_p) char *folder = mem_strndup(path, len);
+	if (file_is_away(folder))
+		return error_set(err, ERR_UNAVAILABLE, NULL,
+				 "store %s: what was mounted there when this process started is there no more (is it "
+				 "mounted?)",
+				 url);
 	if (mkdir(folder, 0777) < 0 && errno != EEXIST)
 		return error_errno(err, ERR_UNAVAILABLE, "the folder above it must exist",
 				   "store %s: cannot make the folder", url);
@@ -396,6 +468,7 @@ static bool file_reads(const struct store *store, store_path_fn *fn, void *arg)
 const struct store_scheme store_file = {
 	.name = "file",
 	.form = "file:///folder",
+	.remember = file_remember,
 	.open = file_open,
 	.close = file_close,
 	.begin = file_begin,

@@ -156,8 +156,10 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 		return false;
 	if (s->settings->store && !store_check_url(s->settings->store, err))
 		return false;
-	if (s->settings->store)
+	if (s->settings->store) {
+		store_remember(s->settings->store);
 		s->stored = stored_new(s->base, s->settings->store);
+	}
 	const struct archive_options archive = { .base = s->base,
 						 .jobs = s->jobs,
 						 .store = s->settings->store,

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "lib/buf.h"
+#include "lib/store.h"
 #include "worker/worker_internal.h"
 
 static bool worker_add_queue(struct worker *worker, const char *name, size_t len, struct error *err)
@@ -69,6 +70,7 @@ static bool worker_find_folders(struct worker *worker, struct error *err)
 	if (!worker->state_dir)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot find %s", s->state_dir);
 	worker->store = s->store ? mem_strdup(s->store) : mem_printf("file://%s/store", worker->state_dir);
+	store_remember(worker->store);
 	if (gethostname(worker->host, sizeof worker->host - 1) < 0)
 		str_copy(worker->host, sizeof worker->host, "?");
 	return true;

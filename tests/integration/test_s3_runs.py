@@ -26,9 +26,10 @@ for step in range(start + 1, 7):
         f.write(struct.pack("<Q", len(header)) + header + os.urandom(9000000))
     os.rename(f"{folder}/tmp", f"{folder}/model-{step}.safetensors")
     print(f"step={step}", flush=True)
-    if step == 3 and not start:
-        while not os.path.exists(sys.argv[1]):
+    if step <= 3 and not start:
+        while not os.path.exists(sys.argv[1] if step == 3 else f"{sys.argv[1]}-{step}"):
             time.sleep(0.05)
+    if step == 3 and not start:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -59,11 +60,14 @@ def stored(cluster, job):
 
 
 def train_until_stored(cluster, tmp_path, **spec):
-    """A job whose program dies, when tmp_path/go is there, after what its step 3 saved was stored."""
+    """A job whose program dies, when tmp_path/go is there, after what its first three steps saved was stored."""
     (tmp_path / "train.py").write_text(TRAIN)
     job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
                           "retry": {"max_attempts": 3, "backoff": "10ms"}, **spec})
-    wait_until(lambda: 3 in stored(cluster, job), 30, "what step 3 saved is stored")
+    for step in (1, 2, 3):
+        wait_until(lambda: step in stored(cluster, job), 30, f"what step {step} saved is stored")
+        if step < 3:
+            (tmp_path / f"go-{step}").touch()
     return job
 
 

@@ -220,3 +220,20 @@ def test_a_store_that_stands_still_is_not_felt(tmp_path, monkeypatch):
     finally:
         faults.stop()
         server.stop()
+
+
+def test_what_is_saved_while_the_store_is_not_mounted_waits_for_it(cluster, disk, tmp_path):
+    """It would be gone with the next mount: nothing is written to the folder below."""
+    run = Run(cluster, tmp_path)
+    run.save(1)
+    run.wait_stored(1)
+    disk.bind_away()
+    run.save(2)
+    run.wait_said("is it mounted?")
+    run.kill()
+    wait_until(lambda: cluster.job(run.job).get("phase") == "shipping", 30, "the attempt waits for the store")
+    assert not list(disk.path.iterdir()) and [one["step"] for one in run.summaries().values()] == [1]
+    disk.umount()
+    run.wait_stored(2)
+    run.wait_said("resumed 2")
+    run.end()
