@@ -82,7 +82,8 @@ def test_the_answer_is_the_same_as_that_of_a_claim(q):
     q.add()
     given = w.given()
     assert given.keys() - asked.keys() == {"request"} and asked.keys() <= given.keys()
-    assert {k for k in asked if asked[k] != given[k]} == {"n", "id", "uid", "token"}
+    # (A token rises within its job; those of two jobs are the same when both were claimed in one millisecond.)
+    assert {k for k in asked if asked[k] != given[k]} - {"token"} == {"n", "id", "uid"}
 
 
 def test_what_is_left_is_offered_on(q):
