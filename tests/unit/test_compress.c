@@ -29,7 +29,8 @@ static bool give(void *arg, void *data, size_t size, size_t *len, struct error *
 	*len = pipe->bytes.len - pipe->at < size ? pipe->bytes.len - pipe->at : size;
 	if (pipe->piece && *len > pipe->piece)
 		*len = pipe->piece;
-	memcpy(data, pipe->bytes.data + pipe->at, *len);
+	if (*len)
+		memcpy(data, pipe->bytes.data + pipe->at, *len);
 	pipe->at += *len;
 	return true;
 }
