@@ -139,7 +139,7 @@ static bool file_open(const char *url, struct store **store, struct error *err)
 		return error_set(err, ERR_INPUT, "for example file:///var/lib/stoker/store",
 				 "store %s: expected file:///folder with an absolute path", url);
 	if (file_is_away(folder))
-		return error_set(err, ERR_UNAVAILABLE, NULL,
+		return error_set(err, ERR_UNAVAILABLE, "mount it again: what waits for it goes on by itself",
 				 "store %s: what was mounted there when this process started is there no more (is it "
 				 "mounted?)",
 				 url);

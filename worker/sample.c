@@ -75,21 +75,16 @@ static void sample_all(struct sample *s, const struct unit *unit)
 		sample_path(s, unit->files[i], 0);
 }
 
-int64_t sample_most(int root, const struct unit *unit)
+struct sampled sample_unit(int root, const struct unit *unit)
 {
 	struct sample s = { .root = root };
 	sample_all(&s, unit);
-	return s.all + (s.files + 1) * SAMPLE_FILE_MOST;
-}
-
-bool sample_pays(int root, const struct unit *unit)
-{
-	struct sample s = { .root = root };
-	sample_all(&s, unit);
+	struct sampled found = { .most = s.all + (s.files + 1) * SAMPLE_FILE_MOST };
 	if (s.all < SAMPLE_LEAST)
-		return false;
+		return found;
 	s.stride = s.all / SAMPLE_PLACES;
 	s.next = s.stride / 2;
 	sample_all(&s, unit);
-	return s.taken > 0 && s.left * 100 < s.taken * SAMPLE_PERCENT;
+	found.pays = s.taken > 0 && s.left * 100 < s.taken * SAMPLE_PERCENT;
+	return found;
 }

@@ -10,10 +10,10 @@
 #include <stdint.h>
 #include "worker/units.h"
 
-/* How large its tar can be; less if some of it is stored already, or compressed. */
-int64_t sample_most(int root, const struct unit *unit);
-
-/* False too when nothing can be read: whoever packs it says why. */
-bool sample_pays(int root, const struct unit *unit);
+struct sampled {
+	int64_t most; /* how large its tar can be; less if some of it is stored already, or compressed */
+	bool pays;    /* to compress it; false too when nothing can be read: whoever packs it says why */
+};
+struct sampled sample_unit(int root, const struct unit *unit);
 
 #endif

@@ -96,9 +96,9 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	CLEANUP(sent) struct sent *sent = sent_open(request->run_dir, m);
 	if (!store_begin(store, m->own.key, &sinks.put, err))
 		return false;
-	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, sample_most(root, request->unit));
-	CLEANUP(compress)
-	struct compress *compress = sample_pays(root, request->unit) ? compress_new(ship_stored, &sinks) : NULL;
+	const struct sampled sampled = sample_unit(root, request->unit);
+	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, sampled.most);
+	CLEANUP(compress) struct compress *compress = sampled.pays ? compress_new(ship_stored, &sinks) : NULL;
 	sinks.copy = copy;
 	sinks.compress = compress;
 	const struct proof_pack pack = { .root = root, .sink = ship_sink, .sink_arg = &sinks, .sent = sent };
