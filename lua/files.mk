@@ -10,6 +10,7 @@ lua_SOURCES := \
 	lua/spec_shown.lua \
 	lua/spec_row.lua \
 	lua/spec_walk.lua \
+	lua/spec_shape.lua \
 	lua/spec_text.lua \
 	lua/spec.lua \
 	lua/move.lua \

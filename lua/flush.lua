@@ -10,7 +10,6 @@ end
 local queue_flush
 local spent = {} -- lua/spent.lua
 do
-    local NONE = {}
     local INDEX_WRITES = {
         {list = 'leases', command = 'ZADD', key = 'leases'}, {list = 'unlease', command = 'ZREM', key = 'leases'},
         {list = 'waiting', command = 'ZADD', key = 'waiting'}, {list = 'unwait', command = 'ZREM', key = 'waiting'},
@@ -27,6 +26,17 @@ do
             else
                 call('DEL', stream)
                 call('ZREM', key_of(q, 'lanes'), lane)
+            end
+        end
+    end
+
+    -- Until when a job waits for another worker than the last; false: no longer.
+    local function queue_flush_away(q)
+        for n, until_ms in pairs(q.batch.away) do
+            if until_ms then
+                call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
+            else
+                redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
             end
         end
     end
@@ -58,15 +68,13 @@ do
                 call(write.command, key_of(q, write.key), unpack(list))
             end
         end
-        for n, until_ms in pairs(batch.away or NONE) do -- until when it waits for another worker; false: no longer
-            if until_ms then
-                call('ZADD', key_of(q, 'elsewhere'), until_ms, n)
-            else
-                redis.pcall('ZREM', key_of(q, 'elsewhere'), n) -- a claim does not look whether a stranger has the key
-            end
+        if batch.away then
+            queue_flush_away(q)
         end
-        for state, list in pairs(batch.final or NONE) do
-            call('ZADD', final_key(q, state), unpack(list))
+        if batch.final then
+            for state, list in pairs(batch.final) do
+                call('ZADD', final_key(q, state), unpack(list))
+            end
         end
         if batch.usage then
             share.flush(q)
@@ -78,10 +86,12 @@ do
             call('HINCRBY', q.meta_key, 'active', q.active)
         end
         -- On a paused queue nobody is woken for what cannot be claimed; resuming rings for all of it.
-        local bells = q.meta.paused ~= 'paused' and batch.bells or NONE
-        for class_name in pairs(bells) do
-            if not q.known.ringing[class_name] then
-                redis.pcall('ZADD', key_of(q, 'wake:' .. class_name), 0, '1') -- who waits at a stranger's is not woken
+        if batch.bells and q.meta.paused ~= 'paused' then
+            for class_name in pairs(batch.bells) do
+                if not q.known.ringing[class_name] then
+                    -- who waits at a stranger's is not woken
+                    redis.pcall('ZADD', key_of(q, 'wake:' .. class_name), '0', '1')
+                end
             end
         end
         event_flush(q)

@@ -10,7 +10,7 @@
 local offers = {}
 do
     local KEPT_MS = 15000 -- who waits asks again every few seconds
-    local LOOKED_AT = 4   -- workers a submit: the fifth may fit, but then a ring is as good
+    local LOOKED_LAST = '3' -- four workers a submit: the fifth may fit, but then a ring is as good
     local GIVEN_MAX = 16  -- jobs between two claims
     local SPEC_MAX_BYTES = 65536
     local RUNNING = STATE_MOVES['queued claim']
@@ -83,7 +83,10 @@ do
 
     -- An offer that this job fits into, of a worker that waits; nil: none, or something else is queued already.
     function offers.find(q, checked)
-        local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), 0, LOOKED_AT - 1)
+        if q.known.listed[checked.lane] then
+            return nil
+        end
+        local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), '0', LOOKED_LAST)
         if not idle[1] or q.meta.paused == 'paused' or #checked.text > SPEC_MAX_BYTES then
             return nil
         end
@@ -106,8 +109,7 @@ do
     end
 
     -- Tells the worker of the job that is about to be written, and enters it as pending there: into the lane `!given`,
-    -- from which nobody else reads. Answers the fields of its record that say so, which come after those of a queued
-    -- one: one HSET sets both. nil: the worker is gone.
+    -- from which nobody else reads. Answers the fields of its record that say so; nil: the worker is gone.
     function offers.enter(q, checked, n, uid)
         local offer, requirement, lease_ms = checked.offer, checked.offer.requirement, usual_text(checked.values.lease)
         local answer = offers.describe(q, n, {uid = uid, attempt = '1', token = q.now_text, lease_ms = lease_ms,
@@ -121,8 +123,8 @@ do
         offer.n, offer.lease_ms = n, lease_ms
         local entry = lane_add(q, offer.lane, n, '0', offer.is_first)
         lane_take(q, offer.lane, offer.worker, 1)
-        return {'lane', offer.lane, 'entry', entry, 'state', RUNNING, 'attempt', '1', 'token', q.now_text, 'worker',
-                offer.worker, 'claimed_ms', q.now_text}
+        return {'lane', offer.lane, 'entry', entry, 'token', q.now_text, 'worker', offer.worker, 'claimed_ms',
+                q.now_text}
     end
 
     -- After the job was written: what follows from its attempt. The caller flushes the queue.

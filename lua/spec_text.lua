@@ -89,6 +89,10 @@ do
             fail('INVALID', 'spec: expected at most ' .. spec_table.max_bytes .. ' bytes, got ' .. #text ..
                  ' | put large data into files, and name them in the spec')
         end
+        local known, shape, name = spec_table.values_by_shape(text)
+        if known then
+            return known
+        end
         local is_plain = text:find('^[ -~]*$') and not text:find('\\', 1, true)
         if not is_plain and not is_utf8(text) then
             fail('INVALID', 'spec: expected UTF-8 text | save it as UTF-8')
@@ -98,6 +102,9 @@ do
         if not values or not is_plain or spec_has_bare_point(text) or
             (spec_colons(text) ~= names and select(2, text:gsub('"%s*:', '')) ~= names) then
             spec_check_strict('spec', text, tree)
+        end
+        if values and shape then
+            spec_table.keep_shape(shape, name, values)
         end
         return values or spec_table.walk_in_order(tree)
     end

@@ -16,6 +16,7 @@ do
                           hold = true, after = true, on_unmet = true, resume = true, ['retry.elsewhere'] = true}
     local SPEC_SPECIAL_SECTIONS = {concurrency = true, rate = true, unique = true, webhook = true, schedule = true}
     local SPEC_VALUES = {__index = SPEC_DEFAULTS}
+    spec_table.defaults = SPEC_VALUES
     for i = 1, #spec_table.sections do
         local section = spec_table.sections[i]
         section.linked, section.row_of = {}, {}

@@ -77,27 +77,37 @@ do
         return checked
     end
 
-    -- Tells this job from another of its number, should Redis ever lose writes: a hash over the time of the call and
-    -- the first number in it, then the number.
+    -- Tells this job from another of its number, should Redis ever lose writes: the time of the call in µs, and the end
+    -- of the number.
     function submitting.uid(q, n)
-        q.uid_stem = q.uid_stem or redis.sha1hex(q.base .. n .. ':' .. q.time[1] .. '.' .. q.time[2]):sub(1, 12)
-        return string.format('%s%04x', q.uid_stem, n % 65536)
+        q.uid_stem = q.uid_stem or ('%013x'):format(q.time[1] * 1000000 + q.time[2])
+        return q.uid_stem .. ('00' .. n):sub(-3)
     end
 
-    -- Numbers for so many jobs. Where records stand under them already, left by an earlier queue of this name, all that
-    -- stands there would mix with ours: it goes. Jobs that are counted as active by now are written in the same breath.
-    function submit_reserve(q, count)
+    -- What an earlier queue of this name left under a number would mix with what is written now: it goes.
+    function submitting.clear(q, n)
+        call('DEL', unpack(job_keys(q, n, {})))
+    end
+
+    -- Numbers for so many jobs, and nothing under them; of plain jobs, submitting.write sees to that. Jobs that are
+    -- counted as active by now are written in the same breath.
+    function submit_reserve(q, count, are_plain)
         local first, there = q.meta.next + 1, {}
-        for i = 1, count do
+        for i = 1, are_plain and 0 or count do
             there[i] = key_of(q, 'job:', integer_text(first + i - 1))
         end
-        if call('DEL', unpack(there)) > 0 then
+        if there[1] and call('DEL', unpack(there)) > 0 then
             for n = first, first + count - 1 do
-                call('DEL', unpack(job_keys(q, integer_text(n), {})))
+                submitting.clear(q, integer_text(n))
             end
         end
         q.meta.active, q.active = q.meta.active + q.active, 0
         call('HSET', q.meta_key, 'active', integer_text(q.meta.active), 'next', integer_text(q.meta.next + count))
+    end
+
+    -- Is there more to it than to queue it?
+    function submitting.is_special(q, checked, delay_ms)
+        return checked.values.special or checked.waits or delay_ms > 0 or q.meta.rate_max > 0 or checked.loan
     end
 
     -- The words of a spec's tags as the record has them; nil: there are none.
@@ -153,42 +163,56 @@ do
         return pairs_given({'reason', wait.reason}, 'due_ms', wait.due_ms, unpack(wait.more or {}))
     end
 
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail. Answers its number and its
-    -- state. One that waits for others (checked.waits) takes its place under the limits when they have ended.
-    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set. What
-    -- a claim reads stands first, where it is found soonest.
-    function submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
-        local values, class, specs = checked.values, checked.class, q.batch.specs
-        local number, state, more = q.meta.next + 1, STATE_MOVES['new submit'], nil
-        local n, uid = integer_text(number), submitting.uid(q, number)
-        q.meta.next = number
-        if values.special or delay_ms > 0 or q.meta.rate_max > 0 or checked.waits then
-            more = wait_of(q, checked, n, actor, delay_ms, is_held)
-        end
-        if more then
-            state = STATE_MOVES['new submit-later']
-        else
-            more = checked.offer and offers.enter(q, checked, n, uid) or
-                {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0')}
-        end
-        local name = values.name
-        if name then
-            append(more, 'name', name)
-        end
-        if actor then
-            append(more, 'actor', actor)
-        end
+    -- The place of a job with something special about it, and what its record has of that: its state and the fields.
+    function submitting.place_special(q, checked, n, actor, delay_ms, is_held)
+        local values = checked.values
+        local fields = wait_of(q, checked, n, actor, delay_ms, is_held)
+        local state = fields and STATE_MOVES['new submit-later'] or STATE_MOVES['new submit']
+        fields = fields or {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, checked.class, n, '0')}
         if values.special then
-            submitting.more(q, more, values, n)
+            submitting.more(q, fields, values, n)
         end
         if checked.loan then
             local newest = checkpoints.lend(q, checked.loan, n)
-            append(more, 'checkpoint', newest.id, 'special', '1')
-            pairs_given(more, 'checkpoint_step', newest.record.step)
+            append(fields, 'checkpoint', newest.id, 'special', '1')
+            pairs_given(fields, 'checkpoint_step', newest.record.step)
         end
-        call('HSET', key_of(q, 'job:', n), 'state', state, 'uid', uid, 'lease_ms',
-             usual_text(values.lease), 'attempt', '0', 'class', class, 'priority', usual_text(values.priority),
-             'submitted_ms', q.now_text, unpack(more))
+        return state, fields
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail. Answers its number and its
+    -- state. One that waits for others (checked.waits) takes its place under the limits when they have ended.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set. What
+    -- a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where fewer
+    -- of them were new, something was in its place.
+    function submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
+        local values, class, specs = checked.values, checked.class, q.batch.specs
+        local number, state, fields = q.meta.next + 1, STATE_MOVES['new submit'], nil
+        local n = integer_text(number)
+        local is_special = not checked.is_plain and submitting.is_special(q, checked, delay_ms)
+        local key, uid, is_begun = key_of(q, 'job:', n), submitting.uid(q, n), false
+        q.meta.next = number
+        if is_special then
+            state, fields = submitting.place_special(q, checked, n, actor, delay_ms, is_held)
+        elseif checked.offer then
+            fields = offers.enter(q, checked, n, uid)
+            is_begun = fields ~= nil
+        end
+        fields = fields or
+            {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0'), nil, nil, nil, nil}
+        if values.name then
+            append(fields, 'name', values.name)
+        end
+        if actor then
+            append(fields, 'actor', actor)
+        end
+        local record = {'state', is_begun and STATE_MOVES['queued claim'] or state, 'uid', uid, 'lease_ms',
+                        usual_text(values.lease), 'attempt', is_begun and '1' or '0', 'class', class, 'priority',
+                        usual_text(values.priority), 'submitted_ms', q.now_text, unpack(fields)}
+        if redis.pcall('HSET', key, unpack(record)) ~= #record / 2 and not is_special then
+            submitting.clear(q, n)
+            call('HSET', key, unpack(record))
+        end
         local last = #specs
         specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), spec_text
         class_put(q, class, checked.requirement)
@@ -297,10 +321,11 @@ do
         if checked.id then
             return checked.id
         end
-        if not (checked.values.special or checked.waits or checked.values.delay > 0 or q.meta.rate_max > 0) then
+        checked.is_plain = not submitting.is_special(q, checked, checked.values.delay)
+        if checked.is_plain then
             checked.offer = offers.find(q, checked)
         end
-        submit_reserve(q, 1)
+        submit_reserve(q, 1, checked.is_plain)
         local id = submitting.make(q, checked, actor)
         if checked.offer and checked.offer.n then
             offers.begin(q, checked.offer)
@@ -342,14 +367,18 @@ do
 
     -- Submits each <spec> <key> of the list from there on; their answers. What is left to do is queue_flush.
     function submit_each(q, list, from, actor, scope)
-        local checked, answers, first_of, count = {}, {}, {}, 0
+        local checked, answers, first_of, count, are_plain = {}, {}, {}, 0, true
         for i = from, #list, 2 do
             local one = prepare_apart(q, list[i], optional(list[i + 1]), scope, first_of)
             checked[#checked + 1] = one
-            count = count + ((one.answer or one.first or one.rival) and 0 or 1)
+            if not (one.answer or one.first or one.rival) then
+                count = count + 1
+                one.is_plain = not submitting.is_special(q, one, one.values.delay)
+                are_plain = are_plain and one.is_plain
+            end
         end
         if count > 0 then
-            submit_reserve(q, count)
+            submit_reserve(q, count, are_plain)
         end
         for at = 1, #checked do
             local one = checked[at]
