@@ -66,9 +66,10 @@ do
         end
     end
 
-    -- An attempt begins, from this checkpoint.
+    -- An attempt begins, from this checkpoint. While it runs, trained_ms is what it began with: the checkpoint itself may
+    -- be deleted when there are newer ones.
     function spent.begin(q, j, id)
-        job_clear(j, 'spent')
+        job_clear(j, 'spent', 'trained_from_ms')
         if j.f.attempt ~= '1' then
             set_trained(q, j, inside(q, j, id))
         end
@@ -77,7 +78,7 @@ do
     -- The training in a checkpoint that the running attempt saved so long ago.
     function spent.in_new(q, j, ago_ms)
         local ran_ms = q.now - job_number(j, 'claimed_ms') - ago_ms
-        return inside(q, j, j.f.resume) + split(j, math.max(ran_ms, 0)).training
+        return job_number(j, 'trained_ms') + split(j, math.max(ran_ms, 0)).training
     end
 
     -- The attempt is over.
@@ -87,6 +88,7 @@ do
         if cause == 'succeeded' then
             set_trained(q, j, job_number(j, 'trained_ms') + split(j, ran_ms).training)
         else
+            job_set(j, 'trained_from_ms', cause == 'lost' and j.f.trained_ms or nil)
             set_trained(q, j, inside(q, j, j.f.resume_next or j.f.checkpoint))
             count(q, 'ends', cause ~= 'cancelled' and 1 or 0)
         end
@@ -95,7 +97,8 @@ do
     -- It is taken back.
     function spent.open(q, j, ran_ms)
         add(q, j, ran_ms, -1)
-        set_trained(q, j, inside(q, j, j.f.resume))
+        set_trained(q, j, job_number(j, 'trained_from_ms'))
+        job_clear(j, 'trained_from_ms')
         count(q, 'ends', -1)
     end
 

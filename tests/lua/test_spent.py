@@ -75,6 +75,40 @@ def test_what_is_in_a_checkpoint_is_kept(q):
     assert of_job(q) == {"setup": 10, "training": 140, "trained": 95} and sums(q) == of_job(q)
 
 
+def resumed_from_what_is_gone(q):
+    """The second attempt began with 60 s in 1-1, which is deleted once 2-1 is there; it ran for 40 s."""
+    first = q.start(**{**NOW, "checkpoint": {"keep_last": 1}})
+    ago(q, 60_000)
+    q.commit(first, 1, 100)
+    q.lose(1)
+    claim, = q.take()
+    assert claim["resume"] == "1-1"
+    q.renew(*claim.fence, "phase", "running", "spent", "0:0:0")  # it has what it needs of it
+    ago(q, 20_000)
+    q.commit(claim, 1, 200)
+    q.drop(*claim.fence, "1-1")
+    assert q.checkpoints(1) == {"2-1": "committed"}
+    ago(q, 40_000)
+    return claim
+
+
+def test_a_checkpoint_that_was_resumed_from_may_go(q):
+    q.commit(resumed_from_what_is_gone(q), 2, 300)
+    q.lose(1)
+    assert of_job(q) == {"training": 100, "trained": 100} and sums(q) == of_job(q)
+
+
+def test_what_is_taken_back_began_with_a_checkpoint_that_may_be_gone(q):
+    claim = resumed_from_what_is_gone(q)
+    q.lose(1)
+    assert of_job(q) == {"training": 100, "trained": 80}
+    q.renew(*claim.fence)
+    assert of_job(q) == {"training": 60, "trained": 60} and sums(q) == of_job(q)
+    q.commit(claim, 2, 300)
+    q.end(claim, "preempted")
+    assert of_job(q) == {"training": 100, "trained": 100} and "trained_from_ms" not in q.job(1)
+
+
 def test_what_is_quarantined_is_lost_after_all(q):
     claim = q.start(**NOW)
     for seq, ms in ((1, 20_000), (2, 40_000), (3, 60_000)):
