@@ -12,7 +12,7 @@
 #define REDIS_DEADLINE_MS    10000
 #define REDIS_MAX_PENDING    100000
 #define REDIS_BACKOFF_MS     50
-#define REDIS_BACKOFF_MAX_MS 2000
+#define REDIS_BACKOFF_MAX_MS 1000
 #define REDIS_DO_MAX         32
 
 static void redis_destroy(struct redis *redis)
@@ -77,7 +77,8 @@ static void redis_end_all(struct redis *redis, struct redis_call_list *list, enu
 		redis_calls_end(&redis->calls, call, end);
 }
 
-/* 50 ms doubling to 2 s, ± 25 %: a crowd must not come back at the same moment. */
+/* 50 ms doubling to 1 s, ± 25 %: a crowd must not come back at the same moment, and a worker is to claim within 2 s of
+ * Redis' return, however long it was away. */
 static int64_t redis_next_backoff(struct redis *redis)
 {
 	uint32_t random;

@@ -95,6 +95,22 @@ static void test_waits_for_the_server(void **state)
 	UNTIL(&f->loop, f->connected);
 }
 
+/* However long it is away, it is looked for at least every 1.25 s: the rest of 2 s is for a claim. */
+static void test_looks_again_soon(void **state)
+{
+	struct fixture *f = *state;
+	int64_t lost_ms[9], gap_ms = INT64_MAX;
+	redis_server_kill(&f->server);
+	open_redis(f, &(struct redis_options){ .url = f->server.url });
+	for (int i = 0; i < 9; i++) {
+		UNTIL(&f->loop, f->losses > i);
+		lost_ms[i] = clock_boot_ms();
+	}
+	for (int i = 7; i < 9; i++) /* by then it is as patient as it ever is; one may be late on a busy machine */
+		gap_ms = lost_ms[i] - lost_ms[i - 1] < gap_ms ? lost_ms[i] - lost_ms[i - 1] : gap_ms;
+	assert_in_range(gap_ms, 700, 1450);
+}
+
 static void test_not_waiting(void **state)
 {
 	struct fixture *f = *state;
@@ -424,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_waits_for_the_server),
+		TEST(test_looks_again_soon),
 		TEST(test_not_waiting),
 		TEST(test_deadline_and_late_answer),
 		TEST(test_silent_server_is_given_up),
