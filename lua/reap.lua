@@ -1,28 +1,33 @@
 -- stoker_reap [limit]: ends attempts whose lease ran out. It must not punish a pause of Redis or of the reapers: after
--- a restart (another run_id), or when nobody reaped for over a third of the shortest lease, every lease gets the
--- length of the longest one to be renewed in.
+-- a restart (another run_id), or when nobody reaped for over a third of the shortest lease, every lease gets its own
+-- length once more to be renewed in, and no less than a runner may need to find Redis again.
 do
-    local GRACES_IN_A_ROW = 10 -- a reaper that always comes late still reaps in the end
+    local GRACES_IN_A_ROW = 10  -- a reaper that always comes late still reaps in the end
+    local GRACE_LEAST_MS = 3000 -- it looks for Redis at least every 1.25 s (queue/redis.c)
 
-    -- Answers ms of grace that are left.
+    -- Answers ms of grace that are left to the longest lease, and when the pause ended.
     local function note_reap(q)
-        local run_id, last_ms, before_ms, since_ms = unpack(call('HMGET', q.meta_key, 'redis_run_id', 'last_reap_ms',
-                                                                 'no_reap_before_ms', 'grace_since_ms'))
+        local run_id, last_ms, before_ms, since_ms, resumed_ms = unpack(call(
+            'HMGET', q.meta_key, 'redis_run_id', 'last_reap_ms', 'no_reap_before_ms', 'grace_since_ms', 'resumed_ms'))
         local current = call('INFO', 'server'):match('run_id:(%x+)')
         local lease_min = tonumber(q.meta.lease_min_ms) or 0
-        local lease_max = tonumber(q.meta.lease_max_ms) or 0
-        before_ms, since_ms = tonumber(before_ms or 0), tonumber(since_ms or 0)
+        local lease_max = math.max(tonumber(q.meta.lease_max_ms) or 0, GRACE_LEAST_MS)
+        before_ms, since_ms, resumed_ms = tonumber(before_ms or 0), tonumber(since_ms or 0), tonumber(resumed_ms or 0)
         local restarted = run_id and run_id ~= current
         local gap = q.now - tonumber(last_ms or 0) > lease_min / 3
         if q.now > before_ms + lease_max then
             since_ms = q.now
         end
         if restarted or (gap and q.now - since_ms <= GRACES_IN_A_ROW * lease_max) then
-            before_ms = q.now + lease_max
+            before_ms, resumed_ms = q.now + lease_max, q.now
         end
         call('HSET', q.meta_key, 'redis_run_id', current, 'last_reap_ms', integer_text(q.now), 'no_reap_before_ms',
-             integer_text(before_ms), 'grace_since_ms', integer_text(since_ms))
-        return math.max(before_ms - q.now, 0)
+             integer_text(before_ms), 'grace_since_ms', integer_text(since_ms), 'resumed_ms', integer_text(resumed_ms))
+        return math.max(before_ms - q.now, 0), resumed_ms
+    end
+
+    local function has_had_its_grace(q, j, resumed_ms)
+        return q.now >= resumed_ms + math.max(job_number(j, 'lease_ms'), GRACE_LEAST_MS)
     end
 
     local function reap_one(q, j)
@@ -48,18 +53,17 @@ do
                 attempt_expect_types(q, over[i])
             end
         end
-        local grace_ms, reaped = note_reap(q), 0
-        if grace_ms == 0 then
-            for _, j in ipairs(over) do
-                if j.f.state == 'running' then
-                    reap_one(q, j)
-                    reaped = reaped + 1
-                else
-                    append(q.batch.unlease, j.n) -- an index entry without its job
-                end
+        local grace_ms, resumed_ms = note_reap(q)
+        local reaped = 0
+        for _, j in ipairs(over) do
+            if j.f.state ~= 'running' then
+                append(q.batch.unlease, j.n) -- an index entry without its job
+            elseif grace_ms == 0 or has_had_its_grace(q, j, resumed_ms) then
+                reap_one(q, j)
+                reaped = reaped + 1
             end
-            queue_flush(q)
         end
+        queue_flush(q)
         local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
         if not first[2] then
             return {reaped, -1, grace_ms}

@@ -13,7 +13,8 @@ import yaml
 from harness import BUILD, ROOT, Process, RedisServer, wait_until
 
 META = "stoker:{default}:meta"
-TICKING = ["last_reap_ms", "no_reap_before_ms", "grace_since_ms", "redis_run_id"]  # what a scheduler notes by itself
+# What a scheduler notes by itself.
+TICKING = ["last_reap_ms", "no_reap_before_ms", "grace_since_ms", "redis_run_id", "resumed_ms"]
 
 with open(ROOT / "tests/specs/bad.yaml", encoding="utf-8") as f:
     CASES = yaml.safe_load(f)

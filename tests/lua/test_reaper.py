@@ -68,6 +68,22 @@ def test_a_gap_between_reaps_gives_everybody_one_lease(q):
     assert meta(q, "no_reap_before_ms") > q.now() + 29000
 
 
+@pytest.mark.parametrize("lease", ["3s", "1s"])
+def test_a_short_lease_does_not_wait_for_a_long_one(q, lease):
+    """However long a lease somebody else has: what each needs to be renewed in is its own, and no less than 3 s."""
+    q.start(lease="30s"), q.start(lease=lease)
+    q.reap_now()
+    q.expire(1), q.expire(2)
+    q.redis.hset(q.key("meta"), "last_reap_ms", q.now() - 1100)
+    assert q.reap()[0] == 0
+    q.redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "resumed_ms": q.now() - 2800})
+    assert q.reap()[0] == 0
+    q.redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "resumed_ms": q.now() - 3000})
+    reaped, next_ms, grace_ms = q.reap()
+    assert (reaped, q.state(1), q.state(2)) == (1, "running", "queued")
+    assert next_ms <= 500 and grace_ms > 26000
+
+
 def test_no_gap_no_grace(q):
     q.start(lease="9s")
     q.reap_now()
@@ -84,7 +100,7 @@ def test_a_reaper_that_always_comes_late_still_reaps(q):
         q.redis.hset(q.key("meta"), "last_reap_ms", now - 400)
         for field in ("no_reap_before_ms", "grace_since_ms"):
             if meta(q, field):
-                q.redis.hincrby(q.key("meta"), field, -1100)
+                q.redis.hincrby(q.key("meta"), field, -3100)
         if q.reap()[0]:
             return
     raise AssertionError("it never reaped")
