@@ -8,6 +8,7 @@
 #   make chaos       10,000 jobs while everything below them breaks (docs/reliability.md); make check runs a short form
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
+#   make bench-recovery  what a kill costs: of a runner, of a machine, of Redis (BENCH='--quick' for a first look)
 #   make bench-checkpoints  only those of checkpoints, beside what others move them with
 #   make lint fmt docs install clean
 #
@@ -165,7 +166,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz chaos bench bench-queue bench-checkpoints lint fmt docs install clean
+.PHONY: demo check check-asan fuzz chaos bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -188,6 +189,9 @@ bench-checkpoints: all $(BENCH_TOOLS)
 	scripts/bootstrap-tests.sh
 	scripts/bootstrap-bench.sh $(B)
 	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/checkpoint_bench.py $(BENCH)
+bench-recovery: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	STOKER_BUILD=$(B) /usr/bin/python3 scripts/bench/recovery_bench.py $(BENCH)
 check-asan:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh

@@ -5,14 +5,12 @@
 
  - submit to the program's first instruction, at low load, with the durable settings of `stoker up`
  - an idle worker's memory and processor time
- - kill -9 of a runner to the program running again; the same for the whole machine, lease included
  - what one submit costs Redis
 """
 import json
 import os
 import platform
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,7 +24,6 @@ from cluster import Cluster, UnixConnection  # noqa: E402
 from harness import BUILD, wait_until  # noqa: E402
 
 PROGRAM = BUILD / "bench-first-instruction"
-LEASE_S = 10
 
 
 def stamps(path):
@@ -78,48 +75,6 @@ def submit_cost(cluster, calls=2000):
     return redis.info("commandstats")["cmdstat_fcall"]["usec_per_call"]
 
 
-def runner_killed(cluster, folder, runs=15):
-    """Milliseconds from kill -9 of the runner to the program's next first instruction; a checkpoint is there."""
-    spans = []
-    for i in range(runs):
-        out = folder / f"again-{i}"
-        job = cluster.submit(saver(out, lease="10s"))
-        wait_until(lambda: cluster.job(job).get("checkpoint"), 30, "a checkpoint is committed")
-        pid = next(pid for name, pid in cluster.runner_pids().items() if name.startswith(job + "-"))
-        killed = time.monotonic_ns()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: len(stamps(out)) > 1, 60, "the program runs again", every=0.002)
-        spans.append((stamps(out)[1] - killed) / 1e6)
-        cluster.api("POST", f"/api/v1/jobs/{job}/cancel")
-        cluster.wait_final(job)
-    return spans
-
-
-def machine_killed(cluster, folder, runs=3):
-    spans = []
-    for i in range(runs):
-        out = folder / f"machine-{i}"
-        job = cluster.submit(saver(out, lease=f"{LEASE_S}s"))
-        wait_until(lambda: cluster.job(job).get("checkpoint"), 60, "a checkpoint is committed")
-        holder = int(cluster.job(job)["worker"][1:])
-        cluster.start_worker(1 - holder)
-        wait_until(lambda: f"w{1 - holder}" in [w["id"] for w in cluster.api("GET", "/api/v1/workers")["workers"]], 20,
-                   "the other machine is there")
-        killed = time.monotonic_ns()
-        cluster.kill_everything(holder)
-        wait_until(lambda: len(stamps(out)) > 1, 60, "the program runs elsewhere", every=0.01)
-        spans.append((stamps(out)[1] - killed) / 1e6)
-        cluster.api("POST", f"/api/v1/jobs/{job}/cancel")
-        cluster.wait_final(job)
-    return spans
-
-
-def saver(out, lease):
-    save = "echo checkpoint > $STOKER_CHECKPOINT_DIR/step-1.txt"
-    return {"name": "saver", "lease": lease, "grace": "1s",
-            "command": ["/bin/sh", "-c", f"[ -n \"$STOKER_RESUME\" ] || {save}; exec {PROGRAM} {out} wait"]}
-
-
 def median(values):
     return round(statistics.median(values), 3)
 
@@ -134,19 +89,14 @@ def main():
             (folder / "c" / "starts").unlink()
             starts = submit_to_start(cluster, folder / "c")
             resident, percent = idle(cluster)
-            again = runner_killed(cluster, folder)
-            machine = machine_killed(cluster, folder)
             cost = submit_cost(cluster)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    must_machine = (LEASE_S + 2) * 1000
     rows = [
         ("submit sent to first instruction, median", median(starts), "ms", 5),
         ("submit sent to first instruction, worst of %d" % len(starts), round(max(starts), 3), "ms", None),
         ("idle worker, resident", round(resident, 2), "MB", 15),
         ("idle worker, processor", round(percent, 3), "% of a core", 0.1),
-        ("runner killed to program running, median", median(again), "ms", 1000),
-        ("machine killed to program running, median", median(machine), "ms", must_machine),
         ("stoker_submit, processor of Redis", round(cost, 1), "us a call", None),
     ]
     figures = [{"figure": f, "value": v, "unit": u, "peer": None, "peer_value": None, "ratio": None, "must": m,

@@ -8,11 +8,8 @@ socket, with appendonly yes and appendfsync everysec where the figure does not s
     make bench-queue BENCH='--only drain --rounds 3'
 """
 import argparse
-import os
-import platform
 import resource
 import sys
-import time
 
 import table
 from figures_cost import cost, memory, shapes
@@ -40,22 +37,7 @@ def main():
     bench = options()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand workers at both ends
-    print(f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}, "
-          f"load before: {os.getloadavg()[0]:.1f}", flush=True)
-    rows = []
-    for figure in FIGURES:
-        if bench.only and figure.__name__ not in bench.only:
-            continue
-        started = time.monotonic()
-        found = figure(bench)
-        for one in found:
-            print(table.line(one), flush=True)
-        print(f"    {figure.__name__}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-        rows += found
-        table.write(BUILD / "bench-queue.json", rows)
-    missed = [one["figure"] for one in rows if one["holds"] is False]
-    print(f"{len(missed)} of {sum(one['must'] is not None for one in rows)} bounds missed")
-    return 1 if missed else 0
+    return table.report(bench, FIGURES, BUILD / "bench-queue.json")
 
 
 if __name__ == "__main__":

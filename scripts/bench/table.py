@@ -1,6 +1,10 @@
 """The rows of a benchmark: one a figure and peer, judged, printed, written as JSON."""
 import json
 import operator
+import os
+import platform
+import sys
+import time
 
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -39,3 +43,25 @@ def line(one):
 
 def write(path, rows):
     path.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def report(bench, figures, path):
+    """Measures those that are wanted (bench.only), prints and writes what is known after each; 1 if a bound is missed.
+    """
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}, "
+          f"load before: {os.getloadavg()[0]:.1f}", flush=True)
+    rows = []
+    for figure in figures:
+        if bench.only and figure.__name__ not in bench.only:
+            continue
+        started = time.monotonic()
+        found = figure(bench)
+        for one in found:
+            print(line(one), flush=True)
+        print(f"    {figure.__name__}: {time.monotonic() - started:.0f} s, load {os.getloadavg()[0]:.1f}",
+              file=sys.stderr, flush=True)
+        rows += found
+        write(path, rows)
+    missed = [one["figure"] for one in rows if one["holds"] is False]
+    print(f"{len(missed)} of {sum(one['must'] is not None for one in rows)} bounds missed")
+    return 1 if missed else 0

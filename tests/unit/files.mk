@@ -1,5 +1,5 @@
 # What tests of real servers use.
-test_TOOLS := chaos_job store suspect verdict
+test_TOOLS := chaos_job simulated_training store suspect verdict
 
 # What several tests use.
 unit_SUPPORT := \
