@@ -79,6 +79,8 @@ static const struct event_row event_rows[] = {
 	{ "recovery.exhausted", "recovery given up", "", false, false },
 	{ "batch.done", "batch done", "", false, false },
 	{ "queue.created", "queue created", "", false, false },
+	{ "queue.writes_lost", "redis lost writes", "", false, false },
+	{ "queue.run_refused", "run refused", "", false, false },
 	{ "queue.paused", "queue paused", "", false, false },
 	{ "queue.draining", "queue draining", "", false, false },
 	{ "queue.resumed", "queue resumed", "", false, false },

@@ -46,6 +46,7 @@ lua_SOURCES := \
 	lua/discard.lua \
 	lua/lent.lua \
 	lua/finish.lua \
+	lua/forgotten.lua \
 	lua/adopt.lua \
 	lua/index.lua \
 	lua/archive.lua \

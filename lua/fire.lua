@@ -79,13 +79,13 @@ do
     end
 
     local function make(q, name, s, due_ms, judged, checked)
-        local actor, text = 'schedule:' .. name, checked.text
+        local actor = 'schedule:' .. name
         if judged.cancel then
             job_cancel(q, judged.cancel, {actor = actor, reason = 'replaced by the next one of schedule ' .. name})
         end
         submit_reserve(q, 1)
         local delay_ms = checked.values.delay
-        local j = submit_job(q, text, checked, actor, judged.behind and math.max(delay_ms, 1) or delay_ms)
+        local j = submit_job(q, checked, actor, judged.behind and math.max(delay_ms, 1) or delay_ms)
         job_set(j, 'schedule', name)
         job_set(j, 'scheduled_ms', due_ms)
         if judged.behind then

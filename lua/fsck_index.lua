@@ -7,6 +7,7 @@ do
         batches = 'zset', fires = 'zset', submitters = 'set', webhooks = 'hash', ['webhooks:jobs'] = 'set',
         ['webhooks:batches'] = 'set', deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset',
         ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset', goodput = 'hash', archived = 'zset', summaries = 'hash',
+        forgotten = 'zset',
     }
     fsck.fixed = FIXED
     local LANES_COUNTED = 1000
@@ -73,7 +74,7 @@ do
         end
         return {'lanes 0', 'index leases 0', 'index waiting 0', 'index elsewhere 0', 'index borrowers 0',
                 'index jobs:succeeded 0', 'index jobs:failed 0', 'index jobs:cancelled 0', 'jobs 1', 'batches 0',
-                'schedules 0', 'targets 0', 'marked webhooks:jobs 0', 'marked webhooks:batches 0', 'keys 0',
+                'index forgotten 0', 'schedules 0', 'targets 0', 'marked webhooks:jobs 0', 'marked webhooks:batches 0', 'keys 0',
                 'counts'}
     end
 
@@ -97,8 +98,19 @@ do
 
     -- ---------------------------------------------------------------- indexes of jobs
 
+    -- There until the job comes back; nobody but a person knows whether it was submitted again.
+    local function forgotten_one(q, at, n)
+        if fsck.job_fields(q, n) or tonumber(n) > q.meta.next then
+            fsck.found(at, 'index-wrong', fsck.out_of(q, 'forgotten', n), 'job %s is in forgotten', job_id(q, n))
+        else
+            fsck.found(at, 'job-forgotten', nil, 'Redis lost writes, and job %s with them', job_id(q, n))
+        end
+    end
+
     function fsck.steps.indexed(q, at, name, n)
-        if not fsck.job_fields(q, n) and fsck.score(q, name, n) then
+        if name == 'forgotten' and n:find('^[1-9]%d*$') and fsck.score(q, name, n) then
+            forgotten_one(q, at, n)
+        elseif not fsck.job_fields(q, n) and fsck.score(q, name, n) then
             fsck.found(at, 'index-ghost', fsck.out_of(q, name, n), '%s has %s, which is no job', name, quoted(n))
         elseif tonumber(n) and tonumber(n) > q.meta.next then
             fsck.take(q, at, 'job', n)

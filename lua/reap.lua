@@ -1,6 +1,7 @@
--- stoker_reap [limit]: ends attempts whose lease ran out. It must not punish a pause of Redis or of the reapers: after
--- a restart (another run_id), or when nobody reaped for over a third of the shortest lease, every lease gets its own
--- length once more to be renewed in, and no less than a runner may need to find Redis again.
+-- stoker_reap [limit] [newest]: ends attempts whose lease ran out. It must not punish a pause of Redis or of the
+-- reapers: after a restart (another run_id), or when nobody reaped for over a third of the shortest lease, every lease
+-- gets its own length once more to be renewed in, and no less than a runner may need to find Redis again. newest: the
+-- number of the newest job that the caller has seen; should Redis not know of it, it has lost writes.
 do
     local GRACES_IN_A_ROW = 10  -- a reaper that always comes late still reaps in the end
     local GRACE_LEAST_MS = 3000 -- it looks for Redis at least every 1.25 s (queue/redis.c)
@@ -38,14 +39,16 @@ do
     end
 
     local function reap(keys, args)
-        no_more_arguments(args, 1)
+        no_more_arguments(args, 2)
         local q = queue_open(keys)
         local limit = want_integer(optional(args[1]) or '100', 'limit', 1, MAX_JOBS_A_CALL)
+        local newest = want_integer(optional(args[2]) or '0', 'newest', 0, LARGEST)
         local leases = key_of(q, 'leases')
         expect_queue_types(q)
         for state in pairs({succeeded = 1, failed = 1, cancelled = 1}) do
             expect_type(q, 'zset', 'jobs:' .. state)
         end
+        forgotten.expect(q)
         local over = {}
         for i, n in ipairs(call('ZRANGEBYSCORE', leases, '-inf', integer_text(q.now), 'LIMIT', 0, limit)) do
             over[i] = job_find(q, n) or job_of_fields(n, {})
@@ -55,6 +58,7 @@ do
         end
         local grace_ms, resumed_ms = note_reap(q)
         local reaped = 0
+        forgotten.upto(q, newest, 'a scheduler')
         for _, j in ipairs(over) do
             if j.f.state ~= 'running' then
                 append(q.batch.unlease, j.n) -- an index entry without its job
@@ -66,11 +70,12 @@ do
         queue_flush(q)
         local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
         if not first[2] then
-            return {reaped, -1, grace_ms}
+            return {reaped, -1, grace_ms, q.meta.next}
         end
         -- Come back soon enough not to look like a pause.
         local next_ms = math.max(tonumber(first[2]) - q.now, grace_ms, 0)
-        return {reaped, math.min(next_ms, math.ceil((tonumber(q.meta.lease_min_ms) or 1000) / 6)), grace_ms}
+        return {reaped, math.min(next_ms, math.ceil((tonumber(q.meta.lease_min_ms) or 1000) / 6)), grace_ms,
+                q.meta.next}
     end
 
     register('reap', reap, 'allow-oom')

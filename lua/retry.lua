@@ -22,7 +22,7 @@ do
         end
         local wanted = depend.inherit(q, old)
         local values = spec_of_job(q, old.n)
-        local new = submit_check(q, values, nil, loan_of(q, old, values, which))
+        local new = submit_check(q, values, text, loan_of(q, old, values, which))
         if new.rival then
             fail('CONFLICT', 'unique.key: the retry of another job of this call has the key %s',
                  quoted(new.values['unique.key']))
@@ -37,7 +37,7 @@ do
     local function again(q, checked, actor)
         local old = checked.j
         submit_reserve(q, 1)
-        local j = submit_job(q, checked.text, checked.new, actor, 0)
+        local j = submit_job(q, checked.new, actor, 0)
         if checked.wanted then
             local values = checked.new.values
             depend.attach(q, j, checked.wanted, {on_unmet = values.on_unmet, delay = 0,

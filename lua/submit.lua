@@ -60,10 +60,9 @@ do
         end
     end
 
-    -- The last check of a new job, which counts it: everything that its writes rely on. loan: what it is to be lent,
-    -- false for nothing, whatever its spec says.
-    function submit_check(q, values, spec_text, loan)
-        submitting.admit(q)
+    -- The last check of a new job that the queue takes, which counts it: everything that its writes rely on. loan: what
+    -- it is to be lent, false for nothing, whatever its spec says.
+    function submitting.check(q, values, spec_text, loan)
         local class, requirement = class_choose(q, values)
         local checked = {values = values, text = spec_text, class = class, requirement = requirement, loan = loan,
                          lane = lane_for(q, class, values.priority, values.special and values.tenant)}
@@ -75,6 +74,11 @@ do
             q.active = q.active + 1
         end
         return checked
+    end
+
+    function submit_check(q, values, spec_text, loan)
+        submitting.admit(q)
+        return submitting.check(q, values, spec_text, loan)
     end
 
     -- Tells this job from another of its number, should Redis ever lose writes: the time of the call in µs, and the end
@@ -163,12 +167,17 @@ do
         return pairs_given({'reason', wait.reason}, 'due_ms', wait.due_ms, unpack(wait.more or {}))
     end
 
-    -- The place of a job with something special about it, and what its record has of that: its state and the fields.
-    function submitting.place_special(q, checked, n, actor, delay_ms, is_held)
-        local values = checked.values
-        local fields = wait_of(q, checked, n, actor, delay_ms, is_held)
-        local state = fields and STATE_MOVES['new submit-later'] or STATE_MOVES['new submit']
-        fields = fields or {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, checked.class, n, '0')}
+    -- The record of a new job, which is as yet nowhere or in the place that the fields say, and what belongs to it. What
+    -- a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where fewer
+    -- of them were new, something was in its place.
+    function submitting.record(q, checked, n, uid, state, attempt, actor, fields)
+        local values, class, specs = checked.values, checked.class, q.batch.specs
+        if values.name then
+            append(fields, 'name', values.name)
+        end
+        if actor then
+            append(fields, 'actor', actor)
+        end
         if values.special then
             submitting.more(q, fields, values, n)
         end
@@ -177,51 +186,41 @@ do
             append(fields, 'checkpoint', newest.id, 'special', '1')
             pairs_given(fields, 'checkpoint_step', newest.record.step)
         end
-        return state, fields
-    end
-
-    -- Writes a job that was checked, under the next number that was reserved; cannot fail. Answers its number and its
-    -- state. One that waits for others (checked.waits) takes its place under the limits when they have ended.
-    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set. What
-    -- a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where fewer
-    -- of them were new, something was in its place.
-    function submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
-        local values, class, specs = checked.values, checked.class, q.batch.specs
-        local number, state, fields = q.meta.next + 1, STATE_MOVES['new submit'], nil
-        local n = integer_text(number)
-        local is_special = not checked.is_plain and submitting.is_special(q, checked, delay_ms)
-        local key, uid, is_begun = key_of(q, 'job:', n), submitting.uid(q, n), false
-        q.meta.next = number
-        if is_special then
-            state, fields = submitting.place_special(q, checked, n, actor, delay_ms, is_held)
-        elseif checked.offer then
-            fields = offers.enter(q, checked, n, uid)
-            is_begun = fields ~= nil
-        end
-        fields = fields or
-            {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0'), nil, nil, nil, nil}
-        if values.name then
-            append(fields, 'name', values.name)
-        end
-        if actor then
-            append(fields, 'actor', actor)
-        end
-        local record = {'state', is_begun and STATE_MOVES['queued claim'] or state, 'uid', uid, 'lease_ms',
-                        usual_text(values.lease), 'attempt', is_begun and '1' or '0', 'class', class, 'priority',
-                        usual_text(values.priority), 'submitted_ms', q.now_text, unpack(fields)}
-        if redis.pcall('HSET', key, unpack(record)) ~= #record / 2 and not is_special then
+        local key = key_of(q, 'job:', n)
+        local record = {'state', state, 'uid', uid, 'lease_ms', usual_text(values.lease), 'attempt', attempt, 'class',
+                        class, 'priority', usual_text(values.priority), 'submitted_ms', q.now_text, unpack(fields)}
+        if redis.pcall('HSET', key, unpack(record)) ~= #record / 2 and checked.is_plain then
             submitting.clear(q, n)
             call('HSET', key, unpack(record))
         end
         local last = #specs
-        specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), spec_text
+        specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), checked.text
         class_put(q, class, checked.requirement)
+    end
+
+    -- Writes a job that was checked, under the next number that was reserved; cannot fail. Answers its number and its
+    -- state. One that waits for others (checked.waits) takes its place under the limits when they have ended.
+    -- Thousands of jobs may come in a second: the record is written straight away, without the detour of job_set.
+    function submitting.write(q, checked, actor, delay_ms, is_held)
+        local class, state = checked.class, STATE_MOVES['new submit']
+        q.meta.next = q.meta.next + 1
+        local n = integer_text(q.meta.next)
+        local uid, waits, given = submitting.uid(q, n), nil, nil
+        if checked.offer then
+            given = offers.enter(q, checked, n, uid)
+        elseif not checked.is_plain and submitting.is_special(q, checked, delay_ms) then
+            waits = wait_of(q, checked, n, actor, delay_ms, is_held)
+            state = waits and STATE_MOVES['new submit-later'] or state
+        end
+        submitting.record(q, checked, n, uid, given and STATE_MOVES['queued claim'] or state, given and '1' or '0', actor,
+                          waits or given or
+                          {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0'), nil, nil, nil, nil})
         return n, state
     end
 
     -- The same; answers the job, for more to be done with it.
-    function submit_job(q, spec_text, checked, actor, delay_ms, is_held)
-        local n, state = submitting.write(q, spec_text, checked, actor, delay_ms, is_held)
+    function submit_job(q, checked, actor, delay_ms, is_held)
+        local n, state = submitting.write(q, checked, actor, delay_ms, is_held)
         return job_of_fields(n, {state = state, class = checked.class, attempt = '0'})
     end
 
@@ -295,7 +294,7 @@ do
 
     function submitting.make(q, checked, actor)
         local values = checked.values
-        local n, state = submitting.write(q, checked.text, checked, actor, values.delay, values.hold)
+        local n, state = submitting.write(q, checked, actor, values.delay, values.hold)
         if checked.wanted then
             local child = job_of_fields(n, {state = state})
             checked.n, checked.ended = n, depend.attach(q, child, checked.wanted, values)

@@ -267,7 +267,10 @@ void jobs_swept_read(struct jobs *jobs, const char *queue, const char *token, jo
 void jobs_swept(struct jobs *jobs, const char *queue, const char *token, const char *wrong, jobs_text_fn *fn,
 		void *arg);
 void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_text_fn *fn, void *arg);
-void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
+/* newest: the number of the newest job that the caller has seen, 0: of none; should Redis not know of it, it has lost
+ * writes. What it tells is the newest that it knows, 0: it does not say. */
+typedef void jobs_reaped_fn(void *arg, int64_t done, int64_t next_ms, int64_t newest, const struct error *err);
+void jobs_reap(struct jobs *jobs, const char *queue, int64_t newest, jobs_reaped_fn *fn, void *arg);
 /* What is past its bound goes; with has_store nothing does that is to be archived. over: how many jobs wait for that.
  */
 typedef void jobs_pruned_fn(void *arg, int64_t dropped, int64_t over, const struct error *err);
@@ -385,7 +388,19 @@ struct renewal {
 };
 void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct renewal *renewal, jobs_verdict_fn *fn,
 		void *arg);
-void jobs_adopt(struct jobs *jobs, const struct attempt_ref *ref, const char *worker, jobs_verdict_fn *fn, void *arg);
+struct adoption { /* an attempt is offered back to a Redis that may have lost writes */
+	const char *worker;
+	int64_t attempt; /* 0: none of what follows is told */
+	const char *installation;
+	const char *spec_json;
+	const char *resume; /* the checkpoint that it began with; NULL: none */
+	struct adoption_checkpoint {
+		const char *id, *summary;
+	} * checkpoints; /* what was committed, oldest first */
+	size_t checkpoint_count;
+};
+void jobs_adopt(struct jobs *jobs, const struct attempt_ref *ref, const struct adoption *adoption, jobs_verdict_fn *fn,
+		void *arg);
 
 /* ok: everything up to next is there; otherwise `next` is wanted. */
 typedef void jobs_next_fn(void *arg, bool ok, int64_t next, const struct error *err);

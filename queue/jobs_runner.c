@@ -94,12 +94,23 @@ void jobs_renew(struct jobs *jobs, const struct attempt_ref *ref, const struct r
 	jobs_send(call);
 }
 
-void jobs_adopt(struct jobs *jobs, const struct attempt_ref *ref, const char *worker, jobs_verdict_fn *fn, void *arg)
+void jobs_adopt(struct jobs *jobs, const struct attempt_ref *ref, const struct adoption *adoption, jobs_verdict_fn *fn,
+		void *arg)
 {
 	struct jobs_call *call =
 		jobs_call_new(jobs, "stoker_adopt", ref->queue, jobs_decode_adopt, (jobs_any_fn *)fn, arg);
 	jobs_arg_ref(call, ref);
-	jobs_arg(call, worker);
+	jobs_arg(call, adoption->worker);
+	if (adoption->attempt > 0) {
+		jobs_arg_number(call, adoption->attempt);
+		jobs_arg(call, adoption->installation);
+		jobs_arg(call, adoption->resume ? adoption->resume : "");
+		jobs_arg(call, adoption->spec_json);
+		for (size_t i = 0; i < adoption->checkpoint_count; i++) {
+			jobs_arg(call, adoption->checkpoints[i].id);
+			jobs_arg(call, adoption->checkpoints[i].summary);
+		}
+	}
 	jobs_send(call);
 }
 

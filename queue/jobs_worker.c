@@ -4,7 +4,7 @@
 
 /* ---- the scheduler's tick: [done, next, …] ---- */
 
-/* reap and inbox: [done, ms until it is due again or -1]. */
+/* inbox: [done, ms until it is due again or -1]. */
 void jobs_decode_due(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
 	jobs_tick_fn *fn = (jobs_tick_fn *)call->fn;
@@ -56,9 +56,29 @@ void jobs_promote(struct jobs *jobs, const char *queue, jobs_promoted_fn *fn, vo
 	jobs_send(jobs_call_new(jobs, "stoker_promote", queue, jobs_decode_promote, (jobs_any_fn *)fn, arg));
 }
 
-void jobs_reap(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg)
+/* reap: [reaped, next, grace, newest]. */
+static void jobs_decode_reap(struct jobs_call *call, const struct redisReply *reply, const struct error *err)
 {
-	jobs_send(jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_due, (jobs_any_fn *)fn, arg));
+	jobs_reaped_fn *fn = (jobs_reaped_fn *)call->fn;
+	int64_t done = 0, next_ms = -1, newest = 0;
+	struct error bad;
+	if (!err && (!jobs_reply_number(jobs_reply_item(reply, 0), &done) ||
+		     !jobs_reply_number(jobs_reply_item(reply, 1), &next_ms))) {
+		jobs_bad_shape(call, &bad);
+		err = &bad;
+	}
+	jobs_reply_number(jobs_reply_item(reply, 3), &newest); /* an older library does not say */
+	fn(call->arg, done, err ? -1 : next_ms, newest, err);
+}
+
+void jobs_reap(struct jobs *jobs, const char *queue, int64_t newest, jobs_reaped_fn *fn, void *arg)
+{
+	struct jobs_call *call = jobs_call_new(jobs, "stoker_reap", queue, jobs_decode_reap, (jobs_any_fn *)fn, arg);
+	if (newest > 0) {
+		jobs_arg(call, "100");
+		jobs_arg_number(call, newest);
+	}
+	jobs_send(call);
 }
 
 void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg)

@@ -12,7 +12,7 @@
 #define REDIS_DEADLINE_MS    10000
 #define REDIS_MAX_PENDING    100000
 #define REDIS_BACKOFF_MS     50
-#define REDIS_BACKOFF_MAX_MS 1000
+#define REDIS_BACKOFF_MAX_MS 500
 #define REDIS_DO_MAX         32
 
 static void redis_destroy(struct redis *redis)

@@ -55,7 +55,7 @@ typedef void redis_state_fn(void *arg, bool connected, const struct error *err);
 typedef void redis_message_fn(void *arg, const char *channel, const char *text, size_t len);
 
 /* Checks the options and starts to connect; it reconnects for ever, with backoff
- * 50 ms doubling to 2 s, ± 25 % jitter. NULL and err only for a wrong URL or CA
+ * 50 ms doubling to 0.5 s, ± 25 % jitter. NULL and err only for a wrong URL or CA
  * file. Passwords never appear in an error or a log line. Not freed in one of its
  * own callbacks? It may be: the memory goes after the loop's turn. */
 struct redis *redis_new(struct event_base *base, const struct redis_options *options, struct error *err);

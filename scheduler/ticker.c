@@ -25,6 +25,7 @@ struct ticker {
 	bool is_first_done;
 	bool has_failed;     /* something in this tick that every queue needs */
 	bool has_complained; /* anything in this tick */
+	json_t *newest;      /* by queue: the number of the newest job that we have seen there */
 	char complaint[512]; /* the failure that was logged: said once, not every second; "" after a good tick */
 };
 
@@ -136,7 +137,20 @@ static void ticker_on_promoted(void *arg, int64_t done, int64_t next_ms, const c
 	ticker_call_done(call);
 }
 
-static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, const struct error *err)
+static int64_t ticker_newest(const struct ticker *t, const char *queue)
+{
+	return json_integer_value(json_object_get(t->newest, queue));
+}
+
+/* Less than was told before: the queue was made anew in an empty Redis. It has lost what was there, and the next tick
+ * tells it so. */
+void ticker_saw(struct ticker *t, const char *queue, int64_t n)
+{
+	if (n > ticker_newest(t, queue))
+		json_object_set_new(t->newest, queue, json_integer(n));
+}
+
+static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, int64_t newest, const struct error *err)
 {
 	struct ticker_call *call = arg;
 	if (err && err->kind == ERR_NOT_FOUND) {
@@ -146,6 +160,8 @@ static void ticker_on_reaped(void *arg, int64_t done, int64_t next_ms, const str
 	/* A lease that is over and stays (the grace after a pause of Redis) is no reason to hurry. */
 	if (ticker_settle(call, done, err) && next_ms > 0)
 		ticker_due(call->ticker, next_ms);
+	if (!err)
+		ticker_saw(call->ticker, call->queue, newest);
 	if (!err && done > 0)
 		log_info("runs whose lease ended were taken back", "queue=%s count=%" PRId64, call->queue, done);
 	ticker_call_done(call);
@@ -225,7 +241,7 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 			continue;
 		has_default = has_default || strcmp(queue, "default") == 0;
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
-		jobs_reap(jobs, queue, ticker_on_reaped, ticker_call_new(t, "reap", queue));
+		jobs_reap(jobs, queue, ticker_newest(t, queue), ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
 		jobs_prune(jobs, queue, t->options.archive != NULL, ticker_on_pruned,
 			   ticker_call_new(t, "prune", queue));
@@ -256,6 +272,7 @@ struct ticker *ticker_new(const struct ticker_options *options)
 {
 	struct ticker *t = mem_alloc(sizeof *t);
 	t->options = *options;
+	t->newest = json_object();
 	t->timer = event_new(options->base, -1, 0, ticker_tick, t);
 	if (!t->timer)
 		abort();
@@ -274,5 +291,6 @@ void ticker_free(struct ticker *t)
 	if (!t)
 		return;
 	event_free(t->timer);
+	json_decref(t->newest);
 	free(t);
 }

@@ -35,6 +35,9 @@ struct ticker *ticker_new(const struct ticker_options *options);
 /* Ticks now (or right after the one under way): something changed. */
 void ticker_wake(struct ticker *t);
 
+/* A job of this number was made there: Redis is told, should it not know of it any more. */
+void ticker_saw(struct ticker *t, const char *queue, int64_t n);
+
 /* After jobs_free, which ends its calls. */
 void ticker_free(struct ticker *t);
 

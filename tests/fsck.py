@@ -90,7 +90,7 @@ class Queue:
         expected = {"meta": "hash", "classes": "hash", "lanes": "zset", "waiting": "zset", "leases": "zset",
                     "events": "stream", "workers": "zset", "usage": "hash", "archiver": "string", "shares": "hash",
                     "schedules": "zset", "elsewhere": "zset", "recovering": "zset",
-                    "goodput": "hash", "idle": "zset", "borrowers": "zset",
+                    "goodput": "hash", "idle": "zset", "borrowers": "zset", "forgotten": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
                     "archived": "zset", "summaries": "hash",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",

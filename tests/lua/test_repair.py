@@ -197,6 +197,7 @@ TOLD = {
                          lambda q: q.end(q.take("w1", 1)[0], "error"), lambda q: q.hurry("5"),
                          lambda q: q.set_job("5", worker="w9")],
     "job-lost": [lambda q: q.redis.delete(q.key("job:1"))],
+    "job-forgotten": [lambda q: q.reap("100", int(q.redis.hget(q.key("meta"), "next")) + 1)],
     "job-state": [lambda q: q.set_job(1, state="odd")],
     "job-field": [lambda q: q.redis.hdel(q.key("job:4"), "uid")],
     "job-reason": [lambda q: q.redis.hdel(q.key("job:1"), "reason")],

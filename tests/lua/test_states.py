@@ -47,6 +47,12 @@ def succeed_a_parent(q):
     q.end(parent, "succeeded")
 
 
+def offer_next(q, claim, n=1):
+    """A runner brings the attempt after this one, which Redis has forgotten."""
+    q.adopt(n, claim["uid"], int(claim["token"]) + 1000, "w2", int(claim["attempt"]) + 1, "installation1", "",
+            claim["spec"])
+
+
 # operation → what it does, and the events of the table that it may stand for
 OPERATIONS = {
     "promote": (lambda q, c: q.promote(), {"promote"}),
@@ -58,6 +64,7 @@ OPERATIONS = {
     "corrupt beyond recovery": (lambda q, c: [q.set_job(1, corrupted=9), q.corrupt(1, 1)], {"fail", "flag"}),
     "claim": (lambda q, c: q.take("w2"), {"claim"}),
     "adopt": (lambda q, c: q.adopt(*c.fence, "w2"), {"adopt"}),
+    "adopt a later attempt": (offer_next, {"adopt"}),
     "renew": (lambda q, c: q.renew(*c.fence), {"adopt"}),
     "reap": (lambda q, c: q.reap_now(), {"lose"}),
     "reap when expired": (lambda q, c: q.state(1) == "running" and q.lose(1), {"lose"}),
@@ -121,12 +128,15 @@ def test_every_move_happens(q):
     see("new", "submit")
     q.add(delay="1h")
     see("new", "submit-later")
+    offer_next(q, fresh("failed"), 2)
+    see("new", "adopt")
     fresh("succeeded")
     succeed_a_parent(q)
     see("waiting", "meet")
     for state, event, operation in [
             ("waiting", "promote", "promote when due"), ("waiting", "hurry", "retry"), ("waiting", "cancel", "cancel"),
             ("waiting", "hold", "hold"), ("waiting", "wait", "update the delay"),
+            ("waiting", "adopt", "adopt a later attempt"), ("running", "adopt", "adopt a later attempt"),
             ("waiting", "flag", "corrupt"), ("waiting", "fail", "corrupt beyond recovery"),
             ("queued", "claim", "claim"), ("queued", "adopt", "adopt"), ("queued", "cancel", "cancel"),
             ("queued", "hold", "hold"), ("queued", "wait", "update the delay"),

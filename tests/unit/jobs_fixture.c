@@ -25,6 +25,13 @@ void on_text(void *arg, const char *text, size_t len, const struct error *err)
 	ended(f, err);
 }
 
+void on_reaped(void *arg, int64_t done, int64_t next_ms, int64_t newest, const struct error *err)
+{
+	struct fixture *f = arg;
+	f->count = (size_t)newest;
+	on_tick(arg, done, next_ms, err);
+}
+
 void on_tick(void *arg, int64_t done, int64_t next_ms, const struct error *err)
 {
 	struct fixture *f = arg;

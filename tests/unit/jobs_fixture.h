@@ -53,6 +53,7 @@ struct fixture {
 	} while (0)
 
 void on_text(void *arg, const char *text, size_t len, const struct error *err);
+void on_reaped(void *arg, int64_t done, int64_t next_ms, int64_t newest, const struct error *err);
 void on_tick(void *arg, int64_t done, int64_t next_ms, const struct error *err);
 void on_promoted(void *arg, int64_t done, int64_t next_ms, const char *const *letters, size_t count,
 		 const struct error *err);

@@ -297,9 +297,13 @@ static void test_ticks(void **state)
 	GOOD(f);
 	assert_int_equal(f->done, 0);
 	assert_in_range(f->next_ms, 3000000, 3600000);
-	jobs_reap(f->jobs, "gpu", on_tick, f);
+	jobs_reap(f->jobs, "gpu", 0, on_reaped, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
+	assert_int_equal(f->count, 1);
+	jobs_reap(f->jobs, "gpu", 9, on_reaped, f);
+	GOOD(f);
+	assert_int_equal(f->count, 9);
 	jobs_prune(f->jobs, "gpu", false, on_tick, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
@@ -341,7 +345,7 @@ static void test_other_libraries(void **state)
 	assert_non_null(strstr(f->err.message, "stoker_stats"));
 	jobs_promote(f->jobs, "gpu", on_promoted, f);
 	BAD(f, ERR_INTERNAL);
-	jobs_adopt(f->jobs, &ref, "w", on_verdict, f);
+	jobs_adopt(f->jobs, &ref, &(struct adoption){ .worker = "w" }, on_verdict, f);
 	BAD(f, ERR_INTERNAL);
 	jobs_finish(f->jobs, &ref, "error", "{}", on_text, f);
 	BAD(f, ERR_INTERNAL);

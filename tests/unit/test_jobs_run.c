@@ -195,7 +195,8 @@ static void test_stops(void **state)
 	submit(f);
 	claim(f, 1);
 	struct attempt_ref ref = f->claim.ref;
-	jobs_adopt(f->jobs, &ref, "node-7", on_verdict, f);
+	const struct adoption adoption = { .worker = "node-7" };
+	jobs_adopt(f->jobs, &ref, &adoption, on_verdict, f);
 	GOOD(f);
 	assert_int_equal(f->verdict, VERDICT_OK);
 	jobs_cancel(f->jobs, "gpu", 1, "cli:ada", "enough", on_text, f);
@@ -205,7 +206,7 @@ static void test_stops(void **state)
 	GOOD(f);
 	assert_int_equal(f->verdict, VERDICT_CANCEL);
 	assert_string_equal(f->text, "enough");
-	jobs_adopt(f->jobs, &ref, "node-7", on_verdict, f);
+	jobs_adopt(f->jobs, &ref, &adoption, on_verdict, f);
 	GOOD(f);
 	assert_int_equal(f->verdict, VERDICT_CANCEL);
 	jobs_finish(f->jobs, &ref, "cancelled", "{\"signal\":15}", on_text, f);
