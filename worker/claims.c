@@ -14,6 +14,7 @@ enum {
 	CLAIMS_NAMES_MAX = 64 * 1024,
 	CLAIMS_WAIT_MS = 5000, /* on doorbells; then it asks anyway: a bell may have rung for a worker that died */
 	CLAIMS_RETRY_MS = 500,
+	CLAIMS_BACK_MS = 1000,     /* after Redis was away: longer than a runner takes to find it again */
 	CLAIMS_REFUSED_MS = 10000, /* after a claim that this machine could not start */
 };
 
@@ -40,6 +41,7 @@ struct claims {
 	bool has_offered;   /* what is free, and did not take it back */
 	bool takes_back;    /* the request on its way does */
 	bool was_refused;   /* a job could not be started: nothing is to be handed over until the pause is over */
+	int64_t held_until;
 	bool is_stopped;
 	bool has_failed;
 	bool is_in_line;
@@ -244,8 +246,18 @@ static void claims_send(struct claims *claims, int most)
 
 static void claims_ask(struct claims *claims)
 {
-	if (!claims_rest(claims) && claims_turn_take(claims))
+	if (claims_rest(claims))
+		return;
+	int64_t wait_ms = jobs_is_ready(claims->o.jobs) ? claims->held_until - clock_boot_ms() : CLAIMS_RETRY_MS;
+	if (wait_ms > 0)
+		claims_arm(claims, CLAIMS_RETRYING, wait_ms);
+	else if (claims_turn_take(claims))
 		claims_send(claims, CLAIMS_MAX);
+}
+
+void claims_redis_is_back(struct claims *claims)
+{
+	claims->held_until = clock_boot_ms() + CLAIMS_BACK_MS;
 }
 
 static void claims_ring(struct claims *claims);

@@ -47,6 +47,9 @@ void claims_free(struct claims *claims);
 
 /* The worker is registered; its last request had this number (0: none yet). Starts claiming. */
 void claims_begin(struct claims *claims, int64_t last_request);
+/* It may have lost writes while it was away, and think of what runs as queued: for a moment nothing is claimed, so that
+ * the runners can offer their attempts back before somebody begins them anew. */
+void claims_redis_is_back(struct claims *claims);
 /* Something became free, or there is a new class: looks again. */
 void claims_look(struct claims *claims);
 /* A message of the control connection, which may be meant for another queue: a hint, or a job. */

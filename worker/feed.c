@@ -285,6 +285,15 @@ void feed_retry(struct feed *feed)
 	feed_pump(feed);
 }
 
+void feed_revive(struct feed *feed)
+{
+	if (!feed->is_stale)
+		return;
+	feed->is_stale = false;
+	feed_rewind(feed, feed->acked.line);
+	feed_pump(feed);
+}
+
 void feed_added(struct feed *feed)
 {
 	if (feed->o.spool->size - feed->sent.offset >= FEED_BATCH_BYTES)

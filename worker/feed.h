@@ -52,10 +52,11 @@ void feed_free(struct feed *feed); /* answers still due are ignored */
 
 /* Redis wants this record first: what is before it is there. */
 void feed_begin_at(struct feed *feed, int64_t line);
-void feed_open(struct feed *feed);  /* from now on it may send: the connection is there */
-void feed_retry(struct feed *feed); /* the connection is back: send at once what is due */
-void feed_added(struct feed *feed); /* the spool has grown; sent within 20 ms */
-void feed_drain(struct feed *feed); /* nothing will be added: the rest at once; on_drained, unless it is already */
+void feed_open(struct feed *feed);   /* from now on it may send: the connection is there */
+void feed_retry(struct feed *feed);  /* the connection is back: send at once what is due */
+void feed_revive(struct feed *feed); /* the token that was stale holds again */
+void feed_added(struct feed *feed);  /* the spool has grown; sent within 20 ms */
+void feed_drain(struct feed *feed);  /* nothing will be added: the rest at once; on_drained, unless it is already */
 bool feed_is_drained(const struct feed *feed);
 bool feed_is_complete(const struct feed *feed); /* Redis has acknowledged all of it, and nothing was skipped */
 int64_t feed_refusals(const struct feed *feed); /* calls in a row that were refused since the connection stands */

@@ -60,6 +60,7 @@ worker_SOURCES := \
 	worker/runner_code.c \
 	worker/runner_death.c \
 	worker/runner_lease.c \
+	worker/runner_offer.c \
 	worker/runner_output.c \
 	worker/runner_program.c \
 	worker/runner_report.c \

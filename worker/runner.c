@@ -72,8 +72,8 @@ static void runner_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
 	static int64_t (*const parts[])(struct runner *, int64_t) = {
-		runner_lease_tick, runner_code_tick,   runner_restore_tick, runner_program_tick,
-		runner_ship_tick,  runner_report_tick, runner_ask_tick,     runner_stall_tick,
+		runner_lease_tick, runner_offer_tick,  runner_code_tick, runner_restore_tick, runner_program_tick,
+		runner_ship_tick,  runner_report_tick, runner_ask_tick,  runner_stall_tick,
 	};
 	int64_t now = clock_boot_ms(), next = INT64_MAX;
 	(void)fd;

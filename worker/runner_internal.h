@@ -2,6 +2,7 @@
  * The parts of a runner share one struct; each part is a file:
  *   runner.c          its life: the table of states, the timer, signals
  *   runner_lease.c    renewals, verdicts, what happens without Redis
+ *   runner_offer.c    the attempt is offered back to a Redis that has forgotten it
  *   runner_code.c     the code to start with
  *   runner_restore.c  the checkpoint to start from
  *   runner_program.c  starting the program, stopping it, its end
@@ -31,6 +32,7 @@
 #include "worker/spool.h"
 #include "worker/stall.h"
 
+#define RUNNER_KEPT_MAX      32
 #define RUNNER_FULL_TRIES    10 /* 2 s apart */
 #define SPENT_TEXT_MAX       80
 #define RUNNER_BACKLOG_BYTES (64 * 1024 * 1024) /* of log that waits for Redis; beyond it the oldest is skipped */
@@ -71,6 +73,16 @@ struct runner {
 	bool has_said_resumed;
 	bool is_connected;
 	bool is_away_said; /* since the last renewal */
+
+	/* what Redis may have forgotten */
+	struct adoption_checkpoint kept[RUNNER_KEPT_MAX]; /* the newest that were committed, and not deleted since */
+	size_t kept_count;
+	bool is_offering;    /* the attempt is offered back: nothing else is asked until that is answered */
+	int64_t offer_at;    /* when to try again; 0: not waiting */
+	int64_t offer_until; /* there is no queue: how long to wait for it; 0: there is one */
+	bool is_doubted;     /* Redis called the token stale */
+	bool is_taken_back;  /* it was adopted, and did not renew since */
+	bool is_refused;
 
 	/* the code to start with */
 	struct helper *code;
@@ -183,6 +195,7 @@ const char *runner_phase(const struct runner *r);
 
 /* Deadlines: each part says what is due at `now` and when it wants to be asked again (INT64_MAX: never). */
 int64_t runner_lease_tick(struct runner *r, int64_t now);
+int64_t runner_offer_tick(struct runner *r, int64_t now);
 int64_t runner_code_tick(struct runner *r, int64_t now);
 int64_t runner_restore_tick(struct runner *r, int64_t now);
 int64_t runner_program_tick(struct runner *r, int64_t now);
@@ -201,12 +214,21 @@ void runner_ask_at_step(struct runner *r);  /* it reported one */
 /* runner_lease.c */
 bool runner_connect(struct runner *r, struct error *err);
 void runner_renew(struct runner *r);
-void runner_took_stale(struct runner *r, const struct error *err); /* a fenced call answered STALE */
+void runner_obey(struct runner *r, enum verdict verdict, const char *reason);
 bool runner_may_start(const struct runner *r); /* with on_partition: stop only while the lease is known to hold */
 void runner_lease_note(struct runner *r);      /* for the worker: until when the program may run */
 
 /* "<setup>:<restore>:<loading>:<saving>" up to now, in ms; false: nothing of it took a second. */
 bool runner_spent(const struct runner *r, char *text, size_t size);
+
+/* runner_offer.c */
+/* A fenced call answered STALE, or that there is no queue. true: that is not the last word, try it again later. false:
+ * the attempt is over. */
+bool runner_took_stale(struct runner *r, const struct error *err);
+void runner_reconnected(struct runner *r);
+void runner_keep(struct runner *r, const char *id, const char *summary); /* a checkpoint was committed */
+void runner_keep_no_more(struct runner *r, const char *id);
+bool runner_is_offered(const struct runner *r);
 
 /* runner_code.c */
 void runner_code(struct runner *r); /* then runner_restore */

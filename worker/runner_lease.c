@@ -39,13 +39,6 @@ void runner_lease_note(struct runner *r)
 		log_failure(LOG_WARN, "the worker cannot watch over the lease", &err);
 }
 
-void runner_took_stale(struct runner *r, const struct error *err)
-{
-	if (r->stop != STOP_STALE)
-		log_failure(LOG_WARN, "the job is not ours any more", err);
-	runner_ask_stop(r, STOP_STALE, err->message);
-}
-
 static enum stop_reason lease_stop_of(enum verdict verdict)
 {
 	switch (verdict) {
@@ -59,6 +52,12 @@ static enum stop_reason lease_stop_of(enum verdict verdict)
 		break;
 	}
 	return STOP_NONE;
+}
+
+void runner_obey(struct runner *r, enum verdict verdict, const char *reason)
+{
+	if (verdict != VERDICT_OK)
+		runner_ask_stop(r, lease_stop_of(verdict), reason);
 }
 
 static void lease_renewed(void *arg, enum verdict verdict, const char *reason, const struct error *err)
@@ -76,12 +75,12 @@ static void lease_renewed(void *arg, enum verdict verdict, const char *reason, c
 		return;
 	}
 	r->is_away_said = false;
+	r->is_taken_back = r->is_doubted = false;
 	r->lease_ends = r->renew_sent + r->record->lease_ms;
 	r->renew_at = r->renew_again ? 0 : r->renew_sent + r->record->lease_ms / 3;
 	r->renew_again = false;
 	runner_lease_note(r);
-	if (verdict != VERDICT_OK)
-		runner_ask_stop(r, lease_stop_of(verdict), reason);
+	runner_obey(r, verdict, reason);
 	runner_wake(r);
 }
 
@@ -169,7 +168,7 @@ int64_t runner_lease_tick(struct runner *r, int64_t now)
 	if (r->state == RUN_OVER || r->stop == STOP_STALE)
 		return INT64_MAX;
 	int64_t next = lease_listen(r, now);
-	if (!r->is_renewing && r->is_connected) {
+	if (!r->is_renewing && r->is_connected && !runner_is_offered(r)) {
 		if (now >= r->renew_at)
 			runner_renew(r);
 		else if (r->renew_at < next)
@@ -206,6 +205,7 @@ static void lease_on_state(void *arg, bool connected, const struct error *err)
 	feed_retry(r->log_feed);
 	feed_retry(r->point_feed);
 	runner_code_tell(r);
+	runner_reconnected(r);
 	runner_wake(r);
 }
 

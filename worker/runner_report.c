@@ -39,7 +39,13 @@ static void report_answered(void *arg, const char *state, size_t len, const stru
 		report_send(r);
 		return;
 	}
-	if (err && err->kind != ERR_STALE && err->kind != ERR_NOT_FOUND) {
+	bool is_stale = err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND);
+	if (is_stale && runner_took_stale(r, err)) {
+		r->report_at = clock_boot_ms() + REPORT_RETRY_MS; /* or when that is answered */
+		runner_wake(r);
+		return;
+	}
+	if (err && !is_stale) {
 		if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_UNKNOWN)
 			log_failure(LOG_WARN, "the end of a run cannot be reported yet", err);
 		r->report_at = clock_boot_ms() + REPORT_RETRY_MS;
@@ -146,7 +152,7 @@ int64_t runner_report_tick(struct runner *r, int64_t now)
 {
 	if (r->state != RUN_REPORTING || !r->report_at)
 		return INT64_MAX;
-	if (now >= r->report_at && !r->is_reporting)
+	if (now >= r->report_at && !r->is_reporting && !runner_is_offered(r))
 		report_send(r);
 	return r->report_at ? r->report_at : INT64_MAX;
 }

@@ -44,9 +44,10 @@ static void restore_rejected(void *arg, const char *const *ids, size_t count, co
 	r->has_given_up_one |= !err && r->is_deadly;
 	if (r->state != RUN_RESTORING)
 		return;
-	if (err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND)) {
-		runner_took_stale(r, err);
-	} else if (err) {
+	bool is_stale = err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND);
+	if (is_stale && !runner_took_stale(r, err))
+		return;
+	if (err) {
 		r->restore_at = clock_boot_ms() + RESTORE_RETRY_MS; /* verifies it again, then rejects it again */
 		runner_wake(r);
 	} else if (count < 2) {

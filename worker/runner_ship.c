@@ -15,6 +15,13 @@ static void ship_forget(struct runner *r)
 	r->commit_id = r->commit_summary = NULL;
 }
 
+/* It stays in the store; only Redis can make it exist. */
+static void ship_again(struct runner *r)
+{
+	r->commit_at = clock_boot_ms() + SHIP_RETRY_MS;
+	runner_wake(r);
+}
+
 static void ship_committed(void *arg, const char *const *ids, size_t count, const struct error *err)
 {
 	struct runner *r = arg;
@@ -22,16 +29,18 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	if (!r->commit_id)
 		return;
 	if (err && (err->kind == ERR_STALE || err->kind == ERR_NOT_FOUND)) {
-		runner_took_stale(r, err);
+		if (!runner_took_stale(r, err))
+			return;
+		ship_again(r);
 		return;
 	}
 	if (err && err->kind != ERR_INPUT && err->kind != ERR_CONFLICT) {
-		r->commit_at =
-			clock_boot_ms() + SHIP_RETRY_MS; /* it stays in the store; only Redis can make it exist */
-		runner_wake(r);
+		ship_again(r);
 		return;
 	}
 	CLEANUP(free_p) char *id = STEAL(r->commit_id);
+	if (!err)
+		runner_keep(r, id, r->commit_summary);
 	ship_forget(r);
 	stall_heard(&r->stall, clock_boot_ms());
 	if (err) {
@@ -40,8 +49,10 @@ static void ship_committed(void *arg, const char *const *ids, size_t count, cons
 	} else {
 		runner_say(r, "checkpoint %s committed", id);
 		checkpoints_committed(r->checkpoints, id);
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < count; i++) {
+			runner_keep_no_more(r, ids[i]);
 			checkpoints_delete(r->checkpoints, ids[i], NULL);
+		}
 	}
 	runner_check_shipped(r);
 }
@@ -190,7 +201,7 @@ static bool ship_is_told(const struct runner *r, const struct feed *feed)
 
 void runner_check_shipped(struct runner *r)
 {
-	if (r->state != RUN_SHIPPING)
+	if (r->state != RUN_SHIPPING || (runner_is_offered(r) && r->stop != STOP_STALE))
 		return;
 	bool shipped = r->is_idle && !r->commit_id && !r->dropping;
 	if (r->stop == STOP_STALE || (shipped && ship_is_told(r, r->log_feed) && ship_is_told(r, r->point_feed)))

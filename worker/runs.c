@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/buf.h"
@@ -369,7 +370,7 @@ static struct run *run_before(const struct runs *runs, const struct run_record *
 {
 	for (struct run *other = runs->all; other; other = other->next)
 		if (!other->is_gone && !strcmp(other->record.ref.uid, record->ref.uid) &&
-		    other->record.attempt < record->attempt)
+		    strtoll(other->record.ref.token, NULL, 10) < strtoll(record->ref.token, NULL, 10))
 			return other;
 	return NULL;
 }

@@ -317,6 +317,8 @@ static void worker_connected(void *arg, bool connected, const struct error *err)
 			    err);
 	if (connected && worker->is_cut_off)
 		log_info("redis is back", "runs=%zu", runs_count(worker->runs));
+	for (size_t i = 0; connected && worker->is_cut_off && i < worker->queue_count; i++)
+		claims_redis_is_back(worker->queues[i].claims);
 	worker->is_cut_off = !connected;
 	if (connected)
 		worker_beat_within(worker, 0);
