@@ -128,11 +128,14 @@ static void show_checkpoint(const json_t *shown, const json_t *job, struct buf *
 	if (!*id)
 		return;
 	char line[256];
-	char size[32];
+	char size[32], lent[128] = "";
 	json_auto_t *all = fields_json(shown, "checkpoints");
 	json_auto_t *checkpoint = fields_json(all, id);
+	if (*fields_text(checkpoint, "from"))
+		str_format(lent, sizeof lent, ", %lld-%lld of %s,", (long long)fields_int(checkpoint, "attempt", 0),
+			   (long long)fields_int(checkpoint, "seq", 0), fields_text(checkpoint, "from"));
 	size_human(fields_int(checkpoint, "size", 0), size, sizeof size);
-	str_format(line, sizeof line, "%s at step %lld (verified, %s optimizer state, %s)", id,
+	str_format(line, sizeof line, "%s%s at step %lld (verified, %s optimizer state, %s)", id, lent,
 		   (long long)fields_int(job, "checkpoint_step", fields_int(checkpoint, "step", 0)),
 		   fields_is_true(checkpoint, "optimizer") ? "with" : "without", size);
 	bool will_resume = fields_is(job, "state", "waiting") || fields_is(job, "state", "queued");

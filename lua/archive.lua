@@ -38,14 +38,14 @@ do
     end
 
     -- Out of Redis, all of it.
-    function records.drop(q, n, state, batch)
+    function records.drop(q, n, state, batch, lender)
         call('ZREM', final_key(q, state), n)
         call('UNLINK', unpack(job_keys(q, n, {})))
         if batch then
             batching.drop_job(q, batch, n)
         end
         call('SREM', key_of(q, 'webhooks:jobs'), n)
-        redis.pcall('ZREM', key_of(q, 'borrowers'), n)
+        checkpoints.borrows_no_more(q, n, lender)
     end
 
     local function texts_json(list)
@@ -165,7 +165,7 @@ do
         end
         for _, one in ipairs(going) do
             if one.j then
-                records.drop(q, one.n, one.j.f.state, one.j.f.batch)
+                records.drop(q, one.n, one.j.f.state, one.j.f.batch, one.j.f.lender)
                 ids[#ids + 1] = job_id(q, one.n)
                 indexed[#indexed + 1] = {n = one.n, fields = one.j.f}
             else

@@ -2,22 +2,14 @@
 -- (attempt, seq); attempt 0 are those that another job lent (lua/lend.lua).
 
 local CHECKPOINT_ID = '^(%d+)-(%d+)$'
-local checkpoints = {}
 
 function checkpoints.want_id(text)
     return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
 end
 
--- Of a job, oldest first: {id, attempt, seq, record}. ids: those alone; nil: all.
-function checkpoints.load(q, n, ids)
-    local list, texts, key = {}, {}, key_of(q, 'checkpoints:' .. n)
-    if ids then
-        for i, text in ipairs(call('HMGET', key, unpack(ids))) do
-            texts[ids[i]] = text or nil
-        end
-    else
-        texts = pairs_table(call('HGETALL', key))
-    end
+-- Of texts by id, oldest first: {id, attempt, seq, record}.
+function checkpoints.listed(texts)
+    local list = {}
     for id, text in pairs(texts) do
         local attempt, seq = id:match(CHECKPOINT_ID)
         local ok, record = pcall(cjson.decode, text)
@@ -32,6 +24,18 @@ function checkpoints.load(q, n, ids)
         return a.seq < b.seq
     end)
     return list
+end
+
+-- Those of a job. ids: those alone; nil: all.
+function checkpoints.load(q, n, ids)
+    local texts, key = {}, key_of(q, 'checkpoints:' .. n)
+    if not ids then
+        return checkpoints.listed(pairs_table(call('HGETALL', key)))
+    end
+    for i, text in ipairs(call('HMGET', key, unpack(ids))) do
+        texts[ids[i]] = text or nil
+    end
+    return checkpoints.listed(texts)
 end
 
 function checkpoints.find(list, id)

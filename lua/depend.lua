@@ -107,10 +107,21 @@ function depend.forget(q, j)
             redis.pcall('ZREM', key_of(q, 'outbox'), 'ask ' .. id .. ' ' .. j.n)
         end
     end
+    checkpoints.ask_no_more(q, j)
     job_clear(j, 'needs', 'unmet')
 end
 
 depend.ENDS = {succeeded = 'succeeded', failed = 'failed', cancelled = 'was cancelled', gone = 'is not there'}
+
+-- What it waits for never comes.
+function depend.give_up(q, child, why)
+    append(q.batch.unwait, child.n)
+    job_set(child, 'cause', 'cancelled')
+    job_set(child, 'error', why)
+    job_settle(q, child, 'cancel')
+    event_note(q, child, 'job.cancelled', 'state', 'cancelled', 'reason', why)
+    job_save(q, child)
+end
 
 -- The condition can never hold any more: the child is cancelled, or stays as it is.
 function depend.unmet(q, child, parent_id, condition, state)
@@ -121,12 +132,7 @@ function depend.unmet(q, child, parent_id, condition, state)
         event_note(q, child, 'job.unmet', 'state', 'waiting', 'reason', why)
         return job_save(q, child)
     end
-    append(q.batch.unwait, child.n)
-    job_set(child, 'cause', 'cancelled')
-    job_set(child, 'error', why)
-    job_settle(q, child, 'cancel')
-    event_note(q, child, 'job.cancelled', 'state', 'cancelled', 'reason', why)
-    job_save(q, child)
+    depend.give_up(q, child, why)
 end
 
 -- All that it waited for has come: it is queued, or waits on for its time.
@@ -147,6 +153,16 @@ function depend.met(q, child)
     job_save(q, child)
 end
 
+-- One of the things that it waits for has come.
+function depend.one_less(q, child)
+    local needs = job_number(child, 'needs') - 1
+    job_set(child, 'needs', needs > 0 and needs or nil)
+    if needs == 0 and not child.f.unmet then
+        return depend.met(q, child)
+    end
+    job_save(q, child)
+end
+
 -- Tells a child that a parent has ended: once, the second time is nothing.
 -- about: what a parent in another queue leaves to its children, as JSON.
 function depend.tell(q, child, parent_id, state, about)
@@ -162,16 +178,12 @@ function depend.tell(q, child, parent_id, state, about)
     if depend.split(parent_id) ~= q.name then
         redis.pcall('ZREM', key_of(q, 'outbox'), 'ask ' .. parent_id .. ' ' .. child.n)
     end
+    if depend.is_met(condition, state) or child.f.unmet then
+        return depend.one_less(q, child)
+    end
     local needs = job_number(child, 'needs') - 1
     job_set(child, 'needs', needs > 0 and needs or nil)
-    if not depend.is_met(condition, state) then
-        if not child.f.unmet then
-            return depend.unmet(q, child, parent_id, condition, state)
-        end
-    elseif needs == 0 and not child.f.unmet then
-        return depend.met(q, child)
-    end
-    job_save(q, child)
+    depend.unmet(q, child, parent_id, condition, state)
 end
 
 -- The types of what being told may write: false when something of another type is in the way.
@@ -274,8 +286,9 @@ function depend.attach(q, child, wanted, values)
     local key = key_of(q, 'parents:' .. child.n)
     call('DEL', key)
     call('HSET', key, unpack(pairs_list))
-    local record = {'parents', #wanted, 'special', '1', 'links',
-                    (call('HGET', key_of(q, 'job:' .. child.n), 'links') or '') .. 'p'}
+    local links, others = unpack(call('HMGET', key_of(q, 'job:' .. child.n), 'links', 'needs'))
+    local record = {'parents', #wanted, 'special', '1', 'links', (links or '') .. 'p'}
+    needs = needs + (tonumber(others) or 0) -- a loan (lua/abroad.lua)
     if needs > 0 then
         append(record, 'needs', needs)
     end

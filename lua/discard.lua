@@ -6,7 +6,7 @@ do
     local function objection(q, j, c, freed)
         local borrower = checkpoints.borrower(q, c)
         if borrower then
-            return ('job %s goes on from it'):format(job_id(q, borrower))
+            return borrower .. ' goes on from it'
         elseif checkpoints.is_being_read(j, c) then
             return 'it is being restored'
         elseif c.id == j.f.resume_next then

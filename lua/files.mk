@@ -19,6 +19,7 @@ lua_SOURCES := \
 	lua/checkpoints.lua \
 	lua/keep.lua \
 	lua/lend.lua \
+	lua/abroad.lua \
 	lua/spent.lua \
 	lua/recovery.lua \
 	lua/share.lua \

@@ -7,7 +7,7 @@ do
         batches = 'zset', fires = 'zset', submitters = 'set', webhooks = 'hash', ['webhooks:jobs'] = 'set',
         ['webhooks:batches'] = 'set', deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset',
         ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset', goodput = 'hash', archived = 'zset', summaries = 'hash',
-        forgotten = 'zset',
+        forgotten = 'zset', abroad = 'zset',
     }
     fsck.fixed = FIXED
     local LANES_COUNTED = 1000
@@ -73,8 +73,9 @@ do
                        since or 'nothing')
         end
         return {'lanes 0', 'index leases 0', 'index waiting 0', 'index elsewhere 0', 'index borrowers 0',
-                'index jobs:succeeded 0', 'index jobs:failed 0', 'index jobs:cancelled 0', 'jobs 1', 'batches 0',
-                'index forgotten 0', 'schedules 0', 'targets 0', 'marked webhooks:jobs 0', 'marked webhooks:batches 0', 'keys 0',
+                'abroad 0', 'index jobs:succeeded 0', 'index jobs:failed 0', 'index jobs:cancelled 0', 'jobs 1',
+                'batches 0', 'index forgotten 0', 'schedules 0', 'targets 0', 'marked webhooks:jobs 0',
+                'marked webhooks:batches 0', 'keys 0',
                 'counts'}
     end
 
@@ -121,6 +122,21 @@ do
 
     function fsck.steps.index(q, at, name, cursor)
         return pages(q, at, 'ZSCAN', name, cursor, 2, 'indexed ' .. name .. ' ', 'index ' .. name .. ' ')
+    end
+
+    -- "<lender>:<n>"
+    function fsck.steps.borrower(q, at, member)
+        local lender, n = member:match('^(.+):([1-9]%d*)$')
+        local f = n and fsck.job_fields(q, n, 'lender')
+        if fsck.score(q, 'abroad', member) and not (f and f.lender == lender) then
+            fsck.found(at, 'index-ghost', fsck.out_of(q, 'abroad', member), 'abroad has %s, which is no such job',
+                       member)
+        end
+        return {}
+    end
+
+    function fsck.steps.abroad(q, at, cursor)
+        return pages(q, at, 'ZSCAN', 'abroad', cursor, 2, 'borrower ', 'abroad ')
     end
 
     function fsck.steps.mark(q, at, name, member)

@@ -135,9 +135,10 @@ do
             end
             return
         end
-        if job_number(j, 'needs') ~= #open then
-            fsck.found(at, 'needs-count', fsck.set_field(q, j, 'needs', #open > 0 and #open or nil),
-                       'job %s needs %d, %d have not ended', id, job_number(j, 'needs'), #open)
+        local needs = #open + (j.f.borrows and 1 or 0)
+        if job_number(j, 'needs') ~= needs then
+            fsck.found(at, 'needs-count', fsck.set_field(q, j, 'needs', needs > 0 and needs or nil),
+                       'job %s needs %d, %d have not ended', id, job_number(j, 'needs'), needs)
         end
         for i = 1, #open do
             parent_of(q, at, j, open[i])

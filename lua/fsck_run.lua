@@ -15,7 +15,7 @@ do
         member = 'tt', holders = 'tc', holder = 'tt', schedules = 'c', schedule = 't', targets = 'c', target = 't',
         ['waiting-for'] = 'tc', waits = 'tt', dead = 'c', delivery = 't', log = 'nw', metrics = 'nw',
         keys = 'c', key = 't',
-        stray = 't', reply = 't',
+        stray = 't', reply = 't', abroad = 'c', borrower = 't',
     }
     local PATTERNS = {n = '^[1-9]%d*$', t = '^.+$', c = '^%d+$', i = '^%(?[%d-]+$', w = '^[%d,-]+$'}
     local LONGEST = {n = 15, t = 512, c = 20, i = 42, w = 120}

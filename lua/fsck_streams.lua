@@ -185,6 +185,15 @@ do
             list = checkpoints.load(q, j.n)
             uses(q, at, j, list)
         end
+        for _, letter in ipairs(checkpoints.loan_letters(q, j, list)) do
+            fsck.found(at, 'loan-unasked', fsck.into(q, 'outbox', q.now_text, letter),
+                       'nobody carries the letter of job %s: %s', job_id(q, j.n), letter)
+        end
+        local member = j.f.lender and checkpoints.member_abroad(j.f.lender, j.n)
+        if member and not fsck.score(q, 'abroad', member) then
+            fsck.found(at, 'index-missing', fsck.into(q, 'abroad', 0, member), 'job %s is not in abroad',
+                       job_id(q, j.n))
+        end
         local good = checkpoints.committed(list)
         local newest = good[#good]
         if j.f.checkpoint ~= (newest and newest.id) then

@@ -71,7 +71,10 @@ do
         end
         local was, due_ms = j.f.held_was, tonumber(j.f.held_due_ms)
         job_clear(j, unpack(HELD_FIELDS))
-        if due_ms and due_ms > q.now then
+        if j.f.needs then
+            job_wait(q, j, 'wait', nil, 'dependency')
+            job_set(j, 'due_ms', due_ms)
+        elseif due_ms and due_ms > q.now then
             job_wait(q, j, 'wait', due_ms, was or 'delay')
         else
             let_go(q, j, was)

@@ -33,23 +33,28 @@ function checkpoints.best(list, rule)
     return known
 end
 
--- "<n>:<id>": has this unfinished job still what it was lent? Answers n, or nil.
+-- "<n>:<id>": has this unfinished job still what it was lent? "<queue>@<time>": it was lent to a job there, which says
+-- itself when it needs it no more (lua/abroad.lua). Answers who, in words, or nil.
 function checkpoints.is_borrowing(q, lent)
+    local queue = tostring(lent):match('^(.+)@%d+$')
+    if queue then
+        return 'a job of queue ' .. queue
+    end
     local n, id = tostring(lent):match('^(%d+):(.+)$')
     local state = n and redis.pcall('HGET', key_of(q, 'job:' .. n), 'state')
     if type(state) == 'string' and not STATE_FINAL[state] and
         redis.pcall('HEXISTS', key_of(q, 'checkpoints:' .. n), id) == 1 then
-        return n
+        return 'job ' .. job_id(q, n)
     end
 end
 
--- The unfinished job that still has what it was lent of this one, or nil; and its place among those who were.
+-- The unfinished job that still has what it was lent of this one, in words, or nil; and its place among those who were.
 function checkpoints.borrower(q, c)
     local lent = type(c.record.lent) == 'table' and c.record.lent or {}
     for i = #lent, 1, -1 do -- who came last is the most likely
-        local n = checkpoints.is_borrowing(q, lent[i])
-        if n then
-            return n, i
+        local who = checkpoints.is_borrowing(q, lent[i])
+        if who then
+            return who, i
         end
     end
 end

@@ -1,5 +1,5 @@
--- A job may begin where another one of its queue is, or was: `resume` in its spec, or a retry. It is lent records of
--- that job's checkpoints, as those of attempt 0, the one to begin with last; the ones before it are there should that
+-- A job may begin where another one is, or was: `resume` in its spec, or a retry. It is lent records of that job's
+-- checkpoints, as those of attempt 0, the one to begin with last; the ones before it are there should that
 -- one not verify. The objects stay the other job's, and are kept while the borrower has not ended: a lent record says
 -- `lent`, who has it under which id, and `borrowers` has them all.
 
@@ -53,15 +53,44 @@ do
         return #ids > 0 and 'it has ' .. table.concat(ids, ', ') or 'it has no good checkpoint'
     end
 
-    -- {from, good, at, id, count} of what this job is to be lent. path: what is wrong is wrong with it.
-    function checkpoints.find_loan(q, path, from, which, policy)
-        local good = checkpoints.committed(checkpoints.load(q, from.n))
+    local WHY_NOT = {quarantined = 'is quarantined', rejected = 'did not verify', deleting = 'is being deleted'}
+
+    -- Why the one that was named is none of the good ones, if that can be said.
+    local function why_not(list, which)
+        for i = #list, 1, -1 do
+            local step = as_text(list[i].record.step)
+            local why = (list[i].id == which or (step and step == which)) and WHY_NOT[list[i].record.state]
+            if why then
+                return ('checkpoint %s %s; '):format(list[i].id, why)
+            end
+        end
+        return ''
+    end
+
+    -- {good, at, id, count} of what there is of a job. path: what is wrong is wrong with it.
+    function checkpoints.choose(q, path, n, list, which, policy)
+        local good = checkpoints.committed(list)
         local at = checkpoints.pick(good, which, policy.best)
         if not at then
-            fail('INVALID', '%s: job %s has no good checkpoint %s: %s | stoker checkpoints %s', path,
-                 job_id(q, from.n), quoted(which), choices(good), job_id(q, from.n))
+            fail('INVALID', '%s: job %s has no good checkpoint %s: %s%s | stoker checkpoints %s', path, job_id(q, n),
+                 quoted(which), why_not(list, which), choices(good), job_id(q, n))
         end
-        return {from = from, good = good, at = at, id = good[at].id, count = policy.keep_last}
+        return {good = good, at = at, id = good[at].id, count = policy.keep_last}
+    end
+
+    -- The same of a job that is there: what another one is to be lent of it.
+    function checkpoints.find_loan(q, path, from, which, policy)
+        local loan = checkpoints.choose(q, path, from.n, checkpoints.load(q, from.n), which, policy)
+        loan.from = from
+        return loan
+    end
+
+    function checkpoints.want_of_other(which)
+        if not is_which(which) then
+            fail('INVALID', 'resume: expected latest, best, a step or a checkpoint id behind the @, got %s',
+                 quoted(which))
+        end
+        return which
     end
 
     -- What a new job is to be lent as its spec says; nil: nothing.
@@ -75,13 +104,12 @@ do
             end
             return nil
         end
-        local queue, n = id:match('^(.+)%-(%d+)$')
-        if not is_which(which) then
-            fail('INVALID', 'resume: expected latest, best, a step or a checkpoint id behind the @, got %s',
-                 quoted(which))
+        local queue, n = depend.split(id)
+        checkpoints.want_of_other(which)
+        if not queue then
+            fail('INVALID', 'resume: expected the id of a job before the @, got %s', quoted(id))
         elseif queue ~= q.name then
-            fail('INVALID', 'resume: job %s is of another queue than %s | a job can only go on from one of its queue',
-                 id, q.name)
+            return checkpoints.loan_from_abroad(q, id, which)
         end
         n = want_job_number(n)
         if tonumber(n) > q.meta.next then
@@ -90,10 +118,13 @@ do
         expect_type(q, 'hash', 'checkpoints:' .. n)
         expect_type(q, 'zset', 'borrowers')
         local from = job_find(q, n)
-        if not from then
+        if not from and q.meta.archive then
+            return checkpoints.loan_from_abroad(q, id, which) -- it may be there
+        elseif not from then
             fail('INVALID', 'resume: there is no job %s | stoker ls --queue %s', id, q.name)
         end
-        return checkpoints.find_loan(q, 'resume', from, which, spec_policy_of(values))
+        local loan = checkpoints.find_loan(q, 'resume', from, which, spec_policy_of(values))
+        return checkpoints.loan_or_abroad(q, loan)
     end
 
     -- While they are few each time, then whenever they have doubled: so many borrowers cost each of them little.

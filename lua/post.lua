@@ -5,10 +5,11 @@
 --                                       there, stoker_tell here
 --   sweep <token>                     → lua/sweep.lua
 --   tell <child> <parent> <state>     → stoker_about here, stoker_tell at the child's queue, then stoker_sent here
+--   borrow <lender> <n>, lent <queue> <n> <time>   → lua/abroad.lua
 
 do
     -- ask: the parent's queue knows already who waits, this is for what it lost. sweep: thousands of jobs take a while.
-    local AGAIN_MS = {ask = 60000, tell = 5000, sweep = 30000}
+    local AGAIN_MS = {ask = 60000, tell = 5000, sweep = 30000, borrow = 5000, lent = 600000}
     local ABOUT_BYTES = 8192
     local ABOUT = {name = true, checkpoint = true, checkpoint_uri = true, result = true, result_bytes = true}
     local ENDS = {succeeded = true, failed = true, cancelled = true, gone = true}

@@ -451,3 +451,4 @@ local event_flush -- lua/event.lua
 local share = {} -- lua/share.lua
 local depend = {} -- lua/depend.lua
 local batching = {} -- lua/batch.lua
+local checkpoints = {} -- lua/checkpoints.lua

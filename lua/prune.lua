@@ -13,8 +13,8 @@ do
             return 0 -- their children are told first
         end
         for i, one in ipairs(records.oldest(q, math.min(limit, kept - q.meta.max_finished))) do
-            local in_batch = redis.pcall('HGET', key_of(q, 'job:' .. one.n), 'batch')
-            records.drop(q, one.n, one.state, type(in_batch) == 'string' and in_batch or nil)
+            local ties = redis.pcall('HMGET', key_of(q, 'job:' .. one.n), 'batch', 'lender')
+            records.drop(q, one.n, one.state, ties[1] or nil, ties[2] or nil)
             dropped[i] = job_id(q, one.n)
         end
         if #dropped > 0 then

@@ -15,7 +15,7 @@ do
 
     local function act(q, j, o)
         event_say(q, j, 'job.removed', 'state', j.f.state, 'actor', o.actor)
-        records.drop(q, j.n, j.f.state, j.f.batch)
+        records.drop(q, j.n, j.f.state, j.f.batch, j.f.lender)
         return 'removed'
     end
 

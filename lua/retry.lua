@@ -7,11 +7,13 @@ do
         if which == 'none' then
             return false
         elseif which then
-            return checkpoints.find_loan(q, 'resume', old, which, policy)
+            return checkpoints.loan_or_abroad(q, checkpoints.find_loan(q, 'resume', old, which, policy))
+        elseif old.f.borrows then
+            return nil -- it never got what its spec asks for
         end
         local good = checkpoints.committed(checkpoints.load(q, old.n))
         local at = policy.resume == 'best' and checkpoints.pick(good, 'best', policy.best) or #good
-        return at > 0 and {from = old, good = good, at = at, count = policy.keep_last}
+        return at > 0 and checkpoints.loan_or_abroad(q, {from = old, good = good, at = at, count = policy.keep_last})
     end
 
     -- What a new job like this one needs.

@@ -154,9 +154,9 @@ do
 
     -- Why the job of these values is not queued yet, as fields of its record; nil: it is queued.
     local function wait_of(q, checked, n, actor, delay_ms, is_held)
-        local values = checked.values
+        local values, waits = checked.values, checked.waits or (checked.loan and checked.loan.abroad)
         local wait = is_held and held_wait_of(q, values, delay_ms, actor) or
-            checked.waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
+            waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
         if not wait then
             return nil
         end
@@ -181,7 +181,10 @@ do
         if values.special then
             submitting.more(q, fields, values, n)
         end
-        if checked.loan then
+        if checked.loan and checked.loan.abroad then
+            checkpoints.ask_for_loan(q, more, values, checked.loan, n, delay_ms > 0 and not is_held and
+                                     integer_text(q.now + delay_ms))
+        elseif checked.loan then
             local newest = checkpoints.lend(q, checked.loan, n)
             append(fields, 'checkpoint', newest.id, 'special', '1')
             pairs_given(fields, 'checkpoint_step', newest.record.step)

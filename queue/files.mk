@@ -12,6 +12,7 @@ queue_SOURCES = \
 	queue/jobs_fsck.c \
 	queue/jobs_graph.c \
 	queue/jobs_inbox.c \
+	queue/jobs_loans.c \
 	queue/jobs_runner.c \
 	queue/jobs_schedules.c \
 	queue/jobs_server.c \

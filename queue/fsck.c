@@ -89,6 +89,8 @@ static const struct fsck_row fsck_rows[] = {
 	{ "parent-over", "it waits for ever", "has the parent's end told to it", NULL },
 	{ "parent-unknowing", "it is not told of the parent's end", "tells the parent of it", NULL },
 	{ "parent-unasked", "it is not told of the parent's end", "asks at the parent's queue again", NULL },
+	{ "loan-unasked", "it waits for ever for what it is to be lent; or what it lent is kept for ever", "asks again",
+	  NULL },
 	{ "children-untold", "its children wait for ever", "has them told", NULL },
 	{ "member-missing", "the batch is listed without it", "puts it there", NULL },
 	{ "member-ghost", "the batch is never dropped", "takes it out", NULL },

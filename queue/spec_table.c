@@ -147,8 +147,8 @@ static const struct spec_row spec_top[] = {
 	  .help = "without a connection to Redis: go on training, or stop before the lease ends" },
 	{ "resume", SPEC_TEXT, FIELD(resume), "latest", .text = &spec_resume,
 	  .help = "where an attempt goes on: its latest good checkpoint or its best one; the first attempt: where "
-		  "another job of the queue is, or was (`gpu-41`, `gpu-41@best`, `gpu-41@800` for a step, "
-		  "`gpu-41@2-1` for a checkpoint id)" },
+		  "another job is, or was, of whichever queue, also one in the archive (`gpu-41`, `gpu-41@best`, "
+		  "`gpu-41@800` for a step, `gpu-41@2-1` for a checkpoint id)" },
 	{ "after", SPEC_AFTER, FIELD(after), .max = 100, .choices = "succeeded|finished|failed", .text = &spec_job,
 	  .help = "jobs that must have ended before: names of jobs of the same submit, or ids. In a list each must "
 		  "have "

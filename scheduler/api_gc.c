@@ -7,7 +7,7 @@
 #include "lib/utf8.h"
 #include "scheduler/api.h"
 #include "scheduler/gc.h"
-#include "scheduler/gc_archived.h"
+#include "scheduler/gc_lent.h"
 #include "scheduler/stored.h"
 #include "scheduler/walk.h"
 
@@ -239,8 +239,9 @@ static void walk_show(struct walk *walk)
 	walk_chunk(walk);
 }
 
-/* What is lent of those that are gone by now is all that ever will be. */
-static void walk_on_archive(void *arg, const struct error *err)
+/* What was lent of those that are gone by now, which nobody can lend any more, is known then. Where a loan moved from
+ * one queue to another meanwhile, the list from before has it. */
+static void walk_on_gone_lent(void *arg, const struct error *err)
 {
 	struct walk *walk = arg;
 	walk->is_gone_known = true;
@@ -250,25 +251,13 @@ static void walk_on_archive(void *arg, const struct error *err)
 		walk_next(walk);
 }
 
-static void walk_on_lent(void *arg, const char *text, size_t len, const struct error *err)
+static void walk_on_lent(void *arg, const struct error *err)
 {
 	struct walk *walk = arg;
-	if (err && err->kind != ERR_NOT_FOUND) {
+	if (err)
 		walk_end(walk, err);
-		return;
-	}
-	json_auto_t *uris = err ? NULL : fields_parse(text, len);
-	json_decref(walk->lent);
-	walk->lent = gc_lent(uris);
-	if (!walk->gone_count) {
-		walk_show(walk);
-		return;
-	}
-	walk_take(walk, NULL, false);
-	if (walk->lent)
-		gc_archived_lent(walk->scheduler->archive, walk->queue, walk->lent, walk_on_archive, walk);
 	else
-		walk_on_archive(walk, NULL);
+		walk_show(walk);
 }
 
 static void walk_on_stats(void *arg, const char *text, size_t len, const struct error *err)
@@ -287,7 +276,8 @@ static void walk_on_stats(void *arg, const char *text, size_t len, const struct 
 	json_auto_t *stats = fields_parse(text, len);
 	walk->newest = fields_int(stats, "submitted", 0);
 	walk->lost = fields_int(stats, "lost", 0);
-	jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent, walk);
+	walk->lent = json_object();
+	gc_lent_gather(walk->scheduler->jobs, NULL, walk->lent, walk_on_lent, walk);
 }
 
 /* ---- uploads that were never finished ---- */
@@ -334,7 +324,8 @@ static bool walk_gone(struct walk *walk)
 		walk->end = stored_units_next(&walk->units, walk->at);
 		walk_chunk(walk);
 	} else {
-		jobs_lent(walk->scheduler->jobs, walk->queue, walk_on_lent, walk);
+		walk_take(walk, NULL, false);
+		gc_lent_gather(walk->scheduler->jobs, walk->scheduler->archive, walk->lent, walk_on_gone_lent, walk);
 	}
 	return true;
 }

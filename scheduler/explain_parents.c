@@ -14,11 +14,19 @@ static bool explain_is_open(const json_t *parent)
 	return true;
 }
 
+/* "the checkpoint of gpu-41 that it goes on from (best)" */
+static void explain_loan(const json_t *job, struct buf *why)
+{
+	buf_printf(why, "the checkpoint of %s that it goes on from (%s)", fields_text(job, "lender"),
+		   fields_text(job, "borrows"));
+}
+
 /* "waits for gpu-3 (running) and gpu-4 (queued)" */
 void explain_parents(const json_t *show, struct buf *why)
 {
 	const json_t *job = json_object_get(show, "job"), *parents = json_object_get(show, "parents");
-	int64_t needs = fields_int(job, "needs", 0), named = 0;
+	bool borrows = *fields_text(job, "borrows") != '\0';
+	int64_t needs = fields_int(job, "needs", 0) - borrows, named = 0;
 	const char *id;
 	json_t *parent;
 	if (*fields_text(job, "unmet")) {
@@ -26,6 +34,11 @@ void explain_parents(const json_t *show, struct buf *why)
 		return;
 	}
 	buf_str(why, "waits for ");
+	if (borrows)
+		explain_loan(job, why);
+	if (needs <= 0)
+		return;
+	buf_str(why, borrows ? ", and for " : "");
 	json_object_foreach((json_t *)parents, id, parent)
 	{
 		const char *state = fields_text(parent, "state");

@@ -43,9 +43,11 @@ scheduler_SOURCES := \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
+	scheduler/loan.c \
 	scheduler/pick.c \
 	scheduler/gc.c \
 	scheduler/gc_archived.c \
+	scheduler/gc_lent.c \
 	scheduler/goodput.c \
 	scheduler/points.c \
 	scheduler/schedules.c \

@@ -9,6 +9,7 @@
 enum { POST_WORDS = 4 };
 
 struct post_letter {
+	const struct loan_place *place; /* during post_carry */
 	struct jobs *jobs;
 	char queue[SPEC_QUEUE_MAX + 1]; /* where it was handed out */
 	char *text;
@@ -165,12 +166,34 @@ static bool post_sweep(struct post_letter *letter)
 	return letter->count == 2;
 }
 
+/* ---- borrow <lender> <n>, lent <queue> <n> <time> ---- */
+
+static bool post_borrow(struct post_letter *letter)
+{
+	if (letter->count != 3)
+		return false;
+	loan_carry_borrow(letter->place, letter->queue, letter->words[1], strtoll(letter->words[2], NULL, 10));
+	post_free(letter);
+	return true;
+}
+
+static bool post_lent(struct post_letter *letter)
+{
+	if (letter->count != 4)
+		return false;
+	loan_carry_lent(letter->place, letter->queue, letter->words[1], strtoll(letter->words[2], NULL, 10),
+			letter->words[3]);
+	post_free(letter);
+	return true;
+}
+
 /* ---- all ---- */
 
-static struct post_letter *post_letter_new(struct jobs *jobs, const char *queue, const char *text)
+static struct post_letter *post_letter_new(const struct loan_place *place, const char *queue, const char *text)
 {
 	struct post_letter *letter = mem_alloc(sizeof *letter);
-	letter->jobs = jobs;
+	letter->place = place;
+	letter->jobs = place->jobs;
 	str_copy(letter->queue, sizeof letter->queue, queue);
 	letter->text = mem_strdup(text);
 	letter->copy = mem_strdup(text);
@@ -180,13 +203,15 @@ static struct post_letter *post_letter_new(struct jobs *jobs, const char *queue,
 	return letter;
 }
 
-void post_carry(struct jobs *jobs, const char *queue, const char *const *letters, size_t count)
+void post_carry(const struct loan_place *place, const char *queue, const char *const *letters, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct post_letter *letter = post_letter_new(jobs, queue, letters[i]);
+		struct post_letter *letter = post_letter_new(place, queue, letters[i]);
 		bool is_known = (strcmp(letter->words[0], "ask") == 0 && post_ask(letter)) ||
 				(strcmp(letter->words[0], "tell") == 0 && post_tell(letter)) ||
-				(strcmp(letter->words[0], "sweep") == 0 && post_sweep(letter));
+				(strcmp(letter->words[0], "sweep") == 0 && post_sweep(letter)) ||
+				(strcmp(letter->words[0], "borrow") == 0 && post_borrow(letter)) ||
+				(strcmp(letter->words[0], "lent") == 0 && post_lent(letter));
 		if (!is_known)
 			post_free(letter); /* of a newer version: its own scheduler carries it */
 	}

@@ -7,9 +7,9 @@
 #define STOKER_SCHEDULER_POST_H
 
 #include <stddef.h>
-#include "queue/jobs.h"
+#include "scheduler/loan.h"
 
 /* letters are those of this queue; they are copied. */
-void post_carry(struct jobs *jobs, const char *queue, const char *const *letters, size_t count);
+void post_carry(const struct loan_place *place, const char *queue, const char *const *letters, size_t count);
 
 #endif

@@ -133,7 +133,9 @@ static void ticker_on_promoted(void *arg, int64_t done, int64_t next_ms, const c
 		ticker_create(call->ticker, call->queue); /* asked for by SADD */
 	else if (ticker_settle(call, done, err))
 		ticker_due(call->ticker, next_ms);
-	post_carry(call->ticker->options.jobs, call->queue, letters, count);
+	const struct loan_place place = { .jobs = call->ticker->options.jobs,
+					  .archive = call->ticker->options.archive };
+	post_carry(&place, call->queue, letters, count);
 	ticker_call_done(call);
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 import fsck
 from cluster import ApiError, Cluster
+from harness import wait_until
 
 SAVER = """
 import os, sys
@@ -25,6 +26,7 @@ for step in range(step + 1, step + 6):
 sys.exit(int(sys.argv[1]))
 """
 SECONDS = 12
+QUEUES = ("default", "other")
 
 
 class Cleaners:
@@ -49,7 +51,8 @@ class Cleaners:
         assert status == 200 and '"sum"' in text and '"kept"' not in text, text
 
     def cleanup(self):
-        jobs = self.cluster.api("GET", "/api/v1/jobs?limit=20&queue=default")["jobs"]
+        jobs = [job for queue in QUEUES
+                for job in self.cluster.api("GET", f"/api/v1/jobs?limit=20&queue={queue}")["jobs"]]
         for job in jobs:
             try:
                 self.cluster.api("POST", f"/api/v1/jobs/{job['id']}/checkpoints/discard", {"keep_last": 1})
@@ -73,7 +76,7 @@ def test_what_is_needed_stays(tmp_path, seed):
     draw = random.Random(seed)
     (tmp_path / "train.py").write_text(SAVER)
     store = ["--store", f"file://{tmp_path}/store"]
-    with Cluster(tmp_path, scheduler_options=store, worker_options=["--cpus", "4", *store]) as cluster:
+    with Cluster(tmp_path, scheduler_options=store, worker_options=["--cpus", "4", "--queues", ",".join(QUEUES), *store]) as cluster:
         cleaners, ended, wrong, begun = Cleaners(cluster), [], [], 0
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
@@ -81,8 +84,9 @@ def test_what_is_needed_stays(tmp_path, seed):
             resume = draw.choice(lenders) if lenders and draw.random() < 0.7 else None
             spec = {"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(draw.choice([0, 65]))],
                     "checkpoint": {"keep_last": draw.choice([1, 2, 9])}}
-            job = cluster.submit({**spec, **({"resume": resume} if resume else {})})
+            job = cluster.submit({**spec, **({"resume": resume} if resume else {})}, draw.choice(QUEUES))
             if resume and draw.random() < 0.5:  # the lender goes, perhaps before the borrower has begun
+                wait_until(lambda job=job: "borrows" not in cluster.job(job), what=f"{job} has its loan")
                 cluster.api("POST", f"/api/v1/jobs/{resume}/remove")
                 ended.remove(resume)
             cluster.wait_final(job)

@@ -37,19 +37,21 @@ CALLS = {
                   "archive_take": ["s1"], "sweep": ['{"sweep":{}}'], "reindex": ["s1", "begin"], "swept": ["0", ""],
                   "archive": [99, "da39a3ee5e6b4b0d3255bfef95601890afd80709"],
                   "tell": [1, "other-1", "failed"], "sent": ["x"],
+                  "lend": [99, "latest", "other"], "borrow": [2, "other-1@latest", "", "x"],
+                  "returned": [1, "other", 5, '{"ids":[]}'],
                   "worker_resume": ["w"], "submitter": ["add", "x"], "inbox": [],
                   "webhook_add": ["http://x.org", "", "x" * 16],
                   "webhook_remove": ["h1"], "webhook_secret": ["x" * 16], "webhook_test": ["h1"], "webhook_gather": [],
                   "repair": ["job 1", "index-missing"],
                   "webhook_take": [1, 1000], "webhook_done": ["x", 1, "ok"], "webhook_resend": ["all"]},
-    "viewer": {"about": [1], "checkpoints": [1], "lent": [], "schedules": [], "schedule_show": ["s"], "due": [],
+    "viewer": {"about": [1], "borrowing": ["other-1"], "checkpoints": [1], "lent": [], "schedules": [], "schedule_show": ["s"], "due": [],
                "show": [1], "list": ["all", 10], "stats": [], "fsck": [],
                "batches": [], "members": ["graph-3"],
                "submitters": [], "webhooks": [],
                "webhook_dead": [], "webhook_delivery": ["1-1-1-h1"]},
 }
 
-MAY_FIND_NOTHING = ("commit", "members", "retry", "remove", "reject", "webhook_remove", "webhook_test",
+MAY_FIND_NOTHING = ("lend", "commit", "members", "retry", "remove", "reject", "webhook_remove", "webhook_test",
                     "webhook_delivery", "unschedule", "schedule_pause", "schedule_refuse", "schedule_show", "fire")
 
 

@@ -89,6 +89,10 @@ def scenario(q):
     q.line = q.add(concurrency={"key": "k", "max": 1})
     q.child = q.add(after=["default-" + q.run["n"]])
     q.abroad = q.add(after=["other-1"])
+    q.borrower = q.add(resume="other-1@best")
+    q.lend(q.run["n"], "1-2", "third"), q.lend(q.run["n"], "1-2", "fourth")
+    q.loan, = [letter for letter in q.redis.zrange(q.key("outbox"), 0, -1) if letter.startswith("lent third ")]
+    q.record = json.dumps([{"uri": "file:///s/x", "attempt": 1, "seq": 2, "state": "committed", "from": "other-1"}])
     q.schedule(SCHEDULE)
     s = q.redis.hgetall(q.key("schedule:s"))
     q.revision = s["revision"]
@@ -152,6 +156,12 @@ CALLS = {
     "promote": lambda q: q.promote(), "reap": lambda q: q.reap(), "reap and tell": lambda q: q.reap("1", "999"), "prune": lambda q: q.prune(),
     "watch": lambda q: q.watch(q.queued, "other-1"), "tell": lambda q: q.tell(q.abroad, "other-1", "succeeded"),
     "sent": lambda q: q.sent(f"ask other-1 {q.abroad}"),
+    "submit from abroad": lambda q: q.submit('{"command":"x","resume":"other-1@best","delay":9}'),
+    "lend": lambda q: q.lend(q.run["n"], "latest", "third", 3), "lend again": lambda q: q.lend(q.run["n"], 1, "other"),
+    "borrow": lambda q: q.borrow(q.borrower, "other-1@best", q.record),
+    "borrow nothing": lambda q: q.borrow(q.borrower, "other-1@best", "", "resume: why"),
+    "borrow instead": lambda q: q.borrow(q.borrower, "other-1@best", '{"instead":"more-1@1-1"}'),
+    "returned": lambda q: q.returned(q.run["n"], "third", q.loan.split(" ")[3], '{"ids":[]}'),
     "archive_take": lambda q: q.archive_take("s1"), "reindex": lambda q: q.reindex("s1", "begin"),
     "archive": lambda q: q.archive(q.ended["n"], q.version),
     "submitter": lambda q: q.submitter("remove", "app"), "inbox": lambda q: q.inbox(),

@@ -146,7 +146,6 @@ def test_a_job_begins_where_another_is(q, which, step):
 @pytest.mark.parametrize("resume,sentence", [
     ("800", 'resume: a new job has no checkpoint "800"'), (800, 'resume: a new job has no checkpoint "800"'),
     ("2-1", 'resume: a new job has no checkpoint "2-1"'), ("default-9", "resume: there is no job default-9"),
-    ("other-1", "resume: job other-1 is of another queue than default"),
     ("default-1@worst", "resume: expected latest, best, a step or a checkpoint id behind the @"),
     ("default-1@77", 'resume: job default-1 has no good checkpoint "77": it has 1-1 \\(step 10\\)'),
     ("default-1@best", 'resume: job default-1 has no good checkpoint "best"'),

@@ -162,6 +162,7 @@ MENDED = {
     "parent-over": [with_parent, lambda q: q.redis.delete(q.key("children:4")), lambda q: q.cancel("4")],
     "parent-unknowing": [with_parent, lambda q: q.redis.delete(q.key("children:4"))],
     "parent-unasked": [lambda q: q.add(after=["other-1"]), lambda q: q.redis.delete(q.key("outbox"))],
+    "loan-unasked": [lambda q: q.add(resume="other-1"), lambda q: q.redis.delete(q.key("outbox"))],
     "children-untold": [lambda q: q.redis.zadd(q.key("children:2"), {"4": 4}), lambda q: q.set_job(2, links="c")],
     "member-missing": [with_batch, lambda q: q.redis.zrem(q.key("members:b"), q.members[0])],
     "member-ghost": [with_batch, lambda q: q.redis.zadd(q.key("members:b"), {"4": 4})],

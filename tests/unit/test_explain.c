@@ -74,6 +74,11 @@ static const struct {
 	  NULL, "waits for a-1, a-2, a-3, a-4 and 2 more" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','needs':'2'"), NULL, "waits for 2 other jobs" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','needs':'1'"), NULL, "waits for another job" },
+	{ "{'job':{'state':'waiting','reason':'dependency','needs':'1','lender':'gpu-41','borrows':'best'}}", NULL,
+	  "waits for the checkpoint of gpu-41 that it goes on from (best)" },
+	{ "{'job':{'state':'waiting','reason':'dependency','needs':'2','lender':'gpu-41','borrows':'2-1'},"
+	  "'parents':{'other-3':{'state':'-'}}}",
+	  NULL, "waits for the checkpoint of gpu-41 that it goes on from (2-1), and for other-3" },
 	{ NOW_AND_JOB("'state':'waiting','reason':'dependency','unmet':'gpu-3, which it needs, failed'"), NULL,
 	  "held: gpu-3, which it needs, failed" },
 	/* queued: nobody to run it */
