@@ -45,3 +45,10 @@ void bar_end(struct bar *bar, int64_t at)
 	if (bar->is_shown)
 		bar_print(bar, at, "\n");
 }
+
+void bar_clear(struct bar *bar)
+{
+	if (bar->is_shown)
+		fputs("\r\033[K", stderr);
+	bar->drawn_ms = 0;
+}

@@ -18,5 +18,7 @@ struct bar {
 struct bar bar_begin(const struct cli *cli, const char *title, int64_t size, int64_t at);
 void bar_draw(struct bar *bar, int64_t at);
 void bar_end(struct bar *bar, int64_t at);
+/* Makes room for a line of output; the next bar_draw shows it again. */
+void bar_clear(struct bar *bar);
 
 #endif

@@ -1,6 +1,7 @@
 /* stoker gc and stoker verify: the whole store, as the scheduler sees it. */
 #include <inttypes.h>
 #include <string.h>
+#include "cli/bar.h"
 #include "cli/commands.h"
 #include "cli/lines.h"
 #include "cli/text.h"
@@ -16,15 +17,24 @@ struct gc_options {
 
 struct gc_reading {
 	bool is_verify;
+	struct cli *cli;
+	struct bar bar; /* of verify; of no size until the first object tells it */
+	int64_t read;
 };
 
 static void gc_print_object(void *arg, const json_t *object)
 {
-	const struct gc_reading *r = arg;
+	struct gc_reading *r = arg;
 	const char *action = fields_text(object, "action"), *key = fields_text(object, "key");
 	char size[32] = "", age[32];
-	if (r->is_verify && strcmp(action, "good") == 0)
-		return; /* only what is not */
+	if (r->is_verify && !r->bar.size)
+		r->bar = bar_begin(r->cli, "verify", fields_int(object, "of", 0), 0);
+	r->read = fields_int(object, "read", 0);
+	if (r->is_verify && strcmp(action, "good") == 0) { /* only what is not */
+		bar_draw(&r->bar, r->read);
+		return;
+	}
+	bar_clear(&r->bar);
 	if (json_object_get(object, "size"))
 		size_human(fields_int(object, "size", 0), size, sizeof size);
 	text_age(clock_wall_ms() - fields_int(object, "modified_ms", 0), age, sizeof age);
@@ -33,14 +43,35 @@ static void gc_print_object(void *arg, const json_t *object)
 	fflush(stdout);
 }
 
+/* "3 checkpoints, 1 transcript read" */
+static void gc_print_read(const json_t *sum)
+{
+	static const struct {
+		const char *key, *one, *many;
+	} kinds[] = { { "checkpoints", "checkpoint", "checkpoints" },
+		      { "transcripts", "transcript", "transcripts" },
+		      { "archives", "object of the archive", "objects of the archive" } };
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		int64_t count = fields_int(sum, kinds[i].key, i ? 0 : fields_int(sum, "objects", 0));
+		if (count || !i)
+			printf("%s%" PRId64 " %s", i ? ", " : "", count, count == 1 ? kinds[i].one : kinds[i].many);
+	}
+	printf(" read");
+}
+
 static void gc_print_sum(void *arg, const json_t *sum)
 {
-	const struct gc_reading *r = arg;
+	struct gc_reading *r = arg;
 	char size[32];
 	int64_t problems = fields_int(sum, "problems", 0);
 	size_human(fields_int(sum, "bytes", 0), size, sizeof size);
-	printf("%" PRId64 " %s, %s", fields_int(sum, "objects", 0), r->is_verify ? "checkpoints read" : "leftovers",
-	       size);
+	if (r->is_verify) {
+		bar_end(&r->bar, r->read);
+		gc_print_read(sum);
+	} else {
+		printf("%" PRId64 " leftovers", fields_int(sum, "objects", 0));
+	}
+	printf(", %s", size);
 	if (problems)
 		printf("; %" PRId64 " %s", problems, r->is_verify ? "damaged" : "kept, to be looked at");
 	printf("\n");
@@ -48,7 +79,7 @@ static void gc_print_sum(void *arg, const json_t *sum)
 
 static bool gc_ask(struct cli *cli, const char *path, const json_t *body, bool is_verify, struct error *err)
 {
-	struct gc_reading reading = { .is_verify = is_verify };
+	struct gc_reading reading = { .is_verify = is_verify, .cli = cli };
 	const struct lines lines = { .path = path,
 				     .body = body,
 				     .object = gc_print_object,
@@ -103,7 +134,10 @@ const struct command cmd_gc = {
 const struct command cmd_verify = {
 	.name = "verify",
 	.usage = "",
-	.summary = "reads every checkpoint in the store, and compares it with its hashes",
-	.text = "Prints what is damaged, and ends with 12 if something is. It may take long.",
+	.summary = "reads all that is in the store, and compares it with its hashes",
+	.text = "Every checkpoint, every transcript of an attempt and the archive. Prints what is damaged, and ends "
+		"with "
+		"12 if\n"
+		"something is. It may take long: on a terminal a bar shows how far it is.",
 	.run = verify_run,
 };

@@ -49,6 +49,8 @@ void walk_end(struct walk *walk, const struct error *err)
 {
 	json_t *sum = json_pack("{s:I, s:I, s:I}", "objects", (json_int_t)walk->objects, "bytes",
 				(json_int_t)walk->bytes, "problems", (json_int_t)walk->problems);
+	for (int kind = 0; kind < STORED_KINDS && !walk->is_gc; kind++)
+		json_object_set_new(sum, stored_kind_names[kind], json_integer(walk->kinds[kind]));
 	api_lines_end(walk->call, err, sum);
 	walk_free(walk);
 }
@@ -368,7 +370,20 @@ static void walk_later(struct walk *walk, int64_t in_ms)
 	event_add(walk->next, &in);
 }
 
-/* Two folders, one after the other. */
+static void walk_on_listed(void *arg, const char *text, size_t len, const struct error *err);
+
+/* One after the other; false: there is none left. gc does not look at the archive. */
+static bool walk_list(struct walk *walk)
+{
+	static const char *const folders[] = { "checkpoints", "runs", "archive" };
+	if (walk->folder == ARRAY_LEN(folders) - walk->is_gc)
+		return false;
+	CLEANUP(free_p)
+	char *prefix = mem_printf("%s/%s/", walk->scheduler->installation, folders[walk->folder++]);
+	stored_ask(walk->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
+	return true;
+}
+
 static void walk_on_listed(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct walk *walk = arg;
@@ -377,14 +392,12 @@ static void walk_on_listed(void *arg, const char *text, size_t len, const struct
 		return;
 	}
 	buf_add(&walk->listed, text, len);
-	if (walk->is_gc && !walk->is_listed) {
-		CLEANUP(free_p) char *prefix = mem_printf("%s/runs/", walk->scheduler->installation);
-		walk->is_listed = true;
-		stored_ask(walk->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
+	if (walk_list(walk))
 		return;
-	}
 	stored_units_read(&walk->units, buf_text(&walk->listed));
 	buf_done(&walk->listed);
+	for (size_t i = 0; i < walk->units.count; i++)
+		walk->all += walk->units.all[i].size;
 	if (walk->is_gc)
 		walk_next(walk);
 	else
@@ -410,13 +423,12 @@ void walk_start(struct api_call *call, bool is_gc, int64_t older_ms)
 	walk->is_dry_run = fields_is_true(call->body, "dry_run");
 	walk->older_ms = older_ms;
 	buf_init(&walk->listed, SIZE_MAX / 2); /* the answers themselves are bounded */
-	CLEANUP(free_p) char *prefix = mem_printf("%s/checkpoints/", call->scheduler->installation);
 	const struct timeval beat = { .tv_sec = WALK_BEAT_S };
 	http_stream_start(call->reply, &events);
 	walk->beat = event_new(call->scheduler->base, -1, EV_PERSIST, walk_beat, walk);
 	event_add(walk->beat, &beat);
 	walk->next = evtimer_new(call->scheduler->base, walk_go_on, walk);
-	stored_ask(call->scheduler->stored, STORED_LIST, prefix, walk_on_listed, walk);
+	walk_list(walk);
 }
 
 struct api_call *walk_call(struct scheduler *s, const struct http_request *request, struct http_reply *reply,

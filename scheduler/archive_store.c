@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include "lib/digest.h"
 #include "lib/fields.h"
 #include "lib/store.h"
 
@@ -97,7 +98,9 @@ static json_t *archive_index_row(const struct archive_job *job, int64_t *at)
 		if (!job->parts[part])
 			continue;
 		int64_t len = (int64_t)strlen(job->parts[part]);
-		json_object_set_new(row, archive_part_names[part], json_pack("[II]", (json_int_t)*at, (json_int_t)len));
+		json_object_set_new(row, archive_part_names[part],
+				    json_pack("[IIs]", (json_int_t)*at, (json_int_t)len,
+					      digest_of(job->parts[part], (size_t)len).text));
 		*at += len + 1;
 	}
 	return row;

@@ -7,8 +7,8 @@
  *	<installation>/archive/<queue>/<block>/<least n>-<most n>-<ms>.<8 hex digits>
  *
  * <block> is n / 10000, the same for all jobs in it. Its first line is a JSON
- * object, the index: {"stoker":"archive","jobs":[{"job":{fields},"record":[at,len],
- * "log":[at,len],"metrics":[at,len]}]}; places count from behind that line. A record
+ * object, the index: {"stoker":"archive","jobs":[{"job":{fields},"record":[at,len,sha256],
+ * "log":[…],"metrics":[…]}]}; places count from behind that line. A record
  * is that of struct archive_record (queue/jobs.h), a log and metrics are JSON lists of
  * the entries of the streams.
  *

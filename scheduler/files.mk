@@ -54,6 +54,7 @@ scheduler_SOURCES := \
 	scheduler/post.c \
 	scheduler/scheduler.c \
 	scheduler/settings.c \
+	scheduler/store_check.c \
 	scheduler/stored.c \
 	scheduler/stored_probe.c \
 	scheduler/stored_units.c \

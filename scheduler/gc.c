@@ -135,7 +135,8 @@ struct gc_verdict gc_judge(const struct stored_unit *unit, const struct gc_job *
 		verdict.why = "its job was removed";
 	else if (!fields_is(record, "uid", unit->uid))
 		verdict.doubt = "Redis has another job of this number: did it lose writes?";
-	else if (gc_is_final(record) && !unit->is_transcript) /* that belongs to the job as long as there is one */
+	else if (gc_is_final(record) &&
+		 unit->kind != STORED_TRANSCRIPT) /* that belongs to the job as long as there is one */
 		verdict.why = gc_judge_record(unit, job, key, now_ms, verdict.id);
 	return verdict;
 }

@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/store.h"
 #include "queue/saved.h"
+#include "scheduler/store_check.h"
 #include "scheduler/stored_probe.h"
 
 enum {
@@ -125,6 +126,10 @@ static bool stored_run(void *arg, struct buf *text, struct error *err)
 		return saved_verify(store, asking->subject, err);
 	case STORED_CHECK:
 		return saved_check(store, asking->subject, err);
+	case STORED_CHECK_TRANSCRIPT:
+		return store_check_transcript(store, asking->subject, err);
+	case STORED_CHECK_ARCHIVED:
+		return store_check_archived(store, asking->subject, err);
 	default:
 		return error_set(err, ERR_INTERNAL, NULL, "nothing is asked of the store");
 	}
@@ -196,7 +201,9 @@ void stored_ask(struct stored *stored, enum stored_verb verb, const char *subjec
 	struct stored_asking *asking = stored_asking_new(stored, fn, arg);
 	asking->verb = verb;
 	asking->subject = mem_strdup(subject);
-	stored_start(asking, verb == STORED_VERIFY || verb == STORED_CHECK, stored_run, asking);
+	bool is_low = verb == STORED_VERIFY || verb == STORED_CHECK || verb == STORED_CHECK_TRANSCRIPT ||
+		      verb == STORED_CHECK_ARCHIVED;
+	stored_start(asking, is_low, stored_run, asking);
 }
 
 void stored_run_in(struct stored *stored, helper_run_fn *run, void *run_arg, stored_fn *fn, void *arg)

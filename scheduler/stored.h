@@ -19,12 +19,14 @@ struct stored *stored_new(struct event_base *base, const char *store);
 void stored_free(struct stored *stored);
 
 enum stored_verb {
-	STORED_MANIFEST, /* subject: a summary. text: the manifest, if it is the one that was committed */
-	STORED_VERIFY,   /* subject: a summary. text: "" when all of it is as it was committed */
-	STORED_CHECK,    /* subject: the key of a manifest. text: "" when its data are as it says */
-	STORED_LINK,     /* subject: the URI of a manifest. text: "url <URL>" of its data, or "key <key>" when this
-			    kind of store has no links */
-	STORED_REMOVE,   /* subject: keys, one a line. text: "" */
+	STORED_MANIFEST,         /* subject: a summary. text: the manifest, if it is the one that was committed */
+	STORED_VERIFY,           /* subject: a summary. text: "" when all of it is as it was committed */
+	STORED_CHECK,            /* subject: the key of a manifest. text: "" when its data are as it says */
+	STORED_CHECK_TRANSCRIPT, /* subject: the prefix of a transcript, likewise (scheduler/store_check.h) */
+	STORED_CHECK_ARCHIVED,   /* subject: the key of an object of the archive, likewise */
+	STORED_LINK,   /* subject: the URI of a manifest. text: "url <URL>" of its data, or "key <key>" when this
+			  kind of store has no links */
+	STORED_REMOVE, /* subject: keys, one a line. text: "" */
 	STORED_LIST, /* subject: a prefix. text: "<size> <modified ms> <key>", a line an object; "- <begun ms> <key>", a
 			line an upload that was never finished */
 	STORED_PROBE, /* subject: a prefix for objects of its own. text: how well it works (stored_probe.h) */

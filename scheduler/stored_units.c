@@ -8,6 +8,8 @@
 #include "lib/buf.h"
 #include "queue/spec.h"
 
+const char *const stored_kind_names[STORED_KINDS] = { "checkpoints", "transcripts", "archives" };
+
 void stored_units_done(struct stored_units *units)
 {
 	for (size_t i = 0; i < units->count; i++)
@@ -23,7 +25,21 @@ const char *const *stored_unit_names(const struct stored_unit *unit)
 {
 	static const char *const checkpoint[] = { "manifest.json", "data.tar", NULL };
 	static const char *const transcript[] = { "transcript.json", "log.gz", "metrics.gz", NULL };
-	return unit->is_transcript ? transcript : checkpoint;
+	static const char *const archived[] = { "", NULL };
+	static const char *const *const names[STORED_KINDS] = { checkpoint, transcript, archived };
+	return names[unit->kind];
+}
+
+/* Of the jobs in it the one with the lowest number stands for all. */
+static bool stored_archived_parse(const char *key, const char *part, struct stored_unit *unit, const char **name)
+{
+	char noise[9] = "";
+	int used = 0;
+	unit->kind = STORED_ARCHIVED;
+	*name = key + strlen(key);
+	return sscanf(part, "/archive/%63[^/]/%*d/%" SCNd64 "-%*d-%*d.%8[0-9a-f]%n", unit->queue, &unit->n, noise,
+		      &used) == 3 &&
+	       used > 0 && !part[used] && str_format(unit->job, sizeof unit->job, "%s-%" PRId64, unit->queue, unit->n);
 }
 
 /* As struct stored_unit has them, and a name of theirs. */
@@ -32,11 +48,14 @@ static bool stored_unit_parse(const char *key, struct stored_unit *unit, const c
 	char folder[160];
 	int used = 0;
 	const char *part = strchr(key, '/');
-	unit->is_transcript = part && strncmp(part, "/runs/", strlen("/runs/")) == 0;
-	if (!part || (unit->is_transcript ? sscanf(part, "/runs/%159[^/]/%" SCNd64 "-%" SCNd64 "/%n", folder,
-						   &unit->seq, &unit->token, &used)
-					  : sscanf(part, "/checkpoints/%159[^/]/%" SCNd64 "/%" SCNd64 "/%n", folder,
-						   &unit->token, &unit->seq, &used)) != 3)
+	if (part && strncmp(part, "/archive/", strlen("/archive/")) == 0)
+		return stored_archived_parse(key, part, unit, name);
+	bool is_run = part && strncmp(part, "/runs/", strlen("/runs/")) == 0;
+	unit->kind = is_run ? STORED_TRANSCRIPT : STORED_CHECKPOINT;
+	if (!part ||
+	    (is_run ? sscanf(part, "/runs/%159[^/]/%" SCNd64 "-%" SCNd64 "/%n", folder, &unit->seq, &unit->token, &used)
+		    : sscanf(part, "/checkpoints/%159[^/]/%" SCNd64 "/%" SCNd64 "/%n", folder, &unit->token, &unit->seq,
+			     &used)) != 3)
 		return false;
 	char *uid = strrchr(folder, '-');
 	if (!used || !uid || strspn(uid + 1, "0123456789abcdef") != strlen(uid + 1))

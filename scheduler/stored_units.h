@@ -1,7 +1,7 @@
 /*
- * What a store holds below <installation>/checkpoints/ and runs/, as stored_ask lists it, put
- * in order: the objects of each checkpoint and each transcript together, those of a job
- * behind each other; and uploads that were never finished.
+ * What a store holds below <installation>/checkpoints/, runs/ and archive/, as stored_ask
+ * lists it, put in order: the objects of each checkpoint and each transcript together, those of
+ * a job behind each other; and uploads that were never finished.
  */
 #ifndef STOKER_SCHEDULER_STORED_UNITS_H
 #define STOKER_SCHEDULER_STORED_UNITS_H
@@ -10,10 +10,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum stored_kind {
+	STORED_CHECKPOINT, /* "<installation>/checkpoints/gpu-42-<uid>/<token>/<seq>/" */
+	STORED_TRANSCRIPT, /* "<installation>/runs/gpu-42-<uid>/<seq: its attempt>-<token>/" */
+	STORED_ARCHIVED,   /* "<installation>/archive/gpu/<block>/<least: its n>-<most>-<ms>.<noise>": an object */
+	STORED_KINDS
+};
+
+extern const char *const stored_kind_names[STORED_KINDS];
+
 struct stored_unit {
-	char *prefix;       /* of its keys: "<installation>/checkpoints/gpu-42-<uid>/<token>/<seq>/" */
-	bool is_transcript; /* "<installation>/runs/gpu-42-<uid>/<seq: its attempt>-<token>/" */
-	char job[96];       /* "gpu-42" */
+	char *prefix; /* of its keys */
+	enum stored_kind kind;
+	char job[96]; /* "gpu-42" */
 	char queue[64];
 	int64_t n;
 	char uid[33];

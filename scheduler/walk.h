@@ -24,7 +24,7 @@ struct walk {
 	size_t next_job;
 	bool is_gc, is_dry_run, is_archived;
 	struct buf listed; /* by the store, until it is read */
-	bool is_listed;    /* the first of the two folders */
+	size_t folder;     /* that is being listed */
 	int64_t older_ms;
 	char queue[64]; /* whose newest and lent are known */
 	int64_t newest, lost;
@@ -37,6 +37,8 @@ struct walk {
 	struct walk_pick picks[WALK_CHUNK];
 	size_t pick_count;
 	int64_t objects, bytes, problems; /* the sum */
+	int64_t kinds[STORED_KINDS];      /* of verify: how many of each were read */
+	int64_t read, all;                /* of verify: bytes so far, and of what is listed */
 	struct event *next;               /* the next job, from the loop */
 	struct event *beat;               /* an empty line now and then: reading may take long */
 };
