@@ -185,17 +185,21 @@ static bool checkpoints_verify(struct cli *cli, const struct checkpoints_options
 	const char *id = words->items[1];
 	json_auto_t *list = NULL;
 	json_t *checkpoint;
-	size_t i;
+	size_t i, good = 0;
 	if (words->count > 2)
 		return checkpoints_verify_one(cli, id, words->items[2], err);
 	if (!pages_checkpoints(cli, id, &list, err))
 		return false;
 	json_array_foreach(list, i, checkpoint)
 	{
-		if (fields_is(checkpoint, "state", "committed") &&
-		    !checkpoints_verify_one(cli, id, fields_text(checkpoint, "id"), err))
+		if (!fields_is(checkpoint, "state", "committed"))
+			continue;
+		if (!checkpoints_verify_one(cli, id, fields_text(checkpoint, "id"), err))
 			return false;
+		good++;
 	}
+	if (!good)
+		fprintf(stderr, "%s has no checkpoints that may be resumed from\n", id);
 	return true;
 }
 
@@ -230,8 +234,20 @@ static bool checkpoints_discard(struct cli *cli, const char *id, const json_t *b
 			cli_print_json(answer);
 	}
 	if (!cli->common.json)
-		printf("%s  %lld checkpoints deleted\n", id, (long long)all);
+		printf("%s  %lld checkpoint%s deleted\n", id, (long long)all, all == 1 ? "" : "s");
 	return true;
+}
+
+/* What WHICH is now: only an id names the same one later. NULL: err says why. */
+static json_t *checkpoints_id(struct cli *cli, const char *job, const char *which, struct error *err)
+{
+	json_auto_t *checkpoint = NULL;
+	if (which[strspn(which, "0123456789")] == '-')
+		return json_string(which);
+	CLEANUP(free_p) char *path = checkpoints_path(job, which, "", err);
+	if (!path || !client_get(cli, path, &checkpoint, err))
+		return NULL;
+	return json_string(fields_text(checkpoint, "id"));
 }
 
 static bool checkpoints_rm(struct cli *cli, const struct checkpoints_options *o, const struct arg_list *words,
@@ -240,8 +256,12 @@ static bool checkpoints_rm(struct cli *cli, const struct checkpoints_options *o,
 	(void)o;
 	json_t *ids = json_array();
 	json_auto_t *body = json_pack("{s:o}", "ids", ids);
-	for (size_t i = 2; i < words->count; i++)
-		json_array_append_new(ids, json_string(words->items[i]));
+	for (size_t i = 2; i < words->count; i++) {
+		json_t *one = checkpoints_id(cli, words->items[1], words->items[i], err);
+		if (!one)
+			return false;
+		json_array_append_new(ids, one);
+	}
 	return checkpoints_discard(cli, words->items[1], body, err);
 }
 

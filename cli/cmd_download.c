@@ -19,8 +19,9 @@ struct download {
 	struct cli *cli;
 	const char *id;
 	char *folder;
-	char *path; /* of the file that is written */
+	char *path; /* of the file that is written, under another name until all of it is there */
 	FILE *file;
+	char *checkpoint; /* the id of the one that was named */
 	int64_t lines;
 	int64_t attempt; /* of the last line of the log */
 	struct buf said;
@@ -31,7 +32,8 @@ static bool download_open(struct download *d, const char *name, struct error *er
 	free(d->path);
 	d->path = mem_printf("%s/%s", d->folder, name);
 	d->lines = 0;
-	d->file = fopen(d->path, "we");
+	CLEANUP(free_p) char *part = mem_printf("%s.part", d->path);
+	d->file = fopen(part, "we");
 	return d->file || error_errno(err, ERR_SYSTEM, NULL, "cannot write %s", d->path);
 }
 
@@ -39,7 +41,8 @@ static bool download_open(struct download *d, const char *name, struct error *er
 static bool download_close(struct download *d, const char *unit, struct error *err)
 {
 	bool ok = !ferror(d->file);
-	ok = fclose(d->file) == 0 && ok;
+	CLEANUP(free_p) char *part = mem_printf("%s.part", d->path);
+	ok = fclose(d->file) == 0 && ok && rename(part, d->path) == 0;
 	d->file = NULL;
 	if (!ok)
 		return error_errno(err, errno == ENOSPC ? ERR_FULL : ERR_SYSTEM, NULL, "cannot write %s", d->path);
@@ -131,21 +134,33 @@ static bool download_checkpoints(struct download *d, const char *which, struct e
 	}
 	if (strcmp(which, "all") == 0 || strcmp(which, "latest") == 0)
 		return true;
+	return download_checkpoint(d, d->checkpoint, err);
+}
+
+/* best, a step or an id: before anything is written. */
+static bool download_find(struct download *d, const char *which, struct error *err)
+{
+	static const char *const words[] = { "none", "all", "latest" };
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(which, words[i]) == 0)
+			return true;
 	CLEANUP(free_p) char *one = client_job_path(d->id, "/checkpoints/", err);
 	CLEANUP(buf) struct buf whole;
 	json_auto_t *found = NULL;
 	buf_init(&whole, 1024);
 	buf_str(&whole, one);
 	http_encode(&whole, which);
-	return client_get(d->cli, buf_text(&whole), &found, err) &&
-	       download_checkpoint(d, fields_text(found, "id"), err);
+	if (!client_get(d->cli, buf_text(&whole), &found, err))
+		return false;
+	d->checkpoint = mem_strdup(fields_text(found, "id"));
+	return true;
 }
 
 static bool download_all(struct download *d, const char *which, struct error *err)
 {
 	json_auto_t *show = NULL;
 	CLEANUP(free_p) char *path = client_job_path(d->id, "", err);
-	if (!path || !client_get(d->cli, path, &show, err))
+	if (!path || !client_get(d->cli, path, &show, err) || !download_find(d, which, err))
 		return false;
 	if (mkdir(d->folder, 0777) < 0 && errno != EEXIST)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot make the folder %s", d->folder);
@@ -166,6 +181,7 @@ static bool download_run(struct cli *cli, const void *options, const struct arg_
 	buf_done(&d.said);
 	free(d.folder);
 	free(d.path);
+	free(d.checkpoint);
 	return ok;
 }
 

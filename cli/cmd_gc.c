@@ -28,7 +28,7 @@ static void gc_print_object(void *arg, const json_t *object)
 	const char *action = fields_text(object, "action"), *key = fields_text(object, "key");
 	char size[32] = "", age[32];
 	if (r->is_verify && !r->bar.size)
-		r->bar = bar_begin(r->cli, "verify", fields_int(object, "of", 0), 0);
+		r->bar = bar_begin(r->cli, "verify", fields_int(object, "of", 0), fields_int(object, "read", 0));
 	r->read = fields_int(object, "read", 0);
 	if (r->is_verify && strcmp(action, "good") == 0) { /* only what is not */
 		bar_draw(&r->bar, r->read);

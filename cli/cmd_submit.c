@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/interrupt.h"
+#include "cli/resume.h"
 #include "cli/schedule.h"
 #include "cli/set.h"
 #include "cli/spec_file.h"
@@ -124,7 +125,8 @@ static bool submit_text(struct cli *cli, const struct submit_options *o, const c
 		return submit_schedule(cli, o, text, err);
 	if (o->follow && (json_object_get(spec, "jobs") || json_object_get(spec, "sweep")))
 		return error_set(err, ERR_INPUT, "--wait waits for all of them", "--follow takes one job");
-	if (!submit_send(cli, o, text, &answer, err))
+	/* With a key of the user's own it may be there already. */
+	if ((!o->key && !resume_check(cli, spec, err)) || !submit_send(cli, o, text, &answer, err))
 		return false;
 	json_array_foreach(json_object_get(answer, "ids"), i, id) submit_add_id(ids, json_string_value(id));
 	if (ids->count == first)

@@ -57,6 +57,7 @@ cli_SOURCES := \
 	cli/progress.c \
 	cli/queue_limits.c \
 	cli/series.c \
+	cli/resume.c \
 	cli/schedule.c \
 	cli/select.c \
 	cli/set.c \
