@@ -27,6 +27,8 @@ struct ticker {
 	bool has_complained; /* anything in this tick */
 	json_t *newest;      /* by queue: the number of the newest job that we have seen there */
 	char complaint[512]; /* the failure that was logged: said once, not every second; "" after a good tick */
+	char failure[512];   /* why the last tick failed; "": it did not */
+	int64_t good_at;     /* when one last did not, by CLOCK_BOOTTIME; 0: none yet */
 };
 
 /* One call of a tick, about one queue. */
@@ -60,6 +62,10 @@ static void ticker_call_done(struct ticker_call *call)
 		return;
 	if (!t->has_complained)
 		t->complaint[0] = '\0';
+	if (!t->has_failed) {
+		t->failure[0] = '\0';
+		t->good_at = clock_boot_ms();
+	}
 	if (!t->has_failed && !t->is_first_done) {
 		t->is_first_done = true;
 		t->options.on_first(t->options.arg);
@@ -73,6 +79,7 @@ static void ticker_complain(struct ticker_call *call, const struct error *err)
 	struct ticker *t = call->ticker;
 	t->has_failed = true;
 	t->has_complained = true;
+	str_copy(t->failure, sizeof t->failure, err->message);
 	if (err->kind == ERR_UNAVAILABLE || err->kind == ERR_UNKNOWN || strcmp(t->complaint, err->message) == 0)
 		return;
 	str_copy(t->complaint, sizeof t->complaint, err->message);
@@ -279,6 +286,12 @@ struct ticker *ticker_new(const struct ticker_options *options)
 	if (!t->timer)
 		abort();
 	return t;
+}
+
+void ticker_look(const struct ticker *t, struct ticker_state *state)
+{
+	state->failure = t->failure;
+	state->good_ms_ago = t->good_at ? clock_boot_ms() - t->good_at : -1;
 }
 
 void ticker_wake(struct ticker *t)

@@ -35,6 +35,12 @@ struct ticker *ticker_new(const struct ticker_options *options);
 /* Ticks now (or right after the one under way): something changed. */
 void ticker_wake(struct ticker *t);
 
+struct ticker_state {
+	const char *failure; /* why the last tick failed; "": it did not. Until the next call of the loop */
+	int64_t good_ms_ago; /* since one did not; -1: none yet */
+};
+void ticker_look(const struct ticker *t, struct ticker_state *state);
+
 /* A job of this number was made there: Redis is told, should it not know of it any more. */
 void ticker_saw(struct ticker *t, const char *queue, int64_t n);
 
