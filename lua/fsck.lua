@@ -50,14 +50,18 @@ function fsck.type_of(q, name)
     return call('TYPE', key_of(q, name)).ok
 end
 
--- Is the key of this type, or not there? Says so when it is neither.
-function fsck.type_holds(q, at, name, wanted)
-    local is = fsck.type_of(q, name)
-    if is == wanted or is == 'none' then
+-- Is the key of this type, or not there, or nothing that this user may see? Says so when it is none of these.
+function fsck.key_type_holds(at, key, wanted)
+    local is = redis.pcall('TYPE', key).ok
+    if not is or is == wanted or is == 'none' then
         return true
     end
-    fsck.found(at, 'type', nil, 'the key %s is a %s, not a %s', key_of(q, name), is, wanted)
+    fsck.found(at, 'type', nil, 'the key %s is a %s, not a %s', key, is, wanted)
     return false
+end
+
+function fsck.type_holds(q, at, name, wanted)
+    return fsck.key_type_holds(at, key_of(q, name), wanted)
 end
 
 function fsck.has_key(q, name)

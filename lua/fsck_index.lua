@@ -64,6 +64,10 @@ do
         for name, kind in pairs(FIXED) do
             all = fsck.type_holds(q, at, name, kind) and all
         end
+        for name, kind in pairs({queues = 'set', library = 'string', installation = 'string'}) do
+            fsck.key_type_holds(at, q.base:match('^(.*:){') .. name, kind) -- not of this queue, and of each
+        end
+        fsck.key_type_holds(at, webhook_secrets(q), 'hash')
         if not all then
             return {}
         end

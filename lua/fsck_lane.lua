@@ -86,6 +86,9 @@ do
         if not is_running and j.f.state ~= 'queued' or is_running and not j.f.worker then
             return
         end
+        if j.f.lane and not fsck.type_holds(q, at, 'ready:' .. j.f.lane, 'stream') then
+            return
+        end
         local mend = is_running and hold_again(q, j) or queue_again(q, j)
         local entry = has_place(j) and entry_read(q, j.f.lane, j.f.entry)
         if not entry or entry.n ~= j.n then

@@ -29,6 +29,9 @@ do
             return
         end
         local slots, line = limits.names(j.f.slot)
+        if not (fsck.type_holds(q, at, slots, 'zset') and fsck.type_holds(q, at, line, 'zset')) then
+            return
+        end
         local id, has, lined = job_id(q, j.n), fsck.score(q, slots, j.n), fsck.score(q, line, j.n)
         local holds, waits = has_slot(j.f), is_in_line(j.f)
         if holds and not has then
@@ -52,7 +55,7 @@ do
 
     local function unique_key(q, at, j)
         local key = not STATE_FINAL[j.f.state] and j.f.unique
-        if key and j.f.unique_until ~= 'expired' and not fsck.has_key(q, 'unique:' .. key) then
+        if key and fsck.type_holds(q, at, 'unique:' .. key, 'string') and j.f.unique_until ~= 'expired' and not fsck.has_key(q, 'unique:' .. key) then
             fsck.found(at, 'unique-lost', function()
                 call('SET', key_of(q, 'unique:' .. key), j.n)
             end, 'job %s has lost its key %s', job_id(q, j.n), quoted(key))
@@ -98,6 +101,9 @@ do
                 fsck.found(at, 'parent-unasked', fsck.into(q, 'outbox', q.now_text, letter),
                            'job %s waits for %s, and nobody asks there', child, id)
             end
+            return
+        end
+        if not fsck.type_holds(q, at, 'children:' .. n, 'zset') then
             return
         end
         local f, knows = fsck.job_fields(q, n), fsck.score(q, 'children:' .. n, j.n)
@@ -177,7 +183,7 @@ do
 
     local function member(q, at, j)
         local batch = j.f.batch
-        if not batch then
+        if not batch or not fsck.type_holds(q, at, 'members:' .. batch, 'zset') then
             return
         end
         if not fsck.score(q, 'members:' .. batch, j.n) then

@@ -70,15 +70,18 @@ do
 
     local function check(keys, args)
         no_more_arguments(args, 2)
-        local q = queue_open(keys)
         local cursor = optional(args[1]) or 'queue'
         local limit = want_integer(optional(args[2]) or '50', 'limit', 1, 1000)
         if #cursor > CURSOR_MAX then
             fail('INVALID', 'cursor: not one of ours')
         end
-        local stack, at, findings = {}, {found = {}, left = limit, looked = 0}, {}
-        push(stack, lines_of(cursor))
-        run(q, at, stack)
+        local stack, at, findings = {}, {found = {}, left = limit, looked = 0, where = 'queue'}, {}
+        local q = queue_new(keys)
+        if fsck.type_holds(q, at, 'meta', 'hash') then -- else nothing is known of it
+            queue_read(q, META_FIELDS)
+            push(stack, lines_of(cursor))
+            run(q, at, stack)
+        end
         for i = 1, #at.found do
             findings[i] = json_of(at.found[i])
         end
@@ -105,6 +108,7 @@ do
 
     local function repair(keys, args)
         no_more_arguments(args, 3)
+        expect_type(queue_new(keys), 'hash', 'meta')
         local q = queue_open(keys)
         local where = want_match(args[1], 'where', '^%l[^%z\n]*$', 1024, 'what a finding of stoker_fsck says')
         local code = want_match(args[2], 'code', '^[%l-]+$', 64, 'the code of a finding')

@@ -177,27 +177,6 @@ def spoil(cluster, summary, damage):
             f.write(bytes([byte[0] ^ 1]))
 
 
-def test_redis_down_for_30_seconds(tmp_path):
-    """Training goes on, and the log has no hole."""
-    from cluster import log_lines
-    lines = 4000
-    script = f"import time\nfor i in range({lines}):\n    print('line', i, flush=True)\n    time.sleep(0.01)\n"
-    with Cluster(tmp_path) as cluster:
-        job = cluster.submit({"name": "chatty", "lease": "5s", "command": ["/usr/bin/python3", "-c", script]})
-        wait_until(lambda: cluster.log_text(job), 30, "first lines")
-        cluster.redis.kill()
-        program = cluster.program_pids()
-        assert program
-        import time
-        time.sleep(30)  # the outage itself, not a wait for something
-        assert set(program) <= set(cluster.program_pids()), "the program was disturbed by Redis being away"
-        cluster.restart_redis()
-        done = cluster.wait_final(job, timeout=120)
-        assert (done["state"], done["attempt"]) == ("succeeded", "1"), done
-        assert log_lines(cluster.log_text(job), 1) == [f"line {i}" for i in range(lines)]
-        assert fsck.check(cluster.redis.client()) == []
-
-
 def test_stopped_runner_cannot_commit(tmp_path):
     """SIGSTOP past the lease, then SIGCONT: somebody else has the job, and nothing of the first attempt counts."""
     script = ("import os, time\nopen(os.environ['STOKER_OUTPUT_DIR'] + '/x', 'w').close()\n"

@@ -1,8 +1,13 @@
 """fsck must see what is wrong: each invariant is broken by hand once."""
+import json
+import re
+
 import pytest
+from redis.exceptions import ResponseError
 
 import fsck
 from conftest import Queue
+from harness import ROOT
 
 
 @pytest.fixture
@@ -65,3 +70,63 @@ def test_what_is_broken_is_found(broken, sentence):
     BREAKS[sentence](broken)
     problems = fsck.check(broken.redis)
     assert any(sentence in problem for problem in problems), problems
+
+
+# ---------------------------------------------------------------- types
+
+PUTS = {"string": lambda r, key: r.set(key, "x"), "list": lambda r, key: r.rpush(key, "x"),
+        "set": lambda r, key: r.sadd(key, "x"), "hash": lambda r, key: r.hset(key, "x", "x"),
+        "zset": lambda r, key: r.zadd(key, {"x": 1}), "stream": lambda r, key: r.xadd(key, {"x": "x"})}
+
+
+def contract():
+    """Each key of docs/protocol.md, as it stands there, and its type."""
+    text = (ROOT / "docs/protocol.md").read_text().split("| key | type | holds |\n|---|---|---|\n")[1].split("\n\n")[0]
+    keys = {}
+    for line in text.splitlines():
+        names, kind = line.split(" | ")[:2]
+        keys.update(dict.fromkeys(re.findall(r"`([^`]+)`", names), re.match(r"\w+", kind)[0]))
+    return keys
+
+
+CONTRACT = contract()
+BESIDE = {"stoker:queues": "set", "stoker:library": "string", "stoker:installation": "string",
+          "stoker-secret:{default}:webhooks": "hash"}
+
+
+def full(q):
+    """As much as one queue may have at a time; no types are judged by what is in it."""
+    q.add(concurrency={"key": "k", "max": 1}), q.add(concurrency={"key": "k", "max": 1})
+    q.add(after=["default-4"], batch="b", unique={"key": "u"})
+    q.schedule(json.dumps({"command": "x", "schedule": {"name": "s", "every": 60}}))
+    q.webhook_add("http://x.org", "", "x" * 16)
+    q.webhook_test("h1")
+    q.log(*q.running.fence, "1", "0", "stdout", "1", "x")
+    q.commit(q.running, 1, 5)
+
+
+def key_for(q, pattern):
+    """One that is there, if there is one."""
+    there = sorted(q.redis.keys(q.key(re.sub("<.*>", "*", pattern))))
+    return there[0] if there else q.key(re.sub("<.*>", "3", pattern))
+
+
+@pytest.mark.parametrize("pattern", [*CONTRACT, *BESIDE])
+def test_a_key_of_another_type_is_found(broken, pattern):
+    full(broken)
+    right, redis = {**CONTRACT, **BESIDE}[pattern], broken.redis
+    key = pattern if pattern in BESIDE else key_for(broken, pattern)
+    assert right in PUTS and redis.type(key) in (right, "none")
+    if redis.exists(key):
+        redis.rename(key, "aside")
+    for kind in sorted(PUTS.keys() - {right}):
+        redis.delete(key)
+        PUTS[kind](redis, key)
+        found = list(fsck.findings(redis, broken.key("meta")))
+        assert f"the key {key} is a {kind}, not a {right}" in [f["detail"] for f in found if f["code"] == "type"], found
+    for finding in found:  # what hangs on it may be mended, or not
+        try:
+            broken.repair(finding["where"], finding["code"])
+        except ResponseError as error:
+            assert re.match("CONFLICT|WRONGTYPE the key", str(error)), f"{finding}: {error}"
+    assert redis.type(key) == kind, "it is somebody else's"
