@@ -213,8 +213,10 @@ static void test_redis_forgets(void **state)
 	play_open(&p, 0, true);
 	feed_open(p.feed);
 	add_lines(&p, 1, 500);
+	feed_retry(p.feed); /* sends at once */
 	while (p.waiting)
 		play_answer(&p);
+	assert_int_equal(p.next, 501);
 	p.next = 101; /* a failover lost the rest */
 	buf_clear(&p.stream);
 	add_lines(&p, 501, 600);
