@@ -10,6 +10,7 @@ class Proxy:
         self.url, self.target = f"unix://{path}", str(target)
         self.pairs, self.dark = [], set()
         self.held_word, self.is_holding, self.released = None, threading.Event(), threading.Event()
+        self.lost_word, self.loses_call, self.is_lost, self.losing = None, False, threading.Event(), set()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen()
@@ -33,9 +34,16 @@ class Proxy:
                 if self.held_word and self.held_word in data:
                     self.is_holding.set()
                     self.released.wait()
+                if self.lost_word and self.lost_word in data:
+                    self.lost_word = None
+                    self.losing.add(source if self.loses_call else sink)
+                if source in self.losing:
+                    self.is_lost.set()
+                    break
                 if source not in self.dark:
                     sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            for end in {source, sink} if source in self.losing else {sink}:
+                end.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # closed by the other thread, or at the end of the test
 
@@ -46,6 +54,14 @@ class Proxy:
     def hold(self, word):
         """A piece with this word, and what follows it on its connection, waits until released is set."""
         self.held_word = word
+
+    def lose_answer(self, word):
+        """The next piece with this word arrives; its answer does not, and the connection ends."""
+        self.lost_word, self.loses_call = word, False
+
+    def lose_call(self, word):
+        """The next piece with this word does not arrive, and the connection ends."""
+        self.lost_word, self.loses_call = word, True
 
     def close(self):
         self.released.set()

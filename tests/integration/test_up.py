@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from harness import BUILD, Process, wait_until
 
@@ -125,6 +126,9 @@ def test_it_starts_runs_a_job_and_drains(up):
     text = up.text()
     assert text.startswith("stoker ") and f"data in {up.folder} · Ctrl-C drains" in text
     assert "append-only, fsync always" in text and "http://127.0.0.1:" in text and "cpu" in text
+    with redis.Redis(unix_socket_path=str(up.folder / "redis/redis.sock"), decode_responses=True) as client:
+        told = client.config_get("append*")
+    assert (told["appendonly"], told["appendfsync"]) == ("yes", "always"), "it answers when its file is on disk"
     state = up.state()
     assert state["pid"] == up.process.pid and state["url"] in text
     assert mode(up.folder / "stoker.json") == mode(up.folder / "token") == 0o600

@@ -6,7 +6,7 @@ import pytest
 from cluster import Cluster
 from harness import wait_until
 from proxy import Proxy
-from worker_harness import events, job_of, pids
+from worker_harness import committed, events, job_of, pids
 
 
 @pytest.fixture
@@ -30,6 +30,41 @@ def test_a_dead_connection_is_given_up_before_the_lease_ends(proxied, tmp_path):
     (tmp_path / "go").touch()
     done = cluster.wait_final(job)
     assert (done["state"], done["attempt"]) == ("succeeded", "1")
+
+
+def test_a_claim_whose_answer_was_lost_is_asked_for_again(tmp_path):
+    """Under the number that it had: what it gave is answered again, and need not wait for the end of its lease."""
+    with Cluster(tmp_path, workers=0, worker_options=["--cpus", "4"]) as cluster:
+        job = cluster.submit(job_of("true", lease="5s"))
+        proxy = Proxy(tmp_path / "proxy.sock", cluster.redis.socket)
+        proxy.lose_answer(b"stoker_claim")
+        cluster.start_worker(0, ["--redis-url", proxy.url])
+        wait_until(proxy.is_lost.is_set, what="the answer is lost")
+        done = cluster.wait_final(job)
+        assert (done["state"], done["attempt"], events(cluster, job, "job.lost")) == ("succeeded", "1", [])
+        proxy.close()
+
+
+def test_an_end_that_did_not_arrive_is_reported_again(proxied):
+    cluster, proxy = proxied
+    proxy.lose_call(b"stoker_finish")
+    job = cluster.submit(job_of("true", lease="5s"))
+    wait_until(proxy.is_lost.is_set, what="the report is lost")
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"], events(cluster, job, "job.lost")) == ("succeeded", "1", [])
+
+
+def test_a_commit_that_did_not_arrive_is_sent_again(proxied, tmp_path):
+    cluster, proxy = proxied
+    proxy.lose_call(b"stoker_checkpoint")
+    job = cluster.submit(job_of(f"""
+echo 7 > out.txt; echo '{{"t":"checkpoint","path":"out.txt","step":7}}' >&3
+until [ -e {tmp_path}/go ]; do sleep 0.05; done"""))
+    wait_until(proxy.is_lost.is_set, what="the commit is lost")
+    wait_until(lambda: committed(cluster, job), what="it is committed all the same")
+    (tmp_path / "go").touch()
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert [c["step"] for c in committed(cluster, job).values()] == [7]
 
 
 @pytest.fixture

@@ -94,6 +94,15 @@ def test_a_dead_runner_is_noticed_at_once_and_nothing_overlaps(cluster, tmp_path
     wait_until(lambda: cluster.program_pids() == [], what="no process of any attempt is left")
 
 
+def test_a_program_dies_with_its_runner(cluster):
+    """Also when no worker is there to look after what is left."""
+    job = cluster.submit(job_of("exec sleep 600", lease="1m"))
+    runner, program = pids(cluster, job)
+    cluster.workers[0].kill()
+    os.kill(runner, signal.SIGKILL)
+    wait_until(lambda: not is_alive(program), 5, "the program is gone, too")
+
+
 def test_what_a_program_leaves_behind_is_killed(cluster, tmp_path):
     job = cluster.submit(job_of(f"(setsid sleep 600 & echo $! > {tmp_path}/left) ; env -i setsid sleep 601 &"))
     done = cluster.wait_final(job, timeout=20)

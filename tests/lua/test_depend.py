@@ -422,6 +422,12 @@ def test_letters_that_are_lost_or_come_twice(q, other):
     assert q.tell(99, "other-1", "failed") == "gone"
 
 
+def test_one_parent_is_one_however_often_it_tells(q, other):
+    child = q.add(after=[f"other-{other.add()}", f"other-{other.add()}"])
+    assert [q.tell(child, "other-1", "succeeded") for _ in range(3)] == ["waiting"] * 3
+    assert q.tell(child, "other-2", "succeeded") == "queued"
+
+
 def test_a_cancelled_child_does_not_ask(q, other):
     other.add()
     child = q.add(after=["other-1"])

@@ -235,6 +235,36 @@ static void test_rewritten_while_it_is_shipped(void **state)
 	assert_file(run->checkpoints, "model.safetensors", bytes, len);
 }
 
+static bool has_child(void)
+{
+	CLEANUP(free_p) char *path = mem_printf("/proc/self/task/%d/children", (int)getpid());
+	CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char byte;
+	return fd >= 0 && read(fd, &byte, 1) == 1;
+}
+
+/* The helper is through with it, and found nothing wrong; before its word is heard the file changes. */
+static void test_written_when_it_was_shipped(void **state)
+{
+	struct run *run = *state;
+	siginfo_t helper;
+	size_t len;
+	run_begin(run);
+	CLEANUP(free_p) unsigned char *bytes = safetensors_make("w", 50, NULL, &len);
+	folder_put(run->checkpoints, "step-1.safetensors", bytes, len);
+	RUN_UNTIL(run, has_child());
+	assert_int_equal(waitid(P_ALL, 0, &helper, WEXITED | WNOWAIT), 0);
+	bytes[len - 1]++;
+	folder_write(run->checkpoints, "step-1.safetensors", bytes, len);
+	checkpoints_ended(run->c, true);
+	checkpoints_flush(run->c);
+	RUN_UNTIL(run, run->is_idle);
+	assert_int_equal(run->shipped, 1);
+	run_restore(run);
+	assert_true(run->restored_ok);
+	assert_file(run->checkpoints, "step-1.safetensors", bytes, len);
+}
+
 static void test_links_in_a_checkpoint_are_refused(void **state)
 {
 	struct run *run = *state;
@@ -441,6 +471,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_last_file_of_a_short_program, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_announced_hash_must_fit, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_rewritten_while_it_is_shipped, run_setup, run_teardown),
+		cmocka_unit_test_setup_teardown(test_written_when_it_was_shipped, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_links_in_a_checkpoint_are_refused, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_newest_first_and_older_superseded, run_setup, run_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_and_deleted_objects_go, run_setup, run_teardown),

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,56 @@ static void put(struct store *store, const char *key, const char *text)
 	struct error err;
 	if (!store_put_text(store, key, text, strlen(text), &err))
 		fail_msg("%s", err.message);
+}
+
+/* ---- what a loss of power would leave ---- */
+
+/* What was done so far: a file or a folder (d) was synced, an object got its name (n). */
+static char steps[32];
+
+static void note_step(char step)
+{
+	size_t len = strlen(steps);
+	if (len + 1 < sizeof steps)
+		steps[len] = step;
+}
+
+/* In place of those of the C library. */
+int fsync(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0)
+		note_step(S_ISDIR(st.st_mode) ? 'd' : 'f');
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+	note_step('n');
+	return (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+}
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+	note_step('n');
+	return renameat2(from_folder, from, to_folder, to, 0);
+}
+
+/* Its data first, then its name, then the folder that holds the name; before that the folders that were made. */
+static void test_a_name_only_for_what_is_on_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	put(f->store, "folder", "is there");
+	memset(steps, 0, sizeof steps);
+	put(f->store, "plain", "1");
+	assert_string_equal(steps, "fnd");
+	memset(steps, 0, sizeof steps);
+	assert_true(store_put_new(f->store, "new", "1", 1, &err));
+	assert_string_equal(steps, "fnd");
+	memset(steps, 0, sizeof steps);
+	put(f->store, "in/folders", "1");
+	assert_string_equal(steps, "dfnd");
 }
 
 static bool list_count(void *arg, const char *key, const struct store_stat *st, struct error *err)
@@ -286,6 +337,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_there_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remove_takes_empty_folders_along, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_exists_before_it_is_finished, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_name_only_for_what_is_on_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_killed_writer_leaves_nothing_to_see, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_cannot_leave_the_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_are_not_followed, setup, teardown),
