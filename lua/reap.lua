@@ -4,7 +4,7 @@
 -- number of the newest job that the caller has seen; should Redis not know of it, it has lost writes.
 do
     local GRACES_IN_A_ROW = 10  -- a reaper that always comes late still reaps in the end
-    local GRACE_LEAST_MS = 3000 -- it looks for Redis at least every 1.25 s (queue/redis.c)
+    local GRACE_LEAST_MS = 3000 -- it looks for Redis at least every 0.63 s (queue/redis.c)
 
     -- Answers ms of grace that are left to the longest lease, and when the pause ended.
     local function note_reap(q)

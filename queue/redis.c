@@ -77,8 +77,8 @@ static void redis_end_all(struct redis *redis, struct redis_call_list *list, enu
 		redis_calls_end(&redis->calls, call, end);
 }
 
-/* 50 ms doubling to 1 s, ± 25 %: a crowd must not come back at the same moment, and a worker is to claim within 2 s of
- * Redis' return, however long it was away. */
+/* 50 ms doubling to 0.5 s, ± 25 %: a crowd must not come back at the same moment, and a worker is to claim within 2 s
+ * of Redis' return, however long it was away; before that it waits a moment (worker/claims.h). */
 static int64_t redis_next_backoff(struct redis *redis)
 {
 	uint32_t random;

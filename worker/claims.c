@@ -14,7 +14,7 @@ enum {
 	CLAIMS_NAMES_MAX = 64 * 1024,
 	CLAIMS_WAIT_MS = 5000, /* on doorbells; then it asks anyway: a bell may have rung for a worker that died */
 	CLAIMS_RETRY_MS = 500,
-	CLAIMS_BACK_MS = 1000,     /* after Redis was away: longer than a runner takes to find it again */
+	CLAIMS_BACK_MS = 800,      /* after Redis was away: longer than a runner takes to find it again */
 	CLAIMS_REFUSED_MS = 10000, /* after a claim that this machine could not start */
 };
 

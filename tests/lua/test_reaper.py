@@ -49,7 +49,7 @@ def test_a_new_run_id_gives_everybody_one_lease(q):
     q.start(lease="30s")
     q.expire(1)
     q.redis.hset(q.key("meta"), mapping={"redis_run_id": "of another life", "last_reap_ms": q.now()})
-    reaped, _, grace = q.reap()
+    reaped, _, grace, _ = q.reap()
     assert reaped == 0 and 29000 < grace <= 30000
     assert q.reap()[0] == 0, "the grace holds although nothing is new any more"
     assert q.state(1) == "running"
@@ -79,7 +79,7 @@ def test_a_short_lease_does_not_wait_for_a_long_one(q, lease):
     q.redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "resumed_ms": q.now() - 2800})
     assert q.reap()[0] == 0
     q.redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "resumed_ms": q.now() - 3000})
-    reaped, next_ms, grace_ms = q.reap()
+    reaped, next_ms, grace_ms, _ = q.reap()
     assert (reaped, q.state(1), q.state(2)) == (1, "running", "queued")
     assert next_ms <= 500 and grace_ms > 26000
 
@@ -112,7 +112,7 @@ def test_at_most_a_hundred_a_call(q):
     q.take(most=100), q.take(most=100)
     for n in range(1, 131):
         q.expire(n)
-    reaped, next_ms, _ = q.reap_now()
+    reaped, next_ms, _, _ = q.reap_now()
     assert (reaped, next_ms) == (100, 0)
     assert q.reap_now()[:2] == [30, -1]
 
