@@ -1,5 +1,5 @@
--- A job may begin where one of another queue is, or one that has left Redis for the archive. Nothing of that can be read
--- where it is submitted: it waits, with the reason `dependency`, until a scheduler has fetched the records.
+-- A job may begin where one of another queue is, or one that has left Redis for the archive. Nothing of that can be
+-- read where it is submitted: it waits, with the reason `dependency`, until a scheduler has fetched the records.
 --
 --   its own queue    the letter "borrow <lender> <n>"; stoker_borrow says what it is to be lent
 --   the lender's     stoker_lend answers the records, having noted in each that this queue has it: "<queue>@<time>"
@@ -7,8 +7,9 @@
 --   the lender's     the letter "lent <queue> <n> <time>": stoker_borrowing there says what is still needed, and
 --                    stoker_returned lets go of the rest
 --
--- What is lent is noted before it is given, and let go only by an answer of the queue that has it; an answer from before
--- the last lending is known by its time. So it stays while a borrower may need it, whatever gets lost or comes twice.
+-- What is lent is noted before it is given, and let go only by an answer of the queue that has it; an answer from
+-- before the last lending is known by its time. So it stays while a borrower may need it, whatever is lost or comes
+-- twice.
 -- `abroad` has the borrowers, "<lender>:<n>"; each has `lender` in its record, and `borrows` while it waits.
 -- A job lends only what it saved itself: of what it was lent, the job that saved it is named instead.
 
@@ -63,11 +64,8 @@ do
     end
 
     -- Into the record of a new job: it waits for its loan.
-    function checkpoints.ask_for_loan(q, record, values, loan, n, due_ms)
+    function checkpoints.ask_for_loan(q, record, values, loan, n)
         append(record, 'lender', loan.id, 'borrows', loan.which, 'needs', '1', 'special', '1')
-        if due_ms then
-            append(record, 'due_ms', due_ms)
-        end
         if values['rate.key'] then
             append(record, 'rated', '1')
         end

@@ -154,9 +154,11 @@ do
 
     -- Why the job of these values is not queued yet, as fields of its record; nil: it is queued.
     local function wait_of(q, checked, n, actor, delay_ms, is_held)
-        local values, waits = checked.values, checked.waits or (checked.loan and checked.loan.abroad)
+        local values, borrows = checked.values, checked.loan and checked.loan.abroad
+        local due = borrows and delay_ms > 0 and {'due_ms', integer_text(q.now + delay_ms)} or nil
         local wait = is_held and held_wait_of(q, values, delay_ms, actor) or
-            waits and {reason = 'dependency'} or limits.wait_of(q, values, n, delay_ms)
+            (checked.waits or borrows) and {reason = 'dependency', more = due} or
+            limits.wait_of(q, values, n, delay_ms)
         if not wait then
             return nil
         end
@@ -182,8 +184,7 @@ do
             submitting.more(q, fields, values, n)
         end
         if checked.loan and checked.loan.abroad then
-            checkpoints.ask_for_loan(q, more, values, checked.loan, n, delay_ms > 0 and not is_held and
-                                     integer_text(q.now + delay_ms))
+            checkpoints.ask_for_loan(q, fields, values, checked.loan, n)
         elseif checked.loan then
             local newest = checkpoints.lend(q, checked.loan, n)
             append(fields, 'checkpoint', newest.id, 'special', '1')
