@@ -120,12 +120,10 @@ const struct command cmd_gc = {
 	.usage = "[--dry-run] [--older-than TIME]",
 	.summary = "deletes what nobody needs any more from the store",
 	.text = "Checkpoints of jobs that were removed, what no record names, what was put aside and whose term is "
-		"over, "
-		"and\n"
-		"uploads that were never finished. What belongs to an unfinished job, or is lent to one, is never "
-		"touched, nor what\n"
-		"another installation has there. Where Redis seems to have lost something, it is only said; the exit "
-		"code is 12 then.",
+		"over,\n"
+		"uploads that were never finished, and packed code that no spec names. What belongs to an unfinished\n"
+		"job, or is lent to one, is never touched, nor what another installation has there. Where Redis seems\n"
+		"to have lost something, it is only said; the exit code is 12 then.",
 	.options = CLI_ROWS(gc_rows),
 	.options_size = sizeof(struct gc_options),
 	.run = gc_run,

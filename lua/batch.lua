@@ -145,6 +145,7 @@ do
             elseif values.after then
                 fail('INVALID', 'then: after: it waits for the batch, and for nothing else')
             end
+            q.spared_then = submitting.check_code(q, values)
         end
         return text
     end
@@ -182,6 +183,7 @@ do
             call('HSET', key, 'size', integer_text(size))
         end
         if following.job then
+            submitting.spare_code(q, q.spared_then)
             call('HSET', key, 'then', following.job)
         end
         if following.url then

@@ -31,6 +31,7 @@ lua_SOURCES := \
 	lua/delivery.lua \
 	lua/webhook.lua \
 	lua/offer.lua \
+	lua/code.lua \
 	lua/submit.lua \
 	lua/members.lua \
 	lua/batch_parts.lua \

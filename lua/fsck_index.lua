@@ -8,6 +8,7 @@ do
         ['webhooks:batches'] = 'set', deliveries = 'zset', ['deliveries:dead'] = 'zset', ['jobs:succeeded'] = 'zset',
         ['jobs:failed'] = 'zset', ['jobs:cancelled'] = 'zset', goodput = 'hash', archived = 'zset', summaries = 'hash',
         forgotten = 'zset', abroad = 'zset',
+        condemned = 'hash', doomed = 'set',
     }
     fsck.fixed = FIXED
     local LANES_COUNTED = 1000

@@ -138,9 +138,11 @@ do
             fail('FULL', 'queue %s has %d schedules, which is the bound | stoker schedules rm removes one', q.name,
                  SCHEDULES_MAX)
         end
+        local spared = submitting.check_code(q, values)
         if not s then
             call('DEL', key_of(q, 'schedule:' .. name)) -- of a stranger
         end
+        submitting.spare_code(q, spared)
         call('SET', key_of(q, 'schedule-spec:' .. name), text)
         put(q, name, s or {}, rule_of(values), actor)
         event_of_queue(q, s and 'schedule.changed' or 'schedule.created', 'schedule', name, 'actor', actor)

@@ -51,8 +51,10 @@ do
         if values.batch then
             fail('INVALID', 'batch: a graph is one batch: name it beside jobs')
         end
+        local spared = submitting.check_code(q, values)
         local class, requirement = class_choose(q, values)
-        return {n = n, text = spec_text, values = values, parents = parents, class = class, requirement = requirement}
+        return {n = n, text = spec_text, values = values, spared = spared, parents = parents, class = class,
+                requirement = requirement}
     end
 
     local function stage_check(q, key, first, at, args)
@@ -108,6 +110,7 @@ do
     local function stage_write_one(q, job, kept)
         local values, key = job.values, key_of(q, 'job:' .. job.n)
         call('DEL', unpack(job_keys(q, job.n, {})))
+        submitting.spare_code(q, job.spared)
         local record = {'uid', submitting.uid(q, tonumber(job.n)), 'class', job.class, 'priority', values.priority,
                         'attempt', '0', 'lease_ms', values.lease}
         if values.name then

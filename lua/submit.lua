@@ -2,7 +2,6 @@
 -- stoker_bulk <actor or ''> (<spec JSON> <key or ''>)…: the same for up to 100, each answered by itself.
 
 local submit_check, submit_reserve, submit_job, submit_each
-local submitting = {} -- parts of it that others use, too
 do
     -- What a submit needs to know of its queue.
     local META = {'queue', 'paused', 'archive', 'next', 'active', 'max_jobs', 'rate_max'}
@@ -78,7 +77,10 @@ do
 
     function submit_check(q, values, spec_text, loan)
         submitting.admit(q)
-        return submitting.check(q, values, spec_text, loan)
+        local spared = submitting.check_code(q, values)
+        local checked = submitting.check(q, values, spec_text, loan)
+        checked.spared = spared
+        return checked
     end
 
     -- Tells this job from another of its number, should Redis ever lose writes: the time of the call in µs, and the end
@@ -208,6 +210,7 @@ do
     function submitting.write(q, checked, actor, delay_ms, is_held)
         local class, state = checked.class, STATE_MOVES['new submit']
         q.meta.next = q.meta.next + 1
+        submitting.spare_code(q, checked.spared)
         local n = integer_text(q.meta.next)
         local uid, waits, given = submitting.uid(q, n), nil, nil
         if checked.offer then

@@ -35,6 +35,8 @@ do
             return known[2]
         end
         submitting.admit(q)
+        local spared = submitting.check_code(q, spec)
+        submitting.spare_code(q, spared)
         call('HSET', name, 'spec', text, 'hash', hash, 'batch', batch, unpack(pairs_given({}, 'actor', actor)))
         call('EXPIRE', name, KEPT_S)
         if batching.make(q, batch, actor) then

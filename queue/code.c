@@ -116,6 +116,15 @@ bool code_from_json(const char *text, size_t len, const char *hash, struct code 
 	return true;
 }
 
+char *code_named(const char *spec)
+{
+	json_auto_t *tree = json_loads(spec, 0, NULL);
+	const char *code = json_string_value(json_object_get(tree, "code"));
+	const char *diff = json_string_value(json_object_get(json_object_get(tree, "lineage"), "git_diff"));
+	bool has_code = code && digest_is_hex(code), has_diff = diff && digest_is_hex(diff);
+	return mem_printf("%s%s%s", has_code ? code : "", has_code && has_diff ? " " : "", has_diff ? diff : "");
+}
+
 char *code_key(const char *installation, const char *hash, const char *name)
 {
 	return mem_printf("%s/code/%s/%s", installation, hash, name);

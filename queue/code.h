@@ -35,6 +35,9 @@ char *code_to_json(const struct code *code);
 /* ERR_DAMAGED when it is no manifest, or not that of hash. code is the caller's either way. */
 bool code_from_json(const char *text, size_t len, const char *hash, struct code *code, struct error *err) MUST_CHECK;
 
+/* The hashes that a spec names, in code and lineage.git_diff, a blank between them. The caller frees it. */
+char *code_named(const char *spec);
+
 /* Of a block, or "manifest.json". The caller frees it. */
 char *code_key(const char *installation, const char *hash, const char *name);
 int64_t code_block_size(const struct code *code, size_t i);

@@ -8,6 +8,7 @@ queue_SOURCES = \
 	queue/jobs.c \
 	queue/jobs_archive.c \
 	queue/jobs_bulk.c \
+	queue/jobs_code.c \
 	queue/jobs_each.c \
 	queue/jobs_fsck.c \
 	queue/jobs_graph.c \

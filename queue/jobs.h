@@ -430,6 +430,12 @@ void jobs_checkpoints(struct jobs *jobs, const char *queue, int64_t n, int64_t l
 		      jobs_text_fn *fn, void *arg);
 /* URIs that unfinished jobs were lent and still have: a JSON list. */
 void jobs_lent(struct jobs *jobs, const char *queue, jobs_text_fn *fn, void *arg);
+/* Packed code. uses: JSON {"cursor","code":[hashes that the next part of the specs names]}; cursor "" begins, and ends.
+ * condemn: a step of its deletion (lua/code.lua), of up to so many; JSON: the hashes it was done for. */
+enum { JOBS_CONDEMN_MAX = 100 };
+void jobs_code_uses(struct jobs *jobs, const char *queue, const char *cursor, jobs_text_fn *fn, void *arg);
+void jobs_condemn(struct jobs *jobs, const char *queue, const char *verb, const char *run, const char *const *hashes,
+		  size_t count, jobs_text_fn *fn, void *arg);
 /* words: ids, or "last" and how many; text: JSON with what is needed to delete the objects, and then to drop. */
 void jobs_discard(struct jobs *jobs, const char *queue, int64_t n, const char *actor, const char *const *words,
 		  size_t count, jobs_text_fn *fn, void *arg);

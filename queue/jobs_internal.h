@@ -6,6 +6,7 @@
  *	jobs_bulk.c      many submits in one call
  *	jobs_text.c      calls whose answer is one text
  *	jobs_each.c      one action on many jobs
+ *	jobs_code.c      packed code that gc deletes
  *	jobs_fsck.c      what is wrong in a queue
  *	jobs_schedules.c recurring jobs
  *	jobs_graph.c     several jobs at once

@@ -33,6 +33,46 @@ static void api_on_code(void *arg, const char *text, size_t len, const struct er
 	api_forget(call);
 }
 
+/*
+ * Who is told that it is there names it in a spec next. gc may be about to delete it: it dooms it in every queue, and
+ * deletes it if nothing of it is young. So it is made young first, then asked whether it is doomed, then looked at once
+ * more: a gc that had begun is met by the second, one that has ended by the third, and a later one finds it young.
+ */
+static void api_code_look_again(struct api_call *call)
+{
+	const struct code_request code = { .store = call->scheduler->settings->store,
+					   .installation = call->scheduler->installation,
+					   .hash = call->key,
+					   .is_short = true };
+	stored_run_in(call->scheduler->stored, code_store_get, (void *)&code, api_on_code, call);
+}
+
+static void api_code_on_doomed(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	struct error doomed;
+	(void)len;
+	if (!err && strstr(text, call->key)) {
+		error_set(&doomed, ERR_UNAVAILABLE, "submit again, in a minute",
+			  "code %s is being deleted, since nobody needed it", call->key);
+		err = &doomed;
+	}
+	if (err && err->kind != ERR_NOT_FOUND) /* there is no such queue yet, and no job in it */
+		api_refuse(call, err);
+	else
+		api_code_look_again(call);
+}
+
+static void api_on_code_young(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct api_call *call = arg;
+	const char *hash = call->key;
+	(void)text;
+	(void)len;
+	if (api_went_well(call, err))
+		jobs_condemn(call->scheduler->jobs, "default", "ask", "-", &hash, 1, api_code_on_doomed, call);
+}
+
 static void api_code_with(struct scheduler *s, const struct http_request *request, struct http_reply *reply,
 			  helper_run_fn *run)
 {
@@ -47,7 +87,9 @@ static void api_code_with(struct scheduler *s, const struct http_request *reques
 	}
 	code.is_short = api_flag(request, "summary");
 	code.file = http_request_query(request, "file");
-	stored_run_in(s->stored, run, &code, api_on_code, call);
+	str_copy(call->key, sizeof call->key, code.hash);
+	bool is_relied_on = run == code_store_manifest || (run == code_store_get && code.is_short);
+	stored_run_in(s->stored, run, &code, is_relied_on ? api_on_code_young : api_on_code, call);
 }
 
 void api_code(void *arg, const struct http_request *request, struct http_reply *reply)

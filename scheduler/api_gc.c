@@ -162,6 +162,7 @@ static void walk_judge(struct walk *walk, const struct stored_unit *unit)
 		walk->picks[walk->pick_count++] = (struct walk_pick){ unit, verdict };
 	if (!verdict.doubt)
 		return;
+	walk->has_doubt = true;
 	walk->problems++;
 	walk_line(walk, walk_unit_line(unit, "kept", verdict.doubt));
 }
@@ -291,7 +292,7 @@ static void walk_on_aborted(void *arg, const char *text, size_t len, const struc
 	walk_end(arg, err);
 }
 
-static void walk_uploads(struct walk *walk)
+void walk_uploads(struct walk *walk)
 {
 	CLEANUP(buf) struct buf keys;
 	buf_init(&keys, 16 << 20);
@@ -338,7 +339,7 @@ static void walk_next(struct walk *walk)
 	if ((is_end || strcmp(walk->units.all[walk->next_job].queue, walk->queue) != 0) && walk_gone(walk))
 		return; /* before the next queue */
 	if (is_end) {
-		walk_uploads(walk);
+		walk_code(walk);
 		return;
 	}
 	walk->at = walk->next_job;

@@ -9,6 +9,7 @@
 #include "lib/digest.h"
 #include "lib/fields.h"
 #include "lib/store.h"
+#include "queue/code.h"
 
 enum {
 	INDEX_MAX = 4 * 1024 * 1024,
@@ -93,7 +94,8 @@ static json_t *archive_index_row(const struct archive_job *job, int64_t *at)
 	if (!fields)
 		return NULL;
 	json_object_set_new(fields, "n", json_integer(job->n));
-	json_t *row = json_pack("{s:O}", "job", fields);
+	CLEANUP(free_p) char *code = code_named(fields_text(record, "spec"));
+	json_t *row = json_pack("{s:O, s:s}", "job", fields, "code", code);
 	for (int part = 0; part < ARCHIVE_PARTS; part++) {
 		if (!job->parts[part])
 			continue;
@@ -419,27 +421,56 @@ static int objects_scan_order(const void *a, const void *b)
 	return (x->least > y->least) - (x->least < y->least);
 }
 
+static bool scan_damaged(const struct object *object, json_t *damaged, const struct error *why)
+{
+	if (why->kind != ERR_DAMAGED)
+		return false;
+	json_array_append_new(damaged, json_string(object->key));
+	return true;
+}
+
+/* What code the job of a row has, into its fields. An index that was written when it did not say yet leaves it to the
+ * record, which is *at bytes on. */
+static bool scan_code(struct reader *r, const json_t *row, int64_t *at, struct error *err)
+{
+	json_t *job = json_object_get(row, "job"), *code = json_object_get(row, "code");
+	const json_t *place = json_object_get(row, archive_part_names[ARCHIVE_RECORD]);
+	if (code || !place)
+		return json_object_set(job, "code", code) == 0 || !code;
+	CLEANUP(buf) struct buf text;
+	buf_init(&text, ARCHIVE_PART_MAX);
+	int64_t from = json_integer_value(json_array_get(place, 0)), len = json_integer_value(json_array_get(place, 1));
+	if (from < *at || len < 0)
+		return reader_damaged(r, err);
+	if (!reader_copy(r, from - *at, len, &text, err))
+		return false;
+	*at = from + len;
+	json_auto_t *record = fields_parse(buf_text(&text), text.len);
+	CLEANUP(free_p) char *named = code_named(fields_text(record, "spec"));
+	return json_object_set_new(job, "code", json_string(named)) == 0 || reader_damaged(r, err);
+}
+
 static bool scan_object(struct store *store, const struct object *object, json_t *jobs, json_t *damaged,
 			struct error *err)
 {
 	json_auto_t *index = NULL;
 	CLEANUP(free_p) struct reader *r = mem_alloc(sizeof *r);
 	struct error why;
+	int64_t at = 0;
+	bool ok = true;
 	size_t i;
 	json_t *row;
 	if (!reader_open(r, store, object->key, &index, &why)) {
-		bool is_gone = why.kind == ERR_NOT_FOUND, is_damaged = why.kind == ERR_DAMAGED;
-		if (is_damaged)
-			json_array_append_new(damaged, json_string(object->key));
 		*err = why;
-		return is_gone || is_damaged;
+		return why.kind == ERR_NOT_FOUND || scan_damaged(object, damaged, err);
 	}
-	store_get_close(r->get);
+	CLEANUP(store_get) struct store_get *get = r->get;
 	json_array_foreach(json_object_get(index, "jobs"), i, row)
 	{
 		json_array_append(jobs, json_object_get(row, "job"));
+		ok = ok && scan_code(r, row, &at, err);
 	}
-	return true;
+	return ok || scan_damaged(object, damaged, err);
 }
 
 bool archive_scan(const struct archive_place *place, const char *cursor, struct buf *text, struct error *err)

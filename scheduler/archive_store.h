@@ -7,8 +7,8 @@
  *	<installation>/archive/<queue>/<block>/<least n>-<most n>-<ms>.<8 hex digits>
  *
  * <block> is n / 10000, the same for all jobs in it. Its first line is a JSON
- * object, the index: {"stoker":"archive","jobs":[{"job":{fields},"record":[at,len,sha256],
- * "log":[…],"metrics":[…]}]}; places count from behind that line. A record
+ * object, the index: {"stoker":"archive","jobs":[{"job":{fields},"code":"<hashes>",
+ * "record":[at,len,sha256],"log":[…],"metrics":[…]}]}; places count from behind that line. A record
  * is that of struct archive_record (queue/jobs.h), a log and metrics are JSON lists of
  * the entries of the streams.
  *
@@ -59,7 +59,7 @@ struct archive_query {
 bool archive_list(const struct archive_place *place, const struct archive_query *query, struct buf *text,
 		  struct error *err) MUST_CHECK;
 /* Jobs of the next objects behind the cursor, some hundred, each once or more, what counts first: adds
- * {"jobs":[{fields and n}],"damaged":["<key>"],"cursor":"<where it goes on; empty: that was all>"}. */
+ * {"jobs":[{fields, n and code}],"damaged":["<key>"],"cursor":"<where it goes on; empty: that was all>"}. */
 bool archive_scan(const struct archive_place *place, const char *cursor, struct buf *text,
 		  struct error *err) MUST_CHECK;
 

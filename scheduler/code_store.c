@@ -8,7 +8,11 @@
 #include "lib/store.h"
 #include "queue/code_data.h"
 
-enum { CODE_STORE_YOUNG_MS = 3600 * 1000, CODE_STORE_FILE_MAX = 1024 * 1024 };
+enum {
+	CODE_STORE_YOUNG_MS = 3600 * 1000,
+	CODE_STORE_FILE_MAX = 1024 * 1024,
+	CODE_STORE_DOOMED_MS = 600 * 1000, /* less than DOOMED_S of lua/code.lua */
+};
 
 static bool code_store_has(struct store *store, const char *key, int64_t size)
 {
@@ -148,4 +152,55 @@ bool code_store_file(void *request, struct buf *text, struct error *err)
 	json_object_set_new(answer, "text", value);
 	CLEANUP(free_p) char *json = json_dumps(answer, JSON_COMPACT);
 	return json && buf_str(text, json);
+}
+
+/* ---- deleting ---- */
+
+struct code_objects {
+	struct buf keys; /* one a line */
+	int64_t modified_ms;
+};
+
+static bool code_store_add_object(void *arg, const char *key, const struct store_stat *st, struct error *err)
+{
+	struct code_objects *objects = arg;
+	objects->modified_ms = st->modified_ms > objects->modified_ms ? st->modified_ms : objects->modified_ms;
+	return buf_printf(&objects->keys, "%s\n", key) || error_set(err, ERR_FULL, NULL, "%s: too many objects", key);
+}
+
+/* The manifest first: without it the rest is as good as not there. */
+static bool code_store_remove_objects(struct store *store, const struct code_removal *r, const char *hash, char *keys,
+				      struct error *err)
+{
+	CLEANUP(free_p) char *manifest = code_key(r->installation, hash, "manifest.json");
+	bool ok = store_remove(store, manifest, err);
+	for (char *key = strsep(&keys, "\n"); ok && key; key = strsep(&keys, "\n")) {
+		if (clock_boot_ms() - r->doomed_ms > CODE_STORE_DOOMED_MS)
+			return error_set(err, ERR_UNAVAILABLE, "stoker gc goes on", "the store is too slow");
+		ok = !*key || store_remove(store, key, err);
+	}
+	return ok;
+}
+
+bool code_store_remove(void *removal, struct buf *text, struct error *err)
+{
+	const struct code_removal *r = removal;
+	CLEANUP(store) struct store *store = NULL;
+	CLEANUP(free_p) char *hashes = mem_strdup(r->hashes);
+	char *rest = hashes;
+	bool ok = store_open(r->store, &store, err);
+	for (char *hash = strsep(&rest, "\n"); ok && hash; hash = strsep(&rest, "\n")) {
+		struct code_objects objects = { .modified_ms = 0 };
+		CLEANUP(free_p) char *prefix = code_key(r->installation, hash, "");
+		if (!*hash)
+			continue;
+		buf_init(&objects.keys, 16 << 20);
+		ok = store_list(store, prefix, code_store_add_object, &objects, err);
+		bool is_young = clock_wall_ms() - objects.modified_ms < r->older_ms;
+		CLEANUP(free_p) char *keys = mem_strdup(buf_text(&objects.keys));
+		buf_done(&objects.keys);
+		ok = ok && (is_young ||
+			    (code_store_remove_objects(store, r, hash, keys, err) && buf_printf(text, "%s\n", hash)));
+	}
+	return ok;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "lib/buf.h"
 #include "lib/error.h"
 
@@ -33,5 +34,16 @@ bool code_store_get(void *request, struct buf *text, struct error *err);
 
 /* text: {"path","text"} of one file, verified. ERR_INPUT: it is too large, or no UTF-8. */
 bool code_store_file(void *request, struct buf *text, struct error *err);
+
+/* What nobody needs, in a helper of its own. */
+struct code_removal {
+	const char *store; /* URL */
+	const char *installation;
+	const char *hashes; /* one a line */
+	int64_t older_ms;   /* what has anything younger stays: it is being sent again, or was asked for */
+	int64_t doomed_ms;  /* when they were (clock_boot_ms): they are not for ever */
+};
+/* removal: a struct code_removal. text: the hashes of those that are gone. */
+bool code_store_remove(void *removal, struct buf *text, struct error *err);
 
 #endif

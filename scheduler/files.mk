@@ -12,6 +12,7 @@ scheduler_SOURCES := \
 	scheduler/api_fsck.c \
 	scheduler/api_gather.c \
 	scheduler/api_gc.c \
+	scheduler/api_gc_code.c \
 	scheduler/api_graph.c \
 	scheduler/api_health.c \
 	scheduler/api_lines.c \

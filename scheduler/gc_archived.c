@@ -38,6 +38,15 @@ static void gc_archived_on_record(void *arg, const char *text, size_t len, const
 	gc_archived_next(g);
 }
 
+bool gc_archived_is_whole(const json_t *part, struct error *err)
+{
+	const json_t *damaged = json_array_get(json_object_get(part, "damaged"), 0);
+	return !damaged ||
+	       error_set(err, ERR_DAMAGED, "move it away when it is beyond help",
+			 "%s in the archive cannot be read: who needs what of jobs that are gone is not known",
+			 json_string_value(damaged));
+}
+
 static void gc_archived_on_part(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct gc_archived *g = arg;
@@ -48,16 +57,11 @@ static void gc_archived_on_part(void *arg, const char *text, size_t len, const s
 	json_decref(g->part);
 	g->part = fields_parse(text, len);
 	g->at = 0;
-	const json_t *damaged = json_array_get(json_object_get(g->part, "damaged"), 0);
-	if (damaged) {
-		struct error why;
-		error_set(&why, ERR_DAMAGED, "move it away when it is beyond help",
-			  "%s in the archive cannot be read: who needs what of jobs that are gone is not known",
-			  json_string_value(damaged));
+	struct error why;
+	if (gc_archived_is_whole(g->part, &why))
+		gc_archived_next(g);
+	else
 		gc_archived_end(g, &why);
-		return;
-	}
-	gc_archived_next(g);
 }
 
 /* Whose newest checkpoint is one of attempt 0 has none of its own. */

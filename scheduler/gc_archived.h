@@ -14,4 +14,7 @@ typedef void gc_archived_fn(void *arg, const struct error *err);
 /* Adds to lent (gc_lent), which must live until fn was called. */
 void gc_archived_lent(struct archive *archive, const char *queue, json_t *lent, gc_archived_fn *fn, void *arg);
 
+/* Could all of this part of the archive (archive_part_of_all) be read? */
+bool gc_archived_is_whole(const json_t *part, struct error *err);
+
 #endif

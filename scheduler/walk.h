@@ -34,6 +34,7 @@ struct walk {
 	size_t *gone; /* the first units of jobs of the queue that are gone: judged when all of it was asked for */
 	size_t gone_count, gone_at;
 	bool is_gone_known; /* lent is younger than that */
+	bool has_doubt;     /* Redis seems to have lost something */
 	struct walk_pick picks[WALK_CHUNK];
 	size_t pick_count;
 	int64_t objects, bytes, problems; /* the sum */
@@ -50,6 +51,10 @@ void walk_start(struct api_call *call, bool is_gc, int64_t older_ms);
 void walk_line(const struct walk *walk, json_t *line); /* takes the reference */
 json_t *walk_unit_line(const struct stored_unit *unit, const char *action, const char *why);
 void walk_end(struct walk *walk, const struct error *err);
+void walk_uploads(struct walk *walk);
+
+/* api_gc_code.c; goes on with walk_uploads */
+void walk_code(struct walk *walk);
 
 /* api_verify.c */
 void walk_verify_next(struct walk *walk);

@@ -93,7 +93,7 @@ class Queue:
                     "schedules": "zset", "elsewhere": "zset", "recovering": "zset",
                     "goodput": "hash", "idle": "zset", "borrowers": "zset", "forgotten": "zset", "abroad": "zset",
                     "releases": "zset", "outbox": "zset", "batches": "zset", "fires": "zset",
-                    "archived": "zset", "summaries": "hash",
+                    "archived": "zset", "summaries": "hash", "condemned": "hash", "doomed": "set",
                     "submitters": "set", "webhooks": "hash", "webhooks:jobs": "set",
                     "webhooks:batches": "set", "deliveries": "zset"}
         parts = {"job": "hash", "spec": "string", "ready": "stream", "wake": "zset", "jobs": "zset", "log": "stream",

@@ -68,6 +68,7 @@ def instrumented():
     return first + "\n" + PRELUDE + rest
 
 
+CODE = "c0de" * 16
 SCHEDULE = json.dumps({"command": "x", "schedule": {"name": "s", "every": 60}})
 
 
@@ -103,6 +104,7 @@ def scenario(q):
     q.stage("s", 3, 0, '{"command":"x","name":"a"}', '{"command":"x","after":["a"]}', '{"command":"x"}')
     q.redis.hset(q.key("meta"), mapping={"last_reap_ms": q.now(), "no_reap_before_ms": 0, "max_finished": 0,
                                         "redis_run_id": q.redis.info("server")["run_id"]})
+    q.condemn("mark", "r1", CODE)
     q.redis.hset(q.key("meta"), "archive", "on")
     q.version = q.archive_take("s1")[3]
     q.redis.delete(q.key("archiver"))
@@ -170,6 +172,12 @@ CALLS = {
     "webhook_test": lambda q: q.webhook_test("h1"), "webhook_gather": lambda q: q.webhook_gather(),
     "webhook_take": lambda q: q.webhook_take(9, 1000), "webhook_done": lambda q: q.webhook_done(q.delivery, 1, "ok"),
     "webhook_resend": lambda q: q.webhook_resend("all"),
+    "condemn": lambda q: q.condemn("doom", "r1", CODE), "condemn mark": lambda q: q.condemn("mark", "r2", CODE),
+    "submit condemned code": lambda q: q.submit(json.dumps({"command": "x", "code": CODE})),
+    "stage condemned code": lambda q: q.stage("t", 1, 0, json.dumps({"command": "x", "code": CODE})),
+    "schedule condemned code": lambda q: q.schedule(json.dumps({**json.loads(SCHEDULE), "code": CODE})),
+    "batch condemned code": lambda q: q.batch("b", json.dumps({"then": {"command": "x", "code": CODE}})),
+    "sweep condemned code": lambda q: q.sweep(json.dumps({"sweep": {}, "code": CODE})),
     "repair": lambda q: q.repair("job " + q.run["n"], "index-missing"),
 }
 
