@@ -46,6 +46,7 @@ lib_SOURCES := \
 	lib/size.c \
 	lib/store.c \
 	lib/store_file.c \
+	lib/store_mount.c \
 	lib/store_s3.c \
 	lib/store_s3_list.c \
 	lib/store_s3_put.c \

@@ -70,6 +70,13 @@ void store_remember(const char *url)
 		scheme->remember(url);
 }
 
+void store_expect(const char *url, const char *installation, bool is_marked)
+{
+	const struct store_scheme *scheme = store_scheme_of(url);
+	if (scheme && scheme->expect)
+		scheme->expect(url, installation, is_marked);
+}
+
 void store_close(struct store *store)
 {
 	if (store)

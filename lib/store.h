@@ -49,6 +49,7 @@ struct store_scheme {
 	const char *form;                                  /* "file:///folder", for messages */
 	bool (*check)(const char *url, struct error *err); /* the URL alone */
 	void (*remember)(const char *url);                 /* NULL: nothing of it could go unseen */
+	void (*expect)(const char *url, const char *installation, bool is_marked); /* likewise */
 	bool (*open)(const char *url, struct store **store, struct error *err);
 	void (*close)(struct store *store);
 	bool (*begin)(struct store *store, const char *key, struct store_put **put, struct error *err);
@@ -95,6 +96,11 @@ bool store_check_url(const char *url, struct error *err);
  * what this process forks, opening it is ERR_UNAVAILABLE while that disk is not mounted: what would be written then,
  * to the folder below, would be gone with the next mount, and what is missed there is not lost. One store a process. */
 void store_remember(const char *url);
+
+/* And what it was stored in before: the first put leaves a mark, the object <installation>/mark. is_marked: somebody
+ * knows that there is one; opening it is then ERR_UNAVAILABLE as long as it is missing. Learnt once it holds, here and
+ * in what this process forks from then on. */
+void store_expect(const char *url, const char *installation, bool is_marked);
 
 bool store_is_key(const char *key);
 

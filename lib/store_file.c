@@ -15,6 +15,7 @@
 
 #include "lib/beneath.h"
 #include "lib/buf.h"
+#include "lib/store_mount.h"
 
 #define TEMP_PREFIX     ".put-"
 #define FILE_URL_PREFIX "file://"
@@ -60,49 +61,6 @@ static void file_close(struct store *store)
 	free(store);
 }
 
-/* ---- is it mounted? ---- */
-
-/* What store_remember saw: the device below the mount that the folder is on. */
-static struct {
-	char *folder; /* NULL: nothing was seen */
-	dev_t below;
-} file_mount;
-
-static void file_cut(char *path)
-{
-	char *slash = strrchr(path, '/');
-	slash[slash == path] = '\0';
-}
-
-/* Of the folder, or of that above it while it is not made. */
-static bool file_device(const char *folder, dev_t *device)
-{
-	struct stat st;
-	CLEANUP(free_p) char *above = mem_strdup(folder);
-	file_cut(above);
-	if (stat(folder, &st) < 0 && (errno != ENOENT || stat(above, &st) < 0))
-		return false;
-	*device = st.st_dev;
-	return true;
-}
-
-/* The folder itself belongs to the root of the system: false, there is no mount that could go. */
-static bool file_below(const char *folder, dev_t *below)
-{
-	dev_t device;
-	CLEANUP(free_p) char *path = mem_strdup(folder);
-	if (!file_device(folder, &device))
-		return false;
-	while (strcmp(path, "/") != 0) {
-		file_cut(path);
-		if (!file_device(path, below))
-			return false;
-		if (*below != device)
-			return true;
-	}
-	return false;
-}
-
 static char *file_folder(const char *url)
 {
 	const char *path = url + strlen(FILE_URL_PREFIX);
@@ -114,21 +72,16 @@ static char *file_folder(const char *url)
 
 static void file_remember(const char *url)
 {
-	dev_t below;
 	CLEANUP(free_p) char *folder = file_folder(url);
-	free(file_mount.folder);
-	file_mount.folder = NULL;
-	if (folder && file_below(folder, &below)) {
-		file_mount.below = below;
-		file_mount.folder = STEAL(folder);
-	}
+	if (folder)
+		store_mount_remember(folder);
 }
 
-static bool file_is_away(const char *folder)
+static void file_expect(const char *url, const char *installation, bool is_marked)
 {
-	dev_t device;
-	return file_mount.folder && strcmp(file_mount.folder, folder) == 0 && file_device(folder, &device) &&
-	       device == file_mount.below;
+	CLEANUP(free_p) char *folder = file_folder(url);
+	if (folder)
+		store_mount_expect(folder, installation, is_marked);
 }
 
 /* The root itself is made if only its last part is missing: more would hide that something is not mounted. */
@@ -138,17 +91,18 @@ static bool file_open(const char *url, struct store **store, struct error *err)
 	if (!folder)
 		return error_set(err, ERR_INPUT, "for example file:///var/lib/stoker/store",
 				 "store %s: expected file:///folder with an absolute path", url);
-	if (file_is_away(folder))
-		return error_set(err, ERR_UNAVAILABLE, "mount it again: what waits for it goes on by itself",
-				 "store %s: what was mounted there when this process started is there no more (is it "
-				 "mounted?)",
-				 url);
+	if (!store_mount_check(folder, err))
+		return false;
 	if (mkdir(folder, 0777) < 0 && errno != EEXIST)
 		return error_errno(err, ERR_UNAVAILABLE, "the folder above it must exist",
 				   "store %s: cannot make the folder", url);
 	int root = beneath_root(folder);
 	if (root < 0)
 		return error_errno(err, ERR_UNAVAILABLE, NULL, "store %s: cannot open the folder", url);
+	if (!store_mount_check_mark(folder, root, err)) {
+		close(root);
+		return false;
+	}
 	struct file_store *file = mem_alloc(sizeof *file);
 	*file = (struct file_store){ .base.scheme = &store_file,
 				     .base.url = mem_printf(FILE_URL_PREFIX "%s", folder),
@@ -194,7 +148,8 @@ static bool file_begin(struct store *store, const char *key, struct store_put **
 {
 	struct file_put *file = mem_alloc(sizeof *file);
 	*file = (struct file_put){ .base.store = store, .key = mem_strdup(key), .folder = -1, .fd = -1 };
-	if (!file_put_create(file)) {
+	const char *folder = store->url + strlen(FILE_URL_PREFIX);
+	if (!store_mount_mark(folder, file_store_of(store)->root) || !file_put_create(file)) {
 		file_error(err, store, "write", key);
 		file_put_free(file);
 		return false;
@@ -469,6 +424,7 @@ const struct store_scheme store_file = {
 	.name = "file",
 	.form = "file:///folder",
 	.remember = file_remember,
+	.expect = file_expect,
 	.open = file_open,
 	.close = file_close,
 	.begin = file_begin,

@@ -158,6 +158,9 @@ do
         is_new = is_new and not known
         local used = is_new and used_by(q, j, list, attempt, summary)
         attempt_revive(q, j)
+        if is_new and not q.meta.store and tostring(summary.uri):find('^file:') then
+            call('HSET', q.meta_key, 'store', 'marked') -- who stores there first marks it (lib/store_mount.h)
+        end
         if is_new then
             summary.attempt, summary.seq, summary.token = attempt, seq, j.f.token
             summary.time_ms = type(summary.time_ms) == 'number' and summary.time_ms or q.now

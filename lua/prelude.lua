@@ -288,7 +288,7 @@ end
 
 local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'paused', 'archive', 'next', 'active',
                      'max_jobs', 'max_finished', 'key_ttl_ms', 'max_running', 'rate_max', 'rate_per_ms',
-                     'preempt'}
+                     'preempt', 'store'}
 -- Those of them that are numbers, with their defaults; the rest is not judged here.
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0, preempt = 0}

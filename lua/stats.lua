@@ -47,6 +47,9 @@ do
         count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
         parts[#parts + 1] = '"goodput":' .. spent.json(q)
+        if q.meta.store then
+            parts[#parts + 1] = '"store":' .. cjson.encode(q.meta.store)
+        end
         local paused = queue_paused_json(q)
         if paused then
             parts[#parts + 1] = '"paused":' .. paused

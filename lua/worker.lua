@@ -56,7 +56,8 @@ do
             end
         end
         event_flush(q)
-        return {tonumber(request or 0), drain == '1' and 1 or 0, tonumber(resumed_ms or 0)}
+        return {tonumber(request or 0), drain == '1' and 1 or 0, tonumber(resumed_ms or 0),
+                q.meta.store and q.meta.installation or ''}
     end
 
     -- A worker of this queue that was heard of, by its record.

@@ -324,6 +324,8 @@ struct worker_answer {
 	int64_t last_request; /* number of its last claim */
 	bool drain;           /* an operator wants it to claim no more */
 	int64_t resumed_ms;   /* when an operator last asked it to go on; 0: never */
+	const char
+		*marked; /* the installation, when something of it is in a store of files that is marked; else NULL */
 };
 typedef void jobs_worker_fn(void *arg, const struct worker_answer *answer, const struct error *err);
 void jobs_worker(struct jobs *jobs, const char *queue, const char *worker, const char *info_json, jobs_worker_fn *fn,

@@ -106,6 +106,8 @@ static void jobs_decode_worker(struct jobs_call *call, const struct redisReply *
 	}
 	answer.drain = drain != 0;
 	jobs_reply_number(jobs_reply_item(reply, 2), &answer.resumed_ms); /* an older library does not say */
+	if (jobs_reply_text(jobs_reply_item(reply, 3), &answer.marked, NULL) && !*answer.marked)
+		answer.marked = NULL;
 	fn(call->arg, &answer, err);
 }
 

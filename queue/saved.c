@@ -37,7 +37,8 @@ static bool saved_first(void *arg, const char *key, const struct store_stat *st,
 {
 	(void)st;
 	(void)err;
-	*(bool *)arg = strncmp(key + strcspn(key, "/"), "/runs/", strlen("/runs/")) != 0;
+	const char *name = key + strcspn(key, "/");
+	*(bool *)arg = strncmp(name, "/runs/", strlen("/runs/")) != 0 && strcmp(name, "/mark") != 0;
 	return !*(bool *)arg; /* one is enough */
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/fields.h"
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "lib/store.h"
@@ -32,6 +33,53 @@ bool scheduler_is_ready(const struct scheduler *s)
 
 /* ---- Redis comes and goes ---- */
 
+static void scheduler_begin(struct scheduler *s)
+{
+	str_copy(s->installation, sizeof s->installation, s->found);
+	ticker_wake(s->ticker);
+	follow_hub_wake(s->follow);
+}
+
+/* ---- is there something in the store? Asked before anything is written there, one queue after the other ---- */
+
+static void scheduler_ask_next(struct scheduler *s);
+
+static void scheduler_on_stats(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct scheduler *s = arg;
+	json_auto_t *stats = err ? NULL : fields_parse(text, len);
+	if (err && err->kind != ERR_NOT_FOUND) {
+		log_failure(LOG_WARN, "cannot learn whether something is in the store", err);
+		return; /* Redis went: once more when it is back */
+	}
+	if (*fields_text(stats, "store"))
+		store_expect(s->settings->store, s->found, true);
+	json_array_remove(s->unasked, 0);
+	scheduler_ask_next(s);
+}
+
+static void scheduler_ask_next(struct scheduler *s)
+{
+	const char *queue = json_string_value(json_array_get(s->unasked, 0));
+	if (queue)
+		jobs_stats(s->jobs, queue, scheduler_on_stats, s);
+	else
+		scheduler_begin(s);
+}
+
+static void scheduler_on_queues(void *arg, const char *text, size_t len, const struct error *err)
+{
+	struct scheduler *s = arg;
+	if (err) {
+		log_failure(LOG_WARN, "cannot learn whether something is in the store", err);
+		return;
+	}
+	store_expect(s->settings->store, s->found, false);
+	json_decref(s->unasked);
+	s->unasked = fields_parse(text, len);
+	scheduler_ask_next(s);
+}
+
 static void scheduler_on_installation(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct scheduler *s = arg;
@@ -44,9 +92,11 @@ static void scheduler_on_installation(void *arg, const char *text, size_t len, c
 		return;
 	if (*s->installation && strcmp(s->installation, id) != 0)
 		log_warn("this is another Redis than before", "installation=%s before=%s", id, s->installation);
-	str_copy(s->installation, sizeof s->installation, id);
-	ticker_wake(s->ticker);
-	follow_hub_wake(s->follow);
+	str_copy(s->found, sizeof s->found, id);
+	if (s->settings->store)
+		jobs_queues(s->jobs, scheduler_on_queues, s);
+	else
+		scheduler_begin(s);
 }
 
 static void scheduler_on_redis(void *arg, bool connected, const struct error *err)
@@ -232,6 +282,7 @@ void scheduler_free(struct scheduler *s)
 			event_free(s->signals[i]);
 	if (s->stop_timer)
 		event_free(s->stop_timer);
+	json_decref(s->unasked);
 	free(s->token);
 	free(s);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <event2/event.h>
+#include <jansson.h>
 #include "lib/error.h"
 #include "lib/http_server.h"
 #include "queue/jobs.h"
@@ -38,6 +39,8 @@ struct scheduler {
 	struct event *stop_timer;
 	char *token;           /* NULL: none was given */
 	char installation[33]; /* "" until Redis was reached for the first time */
+	char found[33];        /* the same, before it is known what is in the store */
+	json_t *unasked;       /* queues that were not asked for that yet */
 	bool is_down_said;     /* that Redis is away was logged */
 	bool is_stopping;
 };

@@ -43,6 +43,7 @@ struct run_record { /* run.json */
 	int64_t scheduled_ms; /* the due time that its schedule made the job for; 0: none did */
 	int64_t corrupted;    /* so many attempts of it were, before this one */
 	char *parents;        /* of a job that waited for others, or NULL */
+	bool is_marked;       /* the store has something of the installation, and so a mark (store_expect) */
 };
 void run_record_done(struct run_record *record);
 

@@ -50,13 +50,14 @@ char *run_record_print(const struct run_record *r)
 	char gpus[SLOTS_GPUS_MAX * 3];
 	slots_gpu_text(r->grant.gpus, gpus, sizeof gpus);
 	json_auto_t *root = json_pack(
-		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:I, s:I}",
+		"{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:I, s:I, "
+		"s:b}",
 		"id", r->id, "queue", r->ref.queue, "n", (json_int_t)r->ref.n, "uid", r->ref.uid, "token", r->ref.token,
 		"attempt", (json_int_t)r->attempt, "lease_ms", (json_int_t)r->lease_ms, "claimed_boot_ms",
 		(json_int_t)r->claimed_boot_ms, "boot", r->boot, "cpus", (json_int_t)r->grant.cpus, "memory_bytes",
 		(json_int_t)r->grant.memory_bytes, "gpus", gpus, "installation", r->installation, "spec", r->spec_json,
 		"resume", r->resume, "checkpoint", r->checkpoint, "parents", r->parents, "scheduled_ms",
-		(json_int_t)r->scheduled_ms, "corrupted", (json_int_t)r->corrupted);
+		(json_int_t)r->scheduled_ms, "corrupted", (json_int_t)r->corrupted, "marked", r->is_marked);
 	return json_dumps(root, JSON_INDENT(2));
 }
 
@@ -80,15 +81,16 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 	const char *id, *queue, *uid, *token, *boot, *gpus, *installation, *spec;
 	const char *resume = NULL, *checkpoint = NULL, *parents = NULL;
 	json_int_t n, attempt, lease, claimed, cpus, memory, scheduled = 0, corrupted = 0;
+	int is_marked = 0;
 	json_auto_t *root = json_loadb(text, len, 0, &at);
 	if (!root || json_unpack_ex(root, &at, 0,
 				    "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:s, s:s, s?:s, "
-				    "s?:s, s?:s, s?:I, s?:I}",
+				    "s?:s, s?:s, s?:I, s?:I, s?:b}",
 				    "id", &id, "queue", &queue, "n", &n, "uid", &uid, "token", &token, "attempt",
 				    &attempt, "lease_ms", &lease, "claimed_boot_ms", &claimed, "boot", &boot, "cpus",
 				    &cpus, "memory_bytes", &memory, "gpus", &gpus, "installation", &installation,
 				    "spec", &spec, "resume", &resume, "checkpoint", &checkpoint, "parents", &parents,
-				    "scheduled_ms", &scheduled, "corrupted", &corrupted) < 0)
+				    "scheduled_ms", &scheduled, "corrupted", &corrupted, "marked", &is_marked) < 0)
 		return error_set(err, ERR_INPUT, NULL, "not a run record: %s", at.text);
 	*r = (struct run_record){
 		.attempt = attempt,
@@ -102,6 +104,7 @@ bool run_record_parse(const char *text, size_t len, struct run_record *r, struct
 		.scheduled_ms = scheduled,
 		.corrupted = corrupted,
 		.parents = mem_strdup(parents),
+		.is_marked = is_marked != 0,
 	};
 	r->ref.n = n;
 	str_copy(r->id, sizeof r->id, id);

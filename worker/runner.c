@@ -10,6 +10,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/proc.h"
+#include "lib/store.h"
 #include "worker/descendants.h"
 #include "worker/notice.h"
 
@@ -219,6 +220,7 @@ static bool runner_begin(struct runner *r, struct error *err)
 	r->checkpoint_dir = run_path(r->folder, "checkpoints");
 	r->output_dir = run_path(r->folder, "output");
 	r->ask_fd = -1;
+	store_expect(r->task->settings->store, r->record->installation, r->record->is_marked);
 	r->has_spec = spec_from_json(r->record->spec_json, strlen(r->record->spec_json), &r->spec, &why);
 	r->work_dir = r->spec.workdir ? mem_strdup(r->spec.workdir) : run_path(r->folder, "work");
 	if (!runner_connect(r, err))

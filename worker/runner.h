@@ -25,6 +25,7 @@ struct runner_settings { /* the same for all runs of a worker */
 	const struct jobs_options *jobs;
 	const char *worker; /* its id */
 	const char *store;
+	bool is_marked; /* store_expect: as the heartbeats say by now */
 	struct cache checkpoint_cache;
 	const char *code_dir; /* worker/code_cache.h */
 	int64_t code_cache_bytes;

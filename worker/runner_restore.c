@@ -89,7 +89,8 @@ static void restore_finished(void *arg, bool ok, const char *resume, int64_t ste
 	if (runner_lacks_room(r, err))
 		return;
 	if (r->restore_tries++ % RESTORE_SAY_EACH == 0)
-		runner_say(r, "checkpoint %s cannot be fetched yet: %s", r->resume_id, err->message);
+		runner_say(r, "checkpoint %s cannot be fetched yet: %s%s%s", r->resume_id, err->message,
+			   err->hint[0] ? "; " : "", err->hint);
 	r->restore_at = clock_boot_ms() + RESTORE_RETRY_MS;
 	runner_wake(r);
 }

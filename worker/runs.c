@@ -421,6 +421,7 @@ bool runs_start(struct runs *runs, const struct claim *claim, int64_t claimed_bo
 	if (runs_has(runs, &claim->ref))
 		return true;
 	run_record_from_claim(&record, claim, claimed_boot_ms);
+	record.is_marked = runs->o.settings->is_marked;
 	if (!slots_take(runs->o.slots, claim->cpus, claim->memory_bytes, claim->gpus, &record.grant)) {
 		run_record_done(&record);
 		return error_set(err, ERR_FULL, NULL, "%s does not fit this machine now", claim->id);

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/ready.h"
+#include "lib/store.h"
 #include "worker/capacity.h"
 #include "worker/info.h"
 
@@ -92,6 +93,10 @@ static void worker_registered(void *arg, const struct worker_answer *answer, con
 	if (err)
 		return;
 	worker_note_resumed(queue, answer->resumed_ms);
+	if (answer->marked && worker->settings->store) { /* that in its own state folder comes and goes with it */
+		worker->runner.is_marked = true;
+		store_expect(worker->store, answer->marked, true); /* for helpers of its own */
+	}
 	if (!queue->is_registered)
 		worker_first_registered(queue);
 	if (worker_holds_back(worker) || answer->drain)

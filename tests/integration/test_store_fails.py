@@ -1,10 +1,12 @@
 """The store fills up, turns read-only, is not mounted, loses an object, stands still: the log of the run says it, the
 program's steps go on as before, nothing is lost that can be had, and the older checkpoint is used for the one that is
 gone."""
+import hashlib
 import json
 import os
 import signal
 import statistics
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -236,4 +238,46 @@ def test_what_is_saved_while_the_store_is_not_mounted_waits_for_it(cluster, disk
     disk.umount()
     run.wait_stored(2)
     run.wait_said("resumed 2")
+    run.end()
+
+
+def test_who_is_started_while_the_store_is_not_mounted_waits_for_it(cluster, disk, tmp_path):
+    """Also as if this machine had never seen it mounted: Redis knows that there is a mark."""
+    run = Run(cluster, tmp_path)
+    run.save(1)
+    run.wait_stored(1)
+    assert len(list(disk.path.glob("*/mark"))) == 1
+    cluster.kill_everything()
+    cluster.schedulers[0].kill()
+    disk.bind_away()
+    cluster.start_scheduler()
+    cluster.start_worker()
+    run.wait_said("the one that Redis knows has: is it mounted?")
+    code = f"/api/v1/code/{'0' * 64}/{hashlib.sha256(b'x').hexdigest()}"
+    status, text = cluster.request("POST", code, b"x")
+    assert status == 503 and "is it mounted?" in text and "touch" in text
+    assert not list(disk.path.iterdir())
+    disk.umount()
+    run.wait_said("resumed 1")
+    run.end()
+
+
+def test_a_new_store_is_taken_when_it_is_marked(cluster, disk, tmp_path):
+    """The way out that the message names, for one that is new on purpose."""
+    first = Run(cluster, tmp_path)
+    first.save(1)
+    first.wait_stored(1)
+    first.end()
+    cluster.workers[0].kill()
+    disk.bind_away()
+    cluster.start_worker()
+    (tmp_path / "second").mkdir()
+    run = Run(cluster, tmp_path / "second")
+    run.save(1)
+    installation = cluster.redis.client().get("stoker:installation")
+    hint = f"mkdir -p {disk.path}/{installation} && touch {disk.path}/{installation}/mark"
+    run.wait_said(hint)
+    assert not list(disk.path.iterdir())
+    subprocess.run(hint, shell=True, check=True)
+    run.wait_stored(1)
     run.end()
