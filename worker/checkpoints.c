@@ -134,7 +134,11 @@ static enum ship_trust checkpoints_trust(const struct checkpoints *c, const stru
 	*quiet_ms = until_ms - unit->changed_ms;
 	if (unit->is_announced)
 		return SHIP_ANNOUNCED;
-	if (!unit->was_written || (c->is_ended && c->ended_cleanly))
+	if (c->is_ended && c->ended_cleanly)
+		return SHIP_SETTLED;
+	if (units_lacks(c->units, unit) && units_settles_ms(c->units, unit) > until_ms)
+		return SHIP_FEWER;
+	if (!unit->was_written)
 		return SHIP_SETTLED;
 	if (units_settles_ms(c->units, unit) > until_ms)
 		return SHIP_SUSPECT;
@@ -478,6 +482,8 @@ void checkpoints_committed(struct checkpoints *c, const char *id)
 		return;
 	unit_settle(unit, c->unit_changes);
 	units_settle_older(c->units, c->unit_changes);
+	if (!unit_is_pending(unit))
+		units_whole(c->units, unit);
 }
 
 void checkpoints_refused(struct checkpoints *c, const char *id, bool again)

@@ -2,8 +2,12 @@
  * CRCs of the entries of ZIP files, checked on the bytes that pass by on their way into the store: a
  * checkpoint is read once. Whoever looks at a file first says which of its spans must have which CRC.
  *
+ * What is deflated is unpacked for it, 64 KiB at a time, one entry after the other; of what is compressed otherwise
+ * nothing is said.
+ *
  * torch can be told not to compute CRCs (torch.serialization.set_crc32_options(False)); it writes others then, of
- * which none is right. So a file of which no CRC is right counts as one without CRCs, not as a torn one.
+ * which none is right. So a file of which no CRC is right counts as one without CRCs, not as a torn one; but for
+ * entries that are deflated, which it never writes.
  */
 #ifndef STOKER_WORKER_CHECKSUMS_H
 #define STOKER_WORKER_CHECKSUMS_H
@@ -21,6 +25,8 @@ void checksums_free(struct checksums *sums);
 /* What is expected from now on is of this file. Calls with sums NULL do nothing. */
 void checksums_file(struct checksums *sums, const char *path);
 void checksums_expect(struct checksums *sums, int64_t at, int64_t len, uint32_t crc);
+/* len bytes that unpack to `whole` of this CRC. */
+void checksums_expect_deflated(struct checksums *sums, int64_t at, int64_t len, int64_t whole, uint32_t crc);
 
 /* The bytes of each file, in order from 0. */
 void checksums_pass(void *sums, const char *path, int64_t at, const void *data, size_t len);

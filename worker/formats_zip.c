@@ -23,8 +23,10 @@ static void zip_look_at(void *arg, const struct zip_entry *entry)
 	const char *slash = strrchr(entry->name, '/');
 	look->entries++;
 	look->arrays += format_has_suffix(entry->name, ".npy");
-	if (entry->is_stored) /* of a compressed one the CRC is that of bytes which do not pass */
+	if (entry->is_stored)
 		checksums_expect(look->sums, entry->at, entry->size, entry->crc);
+	else if (entry->is_deflated)
+		checksums_expect_deflated(look->sums, entry->at, entry->size, entry->whole, entry->crc);
 	if (strcmp(slash ? slash + 1 : entry->name, "data.pkl") != 0)
 		return;
 	look->is_torch = true;

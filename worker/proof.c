@@ -19,6 +19,11 @@ static bool proof_believe(const struct ship_request *request, const struct forma
 {
 	if (verdict->proof == FORMAT_TORN)
 		return error_set(err, ERR_DAMAGED, NULL, "it is not complete: %s", verdict->words);
+	if (request->trust == SHIP_FEWER)
+		return error_set(err, ERR_DAMAGED, "put the files of each checkpoint into a folder of their own",
+				 "the program was killed, perhaps between two files of it: the save before had more "
+				 "than %zu",
+				 request->unit->file_count);
 	if (request->trust == SHIP_SUSPECT && verdict->proof != FORMAT_WHOLE)
 		return error_set(err, ERR_DAMAGED, "save to another name and rename, or announce it on the control fd",
 				 "the program was killed while it may have been writing it, and its format cannot "

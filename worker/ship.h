@@ -16,6 +16,7 @@
 #include "worker/units.h"
 
 enum ship_trust {               /* what is known besides the bytes */
+		  SHIP_FEWER,   /* its writer was killed, and the save before had more files */
 		  SHIP_SUSPECT, /* its writer was killed, perhaps in the middle of it */
 		  SHIP_QUIET,   /* nothing happened to it for quiet_ms */
 		  SHIP_SETTLED, /* renamed into place, or its writer has demonstrably gone on */

@@ -10,11 +10,20 @@
 #define SETTLE_RENAMED_MS 200  /* for the other files of the same save */
 #define SETTLE_FILE_MS    2000 /* quiet after writing in place */
 #define SETTLE_FOLDER_MS  3000
-#define SETTLE_STEP_MS    300 /* quiet when a later step was reported */
-#define STEP_MARGIN_MS    100 /* a line that comes sooner after a change may have been printed before it */
-#define FOLDER_DEPTH_MAX  8   /* watched below a unit */
+#define SETTLE_STEP_MS    300   /* quiet when a later step was reported */
+#define SETTLE_FEWER_MS   60000 /* quiet when the save before had more files */
+#define STEP_MARGIN_MS    100   /* a line that comes sooner after a change may have been printed before it */
+#define FOLDER_DEPTH_MAX  8     /* watched below a unit */
+
+struct unit_usual { /* how many files a whole save of one kind has */
+	enum unit_root root;
+	char kind[16]; /* "step" of the group "step 200" */
+	size_t files;
+};
 
 struct units {
+	struct unit_usual usual[UNIT_KINDS_MAX];
+	size_t usual_count;
 	char **patterns;
 	size_t pattern_count;
 	struct unit **items;
@@ -289,10 +298,63 @@ bool units_is_outlived(const struct units *u, const struct unit *unit)
 	return u->step_ms >= unit->changed_ms + STEP_MARGIN_MS;
 }
 
+/* ---- a group of fewer files than the save before ---- */
+
+/* "step 200" → "step"; false: its files are not told apart by a step. */
+static bool unit_kind(const struct unit *unit, char kind[16])
+{
+	const char *blank = strchr(unit->name, ' ');
+	return !unit->is_folder && unit->name[0] != '=' && blank &&
+	       str_format(kind, 16, "%.*s", (int)(blank - unit->name), unit->name);
+}
+
+/* Of this kind and root; NULL: none is known. */
+static struct unit_usual *units_usual(const struct units *u, enum unit_root root, const char *kind)
+{
+	for (size_t i = 0; i < u->usual_count; i++)
+		if (u->usual[i].root == root && strcmp(u->usual[i].kind, kind) == 0)
+			return (struct unit_usual *)&u->usual[i];
+	return NULL;
+}
+
+void units_whole(struct units *u, const struct unit *unit)
+{
+	char kind[16];
+	if (!unit_kind(unit, kind))
+		return;
+	struct unit_usual *usual = units_usual(u, unit->root, kind);
+	if (!usual) {
+		if (u->usual_count == UNIT_KINDS_MAX)
+			return;
+		usual = &u->usual[u->usual_count++];
+		*usual = (struct unit_usual){ .root = unit->root };
+		str_copy(usual->kind, sizeof usual->kind, kind);
+	}
+	usual->files = unit->file_count;
+}
+
+size_t units_lacks(const struct units *u, const struct unit *unit)
+{
+	char kind[16];
+	if (!unit_kind(unit, kind))
+		return 0;
+	const struct unit_usual *usual = units_usual(u, unit->root, kind);
+	size_t most = usual ? usual->files : 0;
+	for (size_t i = 0; !usual && i < u->count; i++) { /* what was put back, or is of an earlier run */
+		char other[16];
+		if (u->items[i]->changes == 0 && u->items[i]->root == unit->root && unit_kind(u->items[i], other) &&
+		    strcmp(other, kind) == 0 && u->items[i]->file_count > most)
+			most = u->items[i]->file_count;
+	}
+	return most > unit->file_count ? most - unit->file_count : 0;
+}
+
 int64_t units_settles_ms(const struct units *u, const struct unit *unit)
 {
 	if (unit->is_announced)
 		return unit->changed_ms;
+	if (!units_is_outlived(u, unit) && units_lacks(u, unit))
+		return unit->changed_ms + SETTLE_FEWER_MS;
 	if (!unit->was_written)
 		return unit->changed_ms + SETTLE_RENAMED_MS;
 	int64_t quiet_ms = unit->changed_ms + (unit->is_folder ? SETTLE_FOLDER_MS : SETTLE_FILE_MS);

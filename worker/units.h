@@ -11,6 +11,8 @@
  *  - the program announced it, or
  *  - everything that changed was renamed into place, or
  *  - it was written in place, and then quiet for a while or the program reported a later step.
+ * But one of fewer files than the save before it, of those that are told apart by their step, may be one between two
+ * files of a save: it waits for the others, a later step, or a minute.
  * Readiness is not proof: the ship helper looks at the bytes.
  */
 #ifndef STOKER_WORKER_UNITS_H
@@ -24,6 +26,7 @@
 
 #define UNITS_MAX      1024 /* known at once; the oldest that is shipped is forgotten first */
 #define UNIT_FILES_MAX 4096 /* of a unit that is no folder */
+#define UNIT_KINDS_MAX 8    /* of groups: step, epoch, … in each root */
 
 enum unit_root { UNIT_IN_CHECKPOINTS, UNIT_IN_WORK };
 
@@ -97,6 +100,11 @@ int64_t units_settles_ms(const struct units *u, const struct unit *unit);
 
 /* The program reported a step after the unit's last change: a save that it waits for has returned. */
 bool units_is_outlived(const struct units *u, const struct unit *unit);
+
+/* It was whole as it is: later ones of its kind have as many files. */
+void units_whole(struct units *u, const struct unit *unit);
+/* How many files it has fewer than the last one of its kind that was whole, or than any that was there before. */
+size_t units_lacks(const struct units *u, const struct unit *unit);
 
 bool unit_is_pending(const struct unit *unit);
 /* Everything up to `changes` is dealt with. */

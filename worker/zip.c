@@ -67,7 +67,8 @@ static bool zip_locate(int fd, int64_t size, struct zip_directory *dir)
 }
 
 /* Sizes and offset of an entry, from its 64-bit extra field where the short ones are full. */
-static bool zip_entry_place(const unsigned char *entry, size_t name_len, size_t extra_len, int64_t *at, int64_t *size)
+static bool zip_entry_place(const unsigned char *entry, size_t name_len, size_t extra_len, int64_t *at,
+			    struct zip_entry *sizes)
 {
 	uint64_t packed = zip_number(entry + 20, 4), whole = zip_number(entry + 24, 4),
 		 offset = zip_number(entry + 42, 4);
@@ -89,8 +90,9 @@ static bool zip_entry_place(const unsigned char *entry, size_t name_len, size_t 
 		extra = stop;
 	}
 	*at = (int64_t)offset;
-	*size = (int64_t)packed;
-	return *at >= 0 && *size >= 0;
+	sizes->size = (int64_t)packed;
+	sizes->whole = (int64_t)whole;
+	return *at >= 0 && sizes->size >= 0 && sizes->whole >= 0;
 }
 
 /* The bytes of an entry lie behind its own header, whose extra field may have another length than the directory's. */
@@ -113,8 +115,9 @@ static bool zip_entries(int fd, const struct zip_directory *dir, const unsigned 
 		size_t name_len = zip_number(at + 28, 2), extra_len = zip_number(at + 30, 2);
 		size_t len = ENTRY_BYTES + name_len + extra_len + zip_number(at + 32, 2);
 		struct zip_entry entry = { .crc = (uint32_t)zip_number(at + 16, 4),
-					   .is_stored = zip_number(at + 10, 2) == 0 };
-		if (len > (size_t)(end - at) || !zip_entry_place(at, name_len, extra_len, &header, &entry.size) ||
+					   .is_stored = zip_number(at + 10, 2) == 0,
+					   .is_deflated = zip_number(at + 10, 2) == 8 };
+		if (len > (size_t)(end - at) || !zip_entry_place(at, name_len, extra_len, &header, &entry) ||
 		    !zip_entry_data(fd, dir, header, &entry))
 			return false;
 		CLEANUP(free_p) char *name = mem_strndup((const char *)at + ENTRY_BYTES, name_len);

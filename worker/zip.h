@@ -21,8 +21,10 @@ struct zip_entry {
 	const char *name;
 	int64_t at;     /* its bytes */
 	int64_t size;   /* as they lie there */
-	uint32_t crc;   /* of what they unpack to */
+	int64_t whole;  /* of what they unpack to */
+	uint32_t crc;   /* likewise */
 	bool is_stored; /* not compressed */
+	bool is_deflated;
 };
 
 typedef void zip_entry_fn(void *arg, const struct zip_entry *entry);

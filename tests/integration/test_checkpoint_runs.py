@@ -3,6 +3,7 @@ middle of a save never leads to a resume from half of it."""
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,50 @@ for step in range(1, 9):
     manifests = sorted(json.loads(p.read_text())["step"] for p in cluster.store().rglob("manifest.json"))
     assert manifests == [7, 8]
     assert len(list(cluster.store().rglob("*.*"))) == 4
+
+
+# Saves model-step-N.pt and optim-step-N.pt, each by a rename, N up to what `goal` says; between the two of 2 it waits.
+PAIR = """
+import os, sys, time
+told, out, resume = sys.argv[1], os.environ["STOKER_CHECKPOINT_DIR"], os.environ.get("STOKER_RESUME")
+print("begin", sorted(os.listdir(resume)) if resume else None, flush=True)
+
+def put(name):
+    with open(f"{out}/{name}.tmp", "w") as f:
+        f.write(name * 100)
+    os.rename(f"{out}/{name}.tmp", f"{out}/{name}")
+
+for n in (1, 2):
+    while not os.path.exists(f"{told}/{n}"):
+        time.sleep(0.01)
+    put(f"model-step-{n}.pt")
+    while n == 2 and not os.path.exists(f"{told}/more"):
+        time.sleep(0.01)
+    put(f"optim-step-{n}.pt")
+"""
+
+
+def test_a_kill_between_the_files_of_a_save(cluster, tmp_path):
+    """The first file is whole, renamed into place, and quiet for long. It is no checkpoint without the other."""
+    redis = cluster.redis.client()
+    (tmp_path / "train.py").write_text(PAIR)
+    job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path)],
+                          "retry": {"max_attempts": 9, "backoff": "50ms", "max_backoff": "50ms"}})
+
+    def stored():
+        found = redis.hgetall("stoker:{default}:checkpoints:1")
+        return [(json.loads(one)["step"], json.loads(one)["files"]) for one in found.values()]
+    pid = wait_until(lambda: program(cluster, job), 30, "the program runs")
+    (tmp_path / "1").touch()
+    wait_until(lambda: stored() == [(1, 2)], 30, "the first pair is stored")
+    (tmp_path / "2").touch()
+    wait_until(lambda: list(cluster.state_dir().glob("runs/*/checkpoints/model-step-2.pt")), 30, "half of the second")
+    quiet = cluster.state_dir().glob("runs/*/checkpoints/model-step-2.pt").__next__().stat().st_mtime + 3
+    wait_until(lambda: time.time() > quiet, 30, "it was quiet for longer than is waited for a file")
+    assert stored() == [(1, 2)]
+    os.kill(pid, signal.SIGKILL)
+    lines = wait_until(lambda: log_lines(cluster.log_text(job), 2), 30, "the next attempt begins")
+    assert lines == ["begin ['model-step-1.pt', 'optim-step-1.pt']"]
+    assert "the save before had more" in "\n".join(log_lines(cluster.log_text(job), 1, "stoker"))
+    (tmp_path / "more").touch()
+    assert cluster.wait_final(job)["state"] == "succeeded" and (2, 2) in stored()

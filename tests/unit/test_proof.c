@@ -136,7 +136,43 @@ static void test_compressed_entries(void **state)
 	CLEANUP(free_p) char *bytes = large_make(f, &len, "compression=deflate");
 	if (!prove(f, "a.pt", false))
 		fail_msg("%s", f->err.message);
-	assert_null(strstr(f->words, "CRC of 3"));
+	assert_non_null(strstr(f->words, "CRC of"));
+	assert_null(strstr(f->words, "unchecked"));
+	/* Anywhere in what is compressed; also where no entry is right that could tell it from a file without CRCs. */
+	size_t first = (size_t)((char *)memmem(bytes, len, "m/data/0", 8) - bytes) + 200;
+	const size_t places[] = { first, len / 4, len / 2, len - 1000 };
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		bytes[places[i]] ^= 1;
+		folder_write(f->folder, "a.pt", bytes, len);
+		assert_false(prove(f, "a.pt", false));
+		assert_int_equal(f->err.kind, ERR_DAMAGED);
+		assert_non_null(strstr(f->err.message, "CRC"));
+		bytes[places[i]] ^= 1;
+	}
+}
+
+/* As numpy.savez_compressed writes one array. */
+static void test_a_compressed_entry_alone(void **state)
+{
+	struct fixture *f = *state;
+	size_t len;
+	CLEANUP(free_p) char *array = mem_alloc(LARGE);
+	for (size_t i = 0; i < LARGE; i++)
+		array[i] = (char)(i / 1000 * 7);
+	const struct zip_part part = { "w.npy", array, LARGE };
+	zip_make(f->folder, "a.npz", &part, 1, "compression=deflate");
+	if (!prove(f, "a.npz", false))
+		fail_msg("%s", f->err.message);
+	assert_non_null(strstr(f->words, "CRC of 1 entries"));
+	CLEANUP(free_p) char *bytes = folder_read(f->folder, "a.npz", &len);
+	assert_true(len < LARGE / 10);
+	for (size_t at = 60; at + 200 < len; at += 97) {
+		bytes[at] ^= 4;
+		folder_write(f->folder, "a.npz", bytes, len);
+		assert_false(prove(f, "a.npz", false));
+		assert_int_equal(f->err.kind, ERR_DAMAGED);
+		bytes[at] ^= 4;
+	}
 }
 
 static void test_each_file_of_a_folder(void **state)
@@ -206,6 +242,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_every_entry_has_its_crc, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crcs_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_compressed_entries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_compressed_entry_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_file_of_a_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files_of_two_saves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_file_beside, setup, teardown),

@@ -228,6 +228,43 @@ static void test_announced(void **state)
 	assert_int_equal(unit->said_step, -1);
 }
 
+static void test_one_of_fewer_files_than_the_save_before_waits(void **state)
+{
+	(void)state;
+	CLEANUP(units) struct units *u = units_of(NULL, NULL);
+	checkpoint(u, "model-1.pt", UNIT_RENAMED, 1000);
+	checkpoint(u, "optim-1.pt", UNIT_RENAMED, 1000);
+	struct unit *unit = next(u, 1200);
+	assert_int_equal(units_lacks(u, unit), 0);
+	unit_settle(unit, unit->changes);
+	units_whole(u, unit);
+	checkpoint(u, "model-1.pt", UNIT_GONE, 1300); /* the program cleans up: that changes nothing */
+	checkpoint(u, "model-2.pt", UNIT_RENAMED, 2000);
+	assert_null(next(u, 61999));
+	assert_non_null(next(u, 62000));
+	units_step(u, 2100); /* its save has returned: so it is meant */
+	assert_non_null(next(u, 2300));
+	checkpoint(u, "optim-2.pt", UNIT_WRITTEN, 3000);
+	assert_null(next(u, 4999));
+	unit = next(u, 5000);
+	assert_int_equal(units_lacks(u, unit), 0);
+	unit_settle(unit, unit->changes);
+	checkpoint(u, "last.pt", UNIT_RENAMED, 6000); /* no step: another kind */
+	assert_non_null(next(u, 6200));
+}
+
+static void test_what_was_put_back_says_how_many_files_a_save_has(void **state)
+{
+	(void)state;
+	CLEANUP(units) struct units *u = units_of(NULL, NULL);
+	checkpoint(u, "model-7.pt", UNIT_FOUND, 0);
+	checkpoint(u, "optim-7.pt", UNIT_FOUND, 0);
+	checkpoint(u, "model-8.pt", UNIT_RENAMED, 1000);
+	assert_null(next(u, 3000));
+	checkpoint(u, "optim-8.pt", UNIT_RENAMED, 3000);
+	assert_non_null(next(u, 3200));
+}
+
 static void test_the_table_is_bounded(void **state)
 {
 	(void)state;
@@ -262,6 +299,8 @@ int main(void)
 		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_announced),
+		cmocka_unit_test(test_one_of_fewer_files_than_the_save_before_waits),
+		cmocka_unit_test(test_what_was_put_back_says_how_many_files_a_save_has),
 		cmocka_unit_test(test_the_table_is_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
