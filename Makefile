@@ -6,6 +6,7 @@
 #   make check-asan  the same tests with AddressSanitizer and UBSan
 #   make fuzz        the readers of what others wrote, FUZZ_SECONDS (60) each, with what breaks them
 #   make chaos       10,000 jobs while everything below them breaks (docs/reliability.md); make check runs a short form
+#   make mutants     puts known bugs in, one at a time: a test must catch each (MUTANTS='flag-ignored …' for these alone)
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make bench-recovery  what a kill costs: of a runner, of a machine, of Redis (BENCH='--quick' for a first look)
@@ -132,7 +133,7 @@ $(B)/bench-beanstalk: $(B)/scripts/bench/peers/beanstalk.o
 $(B)/unit-support.a: $(unit_SUPPORT:%.c=$(B)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/unit-support.a $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/only.o $(B)/unit-support.a $(B)/scheduler.a $(B)/worker.a $(B)/cli.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE) -lcmocka
 # Tests run anywhere; some read tables beside them.
 $(B)/tests/unit/%.o: CPPFLAGS += -DSOURCE_DIR='"$(CURDIR)"'
@@ -166,7 +167,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz chaos bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
+.PHONY: demo check check-asan fuzz chaos mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -202,6 +203,9 @@ fuzz:
 chaos: all $(TEST_TOOLS)
 	scripts/bootstrap-tests.sh
 	STOKER_BUILD=$(B) /usr/bin/python3 tests/chaos/chaos.py
+mutants: all objects unit-tests
+	scripts/bootstrap-tests.sh
+	STOKER_BUILD=$(B) /usr/bin/python3 tests/mutants/run.py $(MUTANTS)
 lint: all
 	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)

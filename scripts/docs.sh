@@ -22,6 +22,7 @@ trap 'rm -rf "$made"' EXIT
 "$build/gen-docs" spec > "$made/spec.md"
 "$build/gen-lua" --states > "$made/states.md"
 "$build/stoker" help --markdown > "$made/cli.md"
+tests/mutants/mutants.py docs/reliability.md > "$made/reliability.md" # its list of bugs
 
 if [ -z "$check" ]; then
 	cp "$made"/*.md docs/
