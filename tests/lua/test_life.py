@@ -93,7 +93,10 @@ def test_many_jobs_finish_in_one_call(q):
     args[4 * 5 + 2] = "1"
     stale = f"job default-5: token 1 is not the current one, {claims[4]['token']}"
     assert q.finish(*args) == [["ok", "succeeded"]] * 4 + [["stale", stale]]
+    assert q.finish(*args[:20]) == [["ok", "succeeded"]] * 4
+    assert q.events().count("job.succeeded") == 4
     assert q.finish(*args[:20], *args[:20]) == [["ok", "succeeded"]] * 8
+    assert q.events().count("job.succeeded") == 4
 
 
 def test_tokens_rise_with_each_attempt(q):

@@ -41,7 +41,7 @@ MUTANTS = [
     # ---- the end of an attempt ----
     Mutant("end-told-twice", "a success that is reported again is counted and told again", "lua/finish.lua",
            "if known.err or known[1] ~= 'running' or", "if known.err or not known[1] or",
-           CHAOS, says=r"^finished-twice: "),
+           "tests/lua/test_life.py::test_many_jobs_finish_in_one_call"),
     Mutant("end-is-not-absorbed", "an attempt that has ended may end once more, otherwise", "lua/finish.lua",
            "elseif j.f.finished or j.f.state == SUCCEEDED then", "elseif j.f.state == SUCCEEDED then",
            "tests/lua/test_life.py::test_finish_sent_again_gives_the_same_answer"),
@@ -140,7 +140,7 @@ MUTANTS = [
            "worker/checkpoints.c",
            "if (units_settles_ms(c->units, unit) > until_ms)\n\t\treturn SHIP_SUSPECT;",
            "if (units_settles_ms(c->units, unit) > until_ms)\n\t\treturn SHIP_SETTLED;",
-           "tests/unit/test_checkpoint_faults.c::test_last_file_of_a_killed_program"),
+           CHAOS, says=r"^torn-checkpoint: "),
     Mutant("restored-is-deleted", "the rules of retention take a checkpoint that is being restored", "lua/keep.lua",
            "checkpoints.used(c) == 0 and not checkpoints.is_being_read(j, c) and", "checkpoints.used(c) == 0 and",
            "tests/lua/test_checkpoints.py::test_what_may_still_be_restored_is_not_deleted"),

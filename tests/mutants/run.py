@@ -39,6 +39,9 @@ def run(words, tree):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output = process.communicate()[0] + f"\nnot over after {LONGEST_S} s"
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     return process.returncode, output
 
 
@@ -58,9 +61,10 @@ def judge_pytest(report, output, says=""):
         return "passed", ""
     if not asserted:
         return "wrong", f"no assertion of the test failed, but {' '.join((failures + others)[0].split())[:200]}"
-    if says and not re.search(says, output, re.M):
+    said = re.search(f"{says}.*", output, re.M) if says else None
+    if says and not said:
         return "wrong", f"it failed without saying {says!r}: {asserted[0][:200]}"
-    return "caught", " ".join(asserted[0].split())
+    return "caught", said[0] if said else " ".join(asserted[0].split())
 
 
 def judge_unit(code, output, function):
