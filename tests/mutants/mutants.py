@@ -53,8 +53,7 @@ MUTANTS = [
            CHAOS, says=r"^flag-ignored: "),
     Mutant("end-not-awaited", "a runner leaves before Redis has answered how its attempt ended",
            "worker/runner_report.c",
-           "if (err && err->kind != ERR_STALE && err->kind != ERR_NOT_FOUND) {",
-           "if (err && err->kind == ERR_FULL) {",
+           "if (err && !is_stale) {", "if (err && !is_stale && err->kind == ERR_FULL) {",
            "tests/integration/test_worker_connections.py::test_an_end_that_did_not_arrive_is_reported_again"),
 
     # ---- submits ----

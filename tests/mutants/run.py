@@ -27,21 +27,29 @@ from harness import BUILD  # noqa: E402
 
 ASSERTION = re.compile(r"AssertionError|assert |Failed: DID NOT RAISE")
 LONGEST_S = 900  # far more than any of them needs
+RUNNING = set()
+
+
+def interrupt(process):
+    """As Ctrl-C does: a test takes down what it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+    except ProcessLookupError:
+        pass
 
 
 def run(words, tree):
-    """(exit code, what it printed); what it started in its group ends with it."""
+    """(exit code, what it printed)"""
     environment = {**os.environ, "STOKER_BUILD": BUILD.name, "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen([str(w) for w in words], cwd=tree, env=environment, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True) as process:
+        RUNNING.add(process)
         try:
             output = process.communicate(timeout=LONGEST_S)[0]
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            interrupt(process)
             output = process.communicate()[0] + f"\nnot over after {LONGEST_S} s"
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        RUNNING.discard(process)
     return process.returncode, output
 
 
@@ -137,7 +145,13 @@ class Trees:
             say(item, *verdict)
             return verdict
         with ThreadPoolExecutor(self.free.qsize()) as pool:
-            return list(pool.map(one, items))
+            try:
+                return list(pool.map(one, items))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(RUNNING):
+                    interrupt(process)
+                raise
 
 
 def say(item, verdict, sentence, seconds):
@@ -158,6 +172,7 @@ def rows(mutants, verdicts, took_s):
 
 def main():
     began, names = time.monotonic(), sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     wrong = mistakes() + [f"{name}: there is no bug of this name" for name in set(names) - {m.name for m in MUTANTS}]
     if wrong:
         sys.exit("\n".join(wrong))
