@@ -1,5 +1,5 @@
-"""Machines with a network of their own, of which some have a clock that can be turned; Redis and the store have disks of
-their own."""
+"""Machines with a network of their own, of which some have a clock that can be turned; Redis and the store have disks
+of their own."""
 from clock import Clock
 from disk import Disk
 from harness import wait_until

@@ -71,7 +71,8 @@ def broken(tmp_path_factory):
 
 @pytest.mark.parametrize("name,says,verdict,said", [
     ("passed", "", "passed", ""), ("asserted", "", "caught", "1 == 2"), ("not_raised", "", "caught", "DID NOT RAISE"),
-    ("asserted", "^flag-ignored: ", "caught", "flag-ignored: job 1"), ("asserted", "^cancel-ignored: ", "wrong", "without saying"),
+    ("asserted", "^flag-ignored: ", "caught", "flag-ignored: job 1"),
+    ("asserted", "^cancel-ignored: ", "wrong", "without saying"),
     ("error", "", "wrong", "the code is broken"), ("set_up", "", "wrong", "in the set-up"),
     ("teardown", "", "wrong", "in the teardown"), ("skipped", "", "wrong", "not here"),
     ("none", "", "wrong", "no test ran"), ("not_even_a_report", "", "wrong", "no report"),
