@@ -7,6 +7,9 @@
 #   make fuzz        the readers of what others wrote, FUZZ_SECONDS (60) each, with what breaks them
 #   make chaos       10,000 jobs while everything below them breaks (docs/reliability.md); make check runs a short form
 #   make mutants     puts known bugs in, one at a time: a test must catch each (MUTANTS='flag-ignored …' for these alone)
+#   make faults      the n-th malloc, read, write, connect, fsync of each program fails, for thousands of n
+#   make valgrind    a part of the tests of real servers under memcheck
+#   make soak        an hour (SOAK_SECONDS) of jobs of every kind: what is held must stay the same
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make bench-recovery  what a kill costs: of a runner, of a machine, of Redis (BENCH='--quick' for a first look)
@@ -138,9 +141,13 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/only.o $(B)/unit-support.
 # Tests run anywhere; some read tables beside them.
 $(B)/tests/unit/%.o: CPPFLAGS += -DSOURCE_DIR='"$(CURDIR)"'
 UNIT_TESTS := $(unit_TESTS:%=$(B)/tests/unit/%)
-TEST_TOOLS := $(test_TOOLS:%=$(B)/tests/tools/%)
+TEST_TOOLS := $(test_TOOLS:%=$(B)/tests/tools/%) $(B)/tests/tools/inject.so
 $(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
+# Put before the other libraries of a program that a test starts: calls fail in it. Without the build's own checks.
+$(B)/tests/tools/inject.so: tests/tools/inject.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -std=gnu11 -O1 -g $(WARN) -fPIC -shared -o $@ $<
 .PHONY: unit-tests list-unit-tests objects
 unit-tests: $(UNIT_TESTS) $(TEST_TOOLS)
 list-unit-tests:
@@ -167,7 +174,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz chaos mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
+.PHONY: demo check check-asan fuzz chaos faults valgrind soak mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -206,6 +213,15 @@ chaos: all $(TEST_TOOLS)
 mutants: all objects unit-tests
 	scripts/bootstrap-tests.sh
 	STOKER_BUILD=$(B) /usr/bin/python3 tests/mutants/run.py $(MUTANTS)
+faults: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	STOKER_BUILD=$(B) FAULTS_EACH=$${FAULTS_EACH:-40} /usr/bin/python3 -m pytest -q tests/faults --timeout 3600
+valgrind: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	scripts/valgrind.sh $(B)
+soak: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	STOKER_BUILD=$(B) /usr/bin/python3 tests/soak/soak.py
 lint: all
 	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)
@@ -221,7 +237,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stoker/
 
 clean:
-	rm -rf $(B) $(B)-asan $(B)-fuzz
+	rm -rf $(B) $(B)-asan $(B)-fuzz $(B)-valgrind
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -118,6 +118,7 @@ int main(int argc, char **argv)
 	struct error err = { 0 };
 	struct cli cli = { .color = main_is_color() };
 	struct main_words words = { 0 };
+	mem_for_libraries();
 	main_split(argc, argv, &words);
 	bool ok = main_run(&cli, &words, &err);
 	if (fflush(stdout) != 0 && ok)

@@ -1,22 +1,39 @@
 #include "lib/buf.h"
 
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+void abort_saying(const char *why)
+{
+	dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, why); /* takes no memory */
+	abort();
+}
+
+void mem_exhausted(void)
+{
+	abort_saying("out of memory: the process ends here");
+}
+
+void *mem_must(void *p)
+{
+	if (!p)
+		mem_exhausted();
+	return p;
+}
 
 void *mem_alloc(size_t size)
 {
-	void *p = calloc(1, size ? size : 1);
-	if (!p)
-		abort();
-	return p;
+	return mem_must(calloc(1, size ? size : 1));
 }
 
 void *mem_realloc(void *p, size_t size)
 {
-	void *grown = realloc(p, size ? size : 1);
-	if (!grown)
-		abort();
-	return grown;
+	return mem_must(realloc(p, size ? size : 1));
 }
 
 char *mem_strdup(const char *text)
@@ -40,8 +57,20 @@ char *mem_printf(const char *fmt, ...)
 	int len = vasprintf(&text, fmt, args);
 	va_end(args);
 	if (len < 0)
-		abort();
+		mem_exhausted();
 	return text;
+}
+
+/* As it is, where mem_alloc would clear it. */
+static void *mem_take(size_t size)
+{
+	return mem_must(malloc(size ? size : 1));
+}
+
+void mem_for_libraries(void)
+{
+	json_set_alloc_funcs(mem_take, free);
+	event_set_mem_functions(mem_take, mem_realloc, free);
 }
 
 void mem_keep_freed(void)

@@ -46,13 +46,24 @@ static inline void cleanup_buf(struct buf *b)
 	buf_done(b);
 }
 
-/* Memory that cannot be had ends the process: these never return NULL. Sizes
+/* Memory that cannot be had ends the process, with a message: these never return NULL. Sizes
  * that come from outside are bounded before they get here. */
 void *mem_alloc(size_t size); /* zeroed */
 void *mem_realloc(void *p, size_t size);
 char *mem_strdup(const char *text);              /* NULL gives NULL */
 char *mem_strndup(const void *text, size_t len); /* exactly len bytes and a NUL */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* On standard error, without memory: what nobody can go on from. */
+_Noreturn void abort_saying(const char *why);
+
+/* For what a library answers NULL to only without memory. */
+_Noreturn void mem_exhausted(void);
+void *mem_must(void *p);
+
+/* Makes jansson and libevent do the same: what they make is then never NULL for want of memory. Before their first use.
+ */
+void mem_for_libraries(void);
 
 /* For a process that moves much text: a few megabytes that were freed are kept, instead of being given back to the
  * kernel and had again page by page. Inherited by what it forks. */

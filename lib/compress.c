@@ -26,7 +26,7 @@ struct compress *compress_new(compress_write_fn *fn, void *arg)
 	c->chunk = mem_alloc(COMPRESS_CHUNK);
 	c->context = ZSTD_createCCtx();
 	if (!c->context || ZSTD_isError(ZSTD_CCtx_setParameter(c->context, ZSTD_c_compressionLevel, COMPRESS_LEVEL)))
-		abort();
+		mem_exhausted();
 	return c;
 }
 
@@ -94,7 +94,7 @@ struct decompress *decompress_new(compress_read_fn *fn, void *arg)
 	d->in.src = d->chunk;
 	d->context = ZSTD_createDCtx();
 	if (!d->context || ZSTD_isError(ZSTD_DCtx_setParameter(d->context, ZSTD_d_windowLogMax, COMPRESS_WINDOW_LOG)))
-		abort();
+		mem_exhausted();
 	return d;
 }
 

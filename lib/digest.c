@@ -14,13 +14,13 @@ struct digest {
 static void digest_must(int ok)
 {
 	if (ok != 1)
-		abort();
+		abort_saying("OpenSSL makes no SHA-256: out of memory, or a broken installation");
 }
 
 struct digest *digest_new(void)
 {
 	struct digest *d = mem_alloc(sizeof *d);
-	d->context = EVP_MD_CTX_new();
+	d->context = mem_must(EVP_MD_CTX_new());
 	digest_must(d->context != NULL);
 	digest_must(EVP_DigestInit_ex(d->context, EVP_sha256(), NULL));
 	return d;

@@ -33,7 +33,7 @@ struct gunzip *gunzip_new(void)
 {
 	struct gunzip *g = mem_alloc(sizeof *g);
 	if (inflateInit2(&g->z, GZIP_WINDOW) != Z_OK)
-		abort();
+		mem_exhausted();
 	return g;
 }
 

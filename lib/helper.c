@@ -28,6 +28,7 @@ struct helper {
 	struct buf answer;
 	struct child_watch *watch; /* NULL once it has ended */
 	struct child_exit how;
+	int unread; /* the errno that ended the reading of its answer; 0: its end */
 	char name[16];
 };
 
@@ -102,8 +103,9 @@ static bool helper_crashed(const struct child_exit *how)
 	return false;
 }
 
-/* The text of a whole answer, which it is in; NULL: what went wrong is in err. */
-static char *helper_decode(struct buf *answer, const char *name, const struct child_exit *how, struct error *err)
+/* The text of a whole answer, which it is in; NULL: what went wrong is in err. unread: the errno that ended its reading. */
+static char *helper_decode(struct buf *answer, const char *name, const struct child_exit *how, int unread,
+			   struct error *err)
 {
 	bool is_whole = answer->len > 0 && answer->data[answer->len - 1] == ANSWER_END;
 	if (is_whole)
@@ -112,7 +114,10 @@ static char *helper_decode(struct buf *answer, const char *name, const struct ch
 	char *kind = is_whole ? helper_take_line(&text) : NULL;
 	char *message = kind ? helper_take_line(&text) : NULL;
 	char *hint = message ? helper_take_line(&text) : NULL;
-	if (!hint) {
+	if (!hint && unread) {
+		error_set(err, ERR_SYSTEM, NULL, "the answer of the helper process %s cannot be read: %s", name,
+			  strerror(unread));
+	} else if (!hint) {
 		char words[64];
 		child_exit_text(how, words, sizeof words);
 		error_set(err, helper_crashed(how) ? ERR_INTERNAL : ERR_SYSTEM, NULL, "the helper process %s died: %s",
@@ -133,7 +138,7 @@ static void helper_settle(struct helper *h)
 	buf_init(&h->answer, 0);
 	struct helper_options options = h->options;
 	struct error err = { .kind = ERR_NONE };
-	char *text = helper_decode(&answer, h->name, &h->how, &err);
+	char *text = helper_decode(&answer, h->name, &h->how, h->unread, &err);
 	options.done(options.done_arg, text, text ? NULL : &err);
 }
 
@@ -157,6 +162,7 @@ static void helper_on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (got > 0 && buf_add(&h->answer, piece, (size_t)got))
 		return;
+	h->unread = got < 0 ? errno : 0;
 	helper_close(h);
 	helper_settle(h);
 }
@@ -244,7 +250,7 @@ bool helper_call(const struct helper_options *options, struct buf *text, struct 
 	while ((got = read(fd, piece, sizeof piece)) != 0 && (got > 0 || errno == EINTR))
 		if (got > 0 && !buf_add(&answer, piece, (size_t)got))
 			kill(pid, SIGKILL); /* what it says has no end */
-	int status = 0;
+	int unread = got < 0 ? errno : 0, status = 0;
 	pid_t ended;
 	while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
@@ -253,7 +259,7 @@ bool helper_call(const struct helper_options *options, struct buf *text, struct 
 		how.code = WEXITSTATUS(status);
 	else if (WIFSIGNALED(status))
 		how.signal = WTERMSIG(status);
-	const char *said = helper_decode(&answer, options->name, &how, err);
+	const char *said = helper_decode(&answer, options->name, &how, unread, err);
 	return said && (buf_str(text, said) ||
 			error_set(err, ERR_INTERNAL, NULL, "the answer of %s is too long", options->name));
 }

@@ -62,12 +62,12 @@ static void XMLCALL s3_xml_doctype(void *arg, const char *name, const char *syst
 
 bool s3_xml_read(const char *xml, size_t len, s3_xml_fn *fn, void *arg)
 {
-	struct s3_xml x = { .parser = XML_ParserCreate(NULL), .fn = fn, .arg = arg };
+	struct s3_xml x = { .parser = mem_must(XML_ParserCreate(NULL)), .fn = fn, .arg = arg };
 	while (len && strchr(" \t\r\n", *xml)) { /* S3 keeps a connection alive with blanks before the document */
 		xml++;
 		len--;
 	}
-	if (!x.parser || len > 64 * 1024 * 1024)
+	if (len > 64 * 1024 * 1024)
 		return false;
 	buf_init(&x.text, S3_XML_TEXT_MAX);
 	XML_SetUserData(x.parser, &x);

@@ -279,7 +279,7 @@ bool tarball_unpack(const struct tarball_source *source, const struct tarball *e
 	r.archive = archive_read_new();
 	/* Tar alone, and no filter: the fewer parsers meet foreign bytes, the better. */
 	if (!r.archive || archive_read_support_format_tar(r.archive) != ARCHIVE_OK)
-		abort();
+		mem_exhausted();
 	bool ok = archive_read_open(r.archive, &r, NULL, tarball_read_more, NULL) == ARCHIVE_OK
 			  ? tarball_unpack_all(&r, expected)
 			  : tarball_parse_error(&r);

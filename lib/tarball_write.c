@@ -64,7 +64,7 @@ struct tarball_writer *tarball_writer_new(tarball_write_fn *fn, void *arg)
 	    archive_write_set_options(w->archive, "hdrcharset=BINARY") != ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(w->archive, 0) != ARCHIVE_OK ||
 	    archive_write_open2(w->archive, w, NULL, tarball_sink, NULL, NULL) != ARCHIVE_OK)
-		abort();
+		mem_exhausted();
 	return w;
 }
 
@@ -135,7 +135,7 @@ static bool tarball_header(struct tarball_writer *w, const char *name, const str
 	bool is_folder = S_ISDIR(st->st_mode);
 	struct archive_entry *entry = archive_entry_new();
 	if (!entry)
-		abort();
+		mem_exhausted();
 	archive_entry_set_pathname(entry, name);
 	archive_entry_set_filetype(entry, is_folder ? AE_IFDIR : AE_IFREG);
 	archive_entry_set_perm(entry, st->st_mode & 0777);

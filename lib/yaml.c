@@ -275,7 +275,7 @@ static json_t *yaml_document(struct yaml_reader *r)
 static json_t *yaml_read(struct yaml_reader *r, const char *text, size_t len)
 {
 	if (!yaml_parser_initialize(&r->parser))
-		abort(); /* out of memory */
+		mem_exhausted();
 	buf_init(&r->path, YAML_PATH_MAX);
 	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, len);

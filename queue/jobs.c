@@ -243,7 +243,7 @@ void jobs_tell_json(struct jobs_call *call, json_t *document)
 	char *text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	if (!text)
-		abort(); /* only out of memory: all texts are UTF-8 */
+		mem_exhausted(); /* all texts are UTF-8 */
 	jobs_tell_text(call, text, strlen(text), NULL);
 	free(text);
 }

@@ -394,7 +394,7 @@ static struct redis_call *redis_make(struct redis *redis, int64_t deadline_ms, r
 	char *bytes = NULL;
 	int len = redisFormatCommandArgv(&bytes, argc, (const char **)argv, lens);
 	if (len < 0)
-		abort(); /* only out of memory */
+		mem_exhausted();
 	struct redis_call *call = redis_call_new(fn, arg, bytes, (size_t)len);
 	call->deadline_ms = deadline_ms ? deadline_ms : redis->deadline_ms;
 	redis_calls_add(&redis->calls, &redis->calls.waiting, call);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <event2/buffer.h>
+#include "lib/buf.h"
 #include "lib/clock.h"
 
 /* How much is handed to the connection ahead of the kernel: enough to keep it busy,
@@ -161,7 +162,7 @@ void redis_link_open(struct redis *redis, struct bufferevent *bev)
 {
 	struct redis_link *link = &redis->link;
 	link->bev = bev;
-	link->reader = redisReaderCreate();
+	link->reader = mem_must(redisReaderCreate());
 	link->number++;
 	link->queued = 0;
 	link->written = 0;
@@ -201,7 +202,7 @@ void redis_link_send_raw(struct redis *redis, int argc, const char *const *argv)
 	char *bytes = NULL;
 	int len = redisFormatCommandArgv(&bytes, argc, (const char **)argv, NULL);
 	if (len < 0)
-		abort(); /* only out of memory */
+		mem_exhausted();
 	evbuffer_add(bufferevent_get_output(redis->link.bev), bytes, (size_t)len);
 	redis->link.queued += (uint64_t)len;
 	redisFreeCommand(bytes);

@@ -33,7 +33,7 @@ static void data_link_sign(const char *token, const struct data_link *link, char
 	const unsigned char *secret = token ? (const unsigned char *)token : data_link_secret();
 	if (!HMAC(EVP_sha256(), secret, token ? (int)strlen(token) : SECRET_BYTES, (const unsigned char *)text,
 		  strlen(text), mac, &len))
-		abort();
+		abort_saying("OpenSSL makes no HMAC: out of memory, or a broken installation");
 	for (size_t i = 0; i < SIGNATURE_BYTES; i++)
 		str_format(signature + 2 * i, 3, "%02x", mac[i]);
 }

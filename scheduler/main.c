@@ -70,8 +70,6 @@ static int main_run(const struct scheduler_settings *settings)
 	mem_keep_freed();
 	signal(SIGPIPE, SIG_IGN); /* a client or a server that went away is an error, not a death */
 	struct event_base *base = event_base_new();
-	if (!base)
-		abort();
 	if (settings->deploy) {
 		int status = main_deploy(base, settings);
 		event_base_free(base);
@@ -93,6 +91,7 @@ int main(int argc, char **argv)
 {
 	struct scheduler_settings settings = { 0 };
 	int status = 0;
+	mem_for_libraries();
 	if (config_start(&scheduler_options, argc, argv, &settings, &status))
 		status = main_run(&settings);
 	config_done(&scheduler_options, &settings);

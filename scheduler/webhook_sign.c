@@ -38,7 +38,7 @@ void webhook_sign(const char *secret, const struct webhook_message *message, cha
 	size_t key_len = webhook_key(secret, decoded, &key);
 	if (!HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)buf_text(&content), content.len, mac,
 		  &mac_len))
-		abort();
+		abort_saying("OpenSSL makes no HMAC: out of memory, or a broken installation");
 	EVP_EncodeBlock(text, mac, (int)mac_len); /* 44 characters */
 	str_format(signature, WEBHOOK_SIGNATURE_MAX, "v1,%s", (const char *)text);
 }

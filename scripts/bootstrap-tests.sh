@@ -13,6 +13,7 @@ packages=(
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
 	clang libclang-rt-dev                                       # fuzzers
 	git openssl procps redis-tools
+	valgrind # make valgrind
 	faketime iproute2 nftables # clocks that jump, machines that are cut off
 	python3-torch python3-numpy strace # real saves, recorded; torch is 150 MB to fetch, 650 MB on disk
 	python3-swift # a second S3 server; the modules alone, so that nothing is started

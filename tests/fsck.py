@@ -55,7 +55,7 @@ class Queue:
                 first = int(stage["first"])
                 self.staged.update(str(n) for n in range(first, first + int(stage["have"])))
         self.jobs = {short[4:]: fields for short, fields in self.data.items()
-                     if short.startswith("job:") and short[4:] not in self.staged}
+                     if short.startswith("job:") and short[4:] not in self.staged and fields}  # none: it went
         self.meta = self.data.get("meta", {})
 
     def many(self, commands):

@@ -1,6 +1,7 @@
 #include "worker/feed.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 #include "lib/clock.h"
@@ -11,6 +12,7 @@ enum {
 	FEED_IN_FLIGHT = 4,
 	FEED_WAIT_MS = 20,
 	FEED_RETRY_MS = 500,
+	FEED_UNREAD_MAX = 20, /* tries to read the spool in a row; then what is unsent is given up */
 };
 
 /* The place before record `line`, which starts at byte `offset`. */
@@ -34,12 +36,14 @@ struct feed {
 	int64_t turn;
 	int64_t hole; /* Redis wants this record, which is too far back to look for; 0: none */
 	int64_t refusals;
+	int64_t unread; /* tries to read the spool in a row that failed */
 	bool is_open, is_closing, is_stale, is_armed, has_skipped;
 	struct event *timer;
 	char *chunk; /* FEED_BATCH_BYTES */
 };
 
 static void feed_pump(struct feed *feed);
+static void feed_give_up(struct feed *feed);
 
 static void feed_arm(struct feed *feed, int64_t ms)
 {
@@ -55,6 +59,8 @@ static void feed_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	feed->is_armed = false;
 	feed_pump(feed);
+	if (feed->unread >= FEED_UNREAD_MAX)
+		feed_give_up(feed);
 }
 
 struct feed *feed_new(const struct feed_options *options)
@@ -117,27 +123,32 @@ static struct feed_place feed_walk(const struct feed *feed, struct feed_place fr
 	return at;
 }
 
-static ssize_t feed_read(const struct feed *feed, int64_t offset)
+/* How much of the next piece is in the chunk now; errno says why it is not all. */
+static size_t feed_read(const struct feed *feed, int64_t offset)
 {
 	int64_t left = feed->o.spool->size - offset;
-	size_t want = left < FEED_BATCH_BYTES ? (size_t)left : FEED_BATCH_BYTES;
-	ssize_t got;
-	do
-		got = pread(feed->o.spool->fd, feed->chunk, want, offset);
-	while (got < 0 && errno == EINTR);
-	return got;
+	size_t want = left < FEED_BATCH_BYTES ? (size_t)left : FEED_BATCH_BYTES, done = 0;
+	while (done < want) {
+		ssize_t got = pread(feed->o.spool->fd, feed->chunk + done, want - done, offset + (int64_t)done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got == 0)
+			errno = ENODATA;
+		if (got <= 0)
+			break;
+		done += (size_t)got;
+	}
+	return done;
 }
 
 /* Walks from a place to the first record at or after a line or an offset, whichever is given (-1: not). */
 static struct feed_place feed_seek(struct feed *feed, struct feed_place from, int64_t line, int64_t offset)
 {
 	while ((line < 0 || from.line < line) && (offset < 0 || from.offset < offset)) {
-		ssize_t got = feed_read(feed, from.offset);
-		if (got <= 0)
-			break;
+		size_t got = feed_read(feed, from.offset);
 		int64_t max = line < 0 ? INT64_MAX : line - from.line;
-		size_t limit = offset < 0 || offset - from.offset > got ? (size_t)got : (size_t)(offset - from.offset);
-		struct feed_place to = feed_walk(feed, from, (size_t)got, limit, max);
+		size_t limit = offset < 0 || offset - from.offset > (int64_t)got ? got : (size_t)(offset - from.offset);
+		struct feed_place to = feed_walk(feed, from, got, limit, max);
 		if (to.offset == from.offset)
 			break;
 		from = to;
@@ -225,6 +236,12 @@ static bool feed_must_skip(const struct feed *feed)
 	return feed->hole || (feed->o.max_backlog && backlog > feed->o.max_backlog);
 }
 
+static void feed_send_gap(struct feed *feed, int64_t first, struct feed_place to)
+{
+	struct feed_batch batch = { .first = first, .count = to.line - first, .text = "", .is_skipped = true };
+	feed_send(feed, &batch, to);
+}
+
 /* More waits than the bound: the older half goes, and one gap says so. */
 static void feed_skip(struct feed *feed)
 {
@@ -232,10 +249,39 @@ static void feed_skip(struct feed *feed)
 	struct feed_place to = feed->sent;
 	if (!feed->hole)
 		to = feed_seek(feed, feed->sent, -1, feed->o.spool->size - feed->o.max_backlog / 2);
-	struct feed_batch batch = { .first = first, .count = to.line - first, .text = "", .is_skipped = true };
 	feed->hole = 0;
 	feed->has_skipped = true;
-	feed_send(feed, &batch, to);
+	feed_send_gap(feed, first, to);
+}
+
+/* Nothing whole could be read where the next record is. */
+static void feed_cannot_read(struct feed *feed)
+{
+	struct error err;
+	error_errno(&err, ERR_SYSTEM, "look at the disk of the state folder",
+		    "cannot read the spool from byte %" PRId64, feed->sent.offset);
+	if (!feed->unread++)
+		log_failure(LOG_WARN, "output cannot be sent; it is tried again", &err);
+	if (!feed->is_armed)
+		feed_arm(feed, FEED_RETRY_MS);
+}
+
+/* A spool that cannot be read may not keep the run from its end: a gap stands for what is unsent, where there are gaps.
+ */
+static void feed_give_up(struct feed *feed)
+{
+	const struct feed_place end = { feed->o.spool->next, feed->o.spool->size };
+	log_warn("what was not sent of the output is given up", "records=%" PRId64, end.line - feed->sent.line);
+	feed->unread = 0;
+	feed->has_skipped = true;
+	if (feed->o.max_backlog) {
+		feed_send_gap(feed, feed->sent.line, end);
+		return;
+	}
+	feed->turn++;
+	feed->in_flight = 0;
+	feed->acked = feed->sent = end;
+	feed_settle(feed);
 }
 
 static void feed_pump(struct feed *feed)
@@ -247,18 +293,19 @@ static void feed_pump(struct feed *feed)
 			feed_skip(feed);
 			continue;
 		}
-		ssize_t got = feed_read(feed, feed->sent.offset);
-		if (got <= 0)
-			break;
-		struct feed_place end = feed_walk(feed, feed->sent, (size_t)got, FEED_BATCH_BYTES, feed->o.max_records);
+		size_t got = feed_read(feed, feed->sent.offset);
+		struct feed_place end = feed_walk(feed, feed->sent, got, FEED_BATCH_BYTES, feed->o.max_records);
 		struct feed_batch batch = {
 			.first = feed->sent.line,
 			.count = end.line - feed->sent.line,
 			.text = feed->chunk,
 			.len = (size_t)(end.offset - feed->sent.offset),
 		};
-		if (!batch.len)
+		if (!batch.len) {
+			feed_cannot_read(feed);
 			break;
+		}
+		feed->unread = 0;
 		feed_send(feed, &batch, end);
 	}
 }

@@ -43,6 +43,7 @@ int main(int argc, char **argv)
 {
 	struct worker_settings settings = { 0 };
 	int status = 0;
+	mem_for_libraries();
 	if (config_start(&worker_options, argc, argv, &settings, &status))
 		status = main_run(&settings);
 	config_done(&worker_options, &settings);

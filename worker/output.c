@@ -132,6 +132,17 @@ static void output_settle(struct output *output)
 		output->o.on_closed(output->o.arg);
 }
 
+/* The rest of what it says is lost: its log tells that. */
+static void output_pipe_broken(struct output_pipe *p)
+{
+	char text[128];
+	str_format(text, sizeof text, "stoker: the %s of the program cannot be read any more: %s",
+		   p->is_stderr ? "stderr" : "stdout", strerror(errno));
+	output_cut_end(&p->cutter, output_pipe_line, p);
+	output_pipe_line(p, text, strlen(text), false);
+	output_pipe_close(p);
+}
+
 /* false: nothing (more) to read now. */
 static bool output_pipe_read(struct output_pipe *p)
 {
@@ -139,8 +150,10 @@ static bool output_pipe_read(struct output_pipe *p)
 	ssize_t got = read(p->fd, chunk, sizeof chunk);
 	if (got > 0)
 		output_cut(&p->cutter, chunk, (size_t)got, output_pipe_line, p);
-	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+	else if (got == 0)
 		output_pipe_close(p);
+	else if (errno != EAGAIN && errno != EINTR)
+		output_pipe_broken(p);
 	return got > 0;
 }
 

@@ -197,8 +197,9 @@ static bool runner_await(struct runner *r, struct error *err)
 		got = recv(r->task->call_fd, text, sizeof text - 1, 0);
 	while (got < 0 && errno == EINTR);
 	close(r->task->call_fd);
-	if (got <= 0)
-		return got == 0 || error_errno(err, ERR_SYSTEM, NULL, "a spare runner cannot be called");
+	if (got <= 0) /* reset: the worker has ended without looking whether we are ready */
+		return got == 0 || errno == ECONNRESET ||
+		       error_errno(err, ERR_SYSTEM, NULL, "a spare runner cannot be called");
 	text[got] = '\0';
 	r->folder = mem_strdup(text);
 	r->record = &r->called;

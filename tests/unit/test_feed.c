@@ -301,6 +301,72 @@ static void test_a_full_disk_becomes_a_gap(void **state)
 	play_close(&p);
 }
 
+/* Until it is drained, by its own timers alone. */
+static void play_alone_until_drained(struct played *p)
+{
+	int64_t end = clock_boot_ms() + 20000;
+	while (!feed_is_drained(p->feed) && clock_boot_ms() < end) {
+		if (p->waiting)
+			play_answer(p);
+		event_base_loop(p->base, EVLOOP_NONBLOCK);
+	}
+	assert_true(feed_is_drained(p->feed));
+	assert_true(p->drained >= 1);
+}
+
+/* A descriptor that cannot be read stands for a disk that answers with an error. */
+static int play_break_spool(struct played *p)
+{
+	int good = p->spool.fd;
+	p->spool.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	return good;
+}
+
+static void test_a_spool_that_cannot_be_read_for_a_while(void **state)
+{
+	(void)state;
+	for (int stamped = 0; stamped < 2; stamped++) {
+		struct played p = { .seed = 1 };
+		play_open(&p, stamped ? 64 * 1024 : 0, stamped);
+		feed_open(p.feed);
+		add_lines(&p, 1, 500);
+		int good = play_break_spool(&p);
+		feed_drain(p.feed);
+		assert_int_equal(p.waiting, 0);
+		close(p.spool.fd);
+		p.spool.fd = good;
+		play_alone_until_drained(&p);
+		CLEANUP(free_p) char *expected = spool_text(&p);
+		assert_string_equal(buf_text(&p.stream), expected);
+		assert_true(feed_is_complete(p.feed));
+		play_close(&p);
+	}
+}
+
+static void test_a_spool_that_cannot_be_read_is_given_up(void **state)
+{
+	(void)state;
+	for (int stamped = 0; stamped < 2; stamped++) {
+		struct played p = { .seed = 1 };
+		play_open(&p, stamped ? 64 * 1024 : 0, stamped);
+		feed_open(p.feed);
+		add_lines(&p, 1, 100);
+		play_until_drained(&p);
+		size_t before = p.stream.len;
+		add_lines(&p, 101, 150);
+		int good = play_break_spool(&p);
+		for (int i = 0; i < 50; i++)
+			feed_retry(p.feed); /* as if time passed */
+		feed_drain(p.feed);
+		play_alone_until_drained(&p);
+		assert_string_equal(buf_text(&p.stream) + before, stamped ? "GAP 50\n" : "");
+		assert_false(feed_is_complete(p.feed));
+		close(p.spool.fd);
+		p.spool.fd = good;
+		play_close(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +377,8 @@ int main(void)
 		cmocka_unit_test(test_points_have_no_stamps),
 		cmocka_unit_test(test_a_gap_record_counts_for_many),
 		cmocka_unit_test(test_a_full_disk_becomes_a_gap),
+		cmocka_unit_test(test_a_spool_that_cannot_be_read_for_a_while),
+		cmocka_unit_test(test_a_spool_that_cannot_be_read_is_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
