@@ -37,12 +37,20 @@ do
         return j.f.lane and (j.f.entry or ''):find('^%d+%-%d+$')
     end
 
+    -- Before anything is written: where it leaves must be a lane.
+    local function expect_place(q, j)
+        if has_place(j) then
+            expect_type(q, 'stream', 'ready:' .. j.f.lane)
+        end
+    end
+
     -- To the end of its lane, under a new entry; what was preempted or lost stays in front.
     local function queue_again(q, j)
         return function()
             local special = (j.f.lane or ''):match(':(!front)$') or (j.f.lane or ''):match(':(!not@.+)$') or
                 (j.f.reason and '!front')
             expect_can_queue(q, j)
+            expect_place(q, j)
             if has_place(j) then
                 lane_drop(q, j)
                 q.batch.away[j.n] = nil
@@ -57,6 +65,7 @@ do
     local function hold_again(q, j)
         return function()
             expect_type(q, 'stream', 'ready:' .. lane_name(j, '!held'))
+            expect_place(q, j)
             if has_place(j) then
                 lane_drop(q, j)
             end
@@ -155,15 +164,22 @@ do
         end
     end
 
-    -- Everything was delivered up to its end: what is queued there is found by its jobs then, and queued again.
+    -- The group alone. Everything was delivered up to its end: what is queued there is found by its jobs then, and
+    -- queued again.
     local function make_group(q, lane)
         return function()
-            for _, group in ipairs(call('XINFO', 'GROUPS', key_of(q, 'ready:' .. lane))) do
-                if pairs_table(group).name == 'workers' then
-                    return
+            local key, has_ours = key_of(q, 'ready:' .. lane), false
+            for _, group in ipairs(call('XINFO', 'GROUPS', key)) do
+                local name = pairs_table(group).name
+                if name == 'workers' then
+                    has_ours = true
+                else
+                    call('XGROUP', 'DESTROY', key, name)
                 end
             end
-            call('XGROUP', 'CREATE', key_of(q, 'ready:' .. lane), 'workers', '$')
+            if not has_ours then
+                call('XGROUP', 'CREATE', key, 'workers', '$')
+            end
         end
     end
 

@@ -56,8 +56,9 @@ local function register(name, callback, ...)
             if type(answer) == 'table' then
                 return {err = answer.fail or answer.err}
             end
-            -- An error of Redis comes as a text behind the place in our code, which is nobody else's business.
-            local refusal = answer:match('^user_function:%d+: ([A-Z]+ .*)$')
+            -- An error of Redis comes as a text, behind the place in our code unless that was a tail call; the place is
+            -- nobody else's business.
+            local refusal = answer:gsub('^user_function:%d+: ', ''):match('^[A-Z]+ .*$')
             if refusal then
                 return {err = refusal}
             end

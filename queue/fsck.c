@@ -22,7 +22,7 @@ static const struct fsck_row fsck_rows[] = {
 	{ "lane-gone", "claims look for nothing", "takes it out of lanes", NULL },
 	{ "lane-empty", "a few KB of memory", "deletes the stream", NULL },
 	{ "lane-group", "nothing of this lane can be claimed or ended",
-	  "makes the group; jobs whose entries were not delivered are queued anew", NULL },
+	  "makes the group, drops any other; jobs whose entries were not delivered are queued anew", NULL },
 	{ "class-missing", "no worker is told of this work: it is never claimed", "makes the class from its name",
 	  NULL },
 	{ "entry-lost", "queued: it never runs; running: its end changes a lane that has nothing of it",

@@ -225,6 +225,12 @@ def test_each_kind_of_finding_has_its_damage_here():
     assert rows == set(MENDED) | set(TOLD) and not set(MENDED) & set(TOLD)
 
 
+def test_a_lane_has_its_group_alone(broken):
+    broken.redis.xgroup_create(broken.key(LANE), "other")
+    assert mend(broken) == {"lane-group"}
+    assert fsck.check(broken.redis) == []
+
+
 @pytest.mark.parametrize("code", MENDED)
 def test_what_has_one_right_answer_is_mended(broken, code):
     for step in MENDED[code]:
