@@ -10,6 +10,7 @@
 #   make faults      the n-th malloc, read, write, connect, fsync of each program fails, for thousands of n
 #   make valgrind    a part of the tests of real servers under memcheck
 #   make soak        an hour (SOAK_SECONDS) of jobs of every kind: what is held must stay the same
+#   make coverage    which branches the tests do not reach, of the function library and of what runs jobs in C
 #   make bench       the figures of docs/figures.md, measured on this machine: of a run, and of the queue
 #   make bench-queue only those of the queue, beside other queues (BENCH='--quick' for a first look)
 #   make bench-recovery  what a kill costs: of a runner, of a machine, of Redis (BENCH='--quick' for a first look)
@@ -53,6 +54,14 @@ OPTIMIZE := -O1 -g
 WARN     := -w # the other builds warn
 endif
 
+# What `make coverage` counts with (tests/coverage/): gcc's own counters, and a function library that tells its branches.
+ifneq ($(COVERAGE),)
+# The counters are written at _exit too (dump.c), and not at an execve, which a child of vfork calls.
+HARDEN   := --coverage -fprofile-abs-path -fno-builtin-execve
+HARDEN_LD := --coverage -Wl,--wrap=_exit
+OPTIMIZE := -O0 -g
+endif
+
 CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -include lib/banned.h
 CFLAGS   += -std=gnu11 $(OPTIMIZE) $(WARN) $(HARDEN) $(CFLAGS_PACKAGES)
 LDFLAGS  += $(HARDEN_LD) -Wl,--as-needed
@@ -68,6 +77,9 @@ include lua/files.mk
 include tests/unit/files.mk
 include tests/fuzz/files.mk
 include scripts/bench/files.mk
+ifneq ($(COVERAGE),)
+lib_SOURCES += tests/coverage/dump.c
+endif
 
 # Each layer is one archive; a program is its main.o and the archives it may use.
 define layer
@@ -111,8 +123,15 @@ $(B)/queue.tables.a: $(queue_TABLES:%.c=$(B)/%.o)
 	$(AR) rcs $@ $^
 $(B)/tables.lua: $(B)/gen-lua
 	$(B)/gen-lua > $@.tmp && mv $@.tmp $@
-$(B)/stoker.lua: lua/prelude.lua $(B)/tables.lua $(lua_SOURCES) lua/VERSION
-	{ sed 's/@VERSION@/'"$$(cat lua/VERSION)"'/' lua/prelude.lua; cat $(B)/tables.lua $(lua_SOURCES); } > $@.tmp && mv $@.tmp $@
+LIBRARY_FILES := lua/prelude.lua $(B)/tables.lua $(lua_SOURCES)
+LIBRARY_TEXT := cat
+ifneq ($(COVERAGE),)
+LIBRARY_TEXT := $(B)/python/bin/python tests/coverage/instrument.py $(B)/branches.json
+$(B)/stoker.lua: tests/coverage/instrument.py
+endif
+$(B)/stoker.lua: $(LIBRARY_FILES) lua/VERSION
+	$(LIBRARY_TEXT) $(LIBRARY_FILES) > $@.text
+	sed 's/@VERSION@/'"$$(cat lua/VERSION)"'/' $@.text > $@.tmp && rm $@.text && mv $@.tmp $@
 $(B)/queue/library.o: queue/library.S $(B)/stoker.lua
 	@mkdir -p $(@D)
 	$(CC) -I$(B) -c -o $@ $<
@@ -174,7 +193,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz chaos faults valgrind soak mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
+.PHONY: demo check check-asan fuzz chaos coverage faults valgrind soak mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -222,6 +241,10 @@ valgrind: all $(TEST_TOOLS)
 soak: all $(TEST_TOOLS)
 	scripts/bootstrap-tests.sh
 	STOKER_BUILD=$(B) /usr/bin/python3 tests/soak/soak.py
+coverage:
+	scripts/bootstrap.sh
+	scripts/bootstrap-tests.sh
+	scripts/coverage.sh $(B)-coverage
 lint: all
 	scripts/bootstrap-tests.sh
 	scripts/lint.sh $(B)
@@ -237,7 +260,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stoker/
 
 clean:
-	rm -rf $(B) $(B)-asan $(B)-fuzz $(B)-valgrind
+	rm -rf $(B) $(B)-asan $(B)-coverage $(B)-fuzz $(B)-valgrind
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
