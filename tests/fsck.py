@@ -9,6 +9,8 @@ import json
 import re
 import sys
 
+import fsck_loans
+
 FINAL = ("succeeded", "failed", "cancelled")
 STATES = ("waiting", "queued", "running") + FINAL
 RUN_FIELDS = ("uid", "class", "priority", "attempt", "lease_ms", "submitted_ms", "state")
@@ -79,12 +81,12 @@ class Queue:
         self.check_batches()
         self.check_inboxes()
         self.check_deliveries()
+        fsck_loans.check(self)
         for n in self.jobs:
             self.check_streams(n)
             self.check_checkpoints(n)
             self.check_parents(n)
             self.check_children(n)
-            self.check_loans(n)
         return self.problems
 
     def check_types(self):
@@ -236,10 +238,6 @@ class Queue:
             for n in self.index(name):
                 if n not in self.jobs:
                     self.say("%s has %s, which is no job", name, n)
-        for member in self.index("abroad"):
-            lender, _, n = member.partition(":")
-            if self.jobs.get(n, {}).get("lender") != lender:
-                self.say("abroad has %s, which is no such job", member)
         for short in self.types:
             kind, _, n = short.partition(":")
             if kind in ("spec", "log", "metrics", "checkpoints", "history", "result", "parents", "children",
@@ -328,18 +326,6 @@ class Queue:
             self.say("job %s has children and the links %s", n, job.get("links"))
         if job.get("state") in FINAL and children and n not in self.index("releases"):
             self.say("%s job %s has children that were not told: %s", job["state"], n, sorted(children))
-
-    def check_loans(self, n):
-        """Who waits for a loan has its letter under way; what is lent to another queue is asked for."""
-        job, outbox = self.jobs[n], self.index("outbox")
-        if job.get("state") == "waiting" and "borrows" in job and f"borrow {job['lender']} {n}" not in outbox:
-            self.say("job %s waits for a loan of %s, and nobody asks there", n, job["lender"])
-        if "lender" in job and f"{job['lender']}:{n}" not in self.index("abroad"):
-            self.say("job %s of lender %s is not in abroad", n, job["lender"])
-        for id, text in self.data.get("checkpoints:" + n, {}).items():
-            for entry in [e for e in json.loads(text).get("lent", []) if "@" in e]:
-                if "lent {} {} {}".format(entry.split("@")[0], n, entry.split("@")[1]) not in outbox:
-                    self.say("checkpoint %s of job %s is lent to %s, and nobody asks there", id, n, entry)
 
     def check_batches(self):
         """The counts of a batch are those of its jobs; what was dropped had ended."""

@@ -76,7 +76,8 @@ def test_what_is_needed_stays(tmp_path, seed):
     draw = random.Random(seed)
     (tmp_path / "train.py").write_text(SAVER)
     store = ["--store", f"file://{tmp_path}/store"]
-    with Cluster(tmp_path, scheduler_options=store, worker_options=["--cpus", "4", "--queues", ",".join(QUEUES), *store]) as cluster:
+    with Cluster(tmp_path, scheduler_options=store,
+                 worker_options=["--cpus", "4", "--queues", ",".join(QUEUES), *store]) as cluster:
         for queue in QUEUES:  # the first job makes it
             cluster.wait_final(cluster.submit({"command": ["true"]}, queue))
         cleaners, ended, wrong, begun = Cleaners(cluster), [], [], 0

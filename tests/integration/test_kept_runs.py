@@ -1,13 +1,10 @@
 """What ended runs leave in the store, over file:/// and over S3: a log larger than Redis keeps, metrics and the record,
-read back over the command line and HTTP; uploads in parts that fail or whose worker dies; and stoker verify, which reads
-all of it and finds what was damaged."""
+read back over the command line and HTTP; uploads in parts that fail or whose worker dies; and stoker verify, which
+reads all of it and finds what was damaged."""
 import base64
 import gzip
 import json
 import random
-import signal
-import urllib.request
-from pathlib import Path
 
 import pytest
 

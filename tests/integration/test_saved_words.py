@@ -1,9 +1,14 @@
 """The commands about checkpoints in the small: by which names they take one, and what they say where there is none."""
 import json
 
-from test_saved import here  # noqa: F401, pylint: disable=unused-import
+import pytest
 
-# pylint: disable=redefined-outer-name
+from test_saved import begin
+
+
+@pytest.fixture
+def here(tmp_path):
+    yield from begin(tmp_path, f"file://{tmp_path}/store", {})
 
 
 def test_they_are_let_go_by_any_name(here):

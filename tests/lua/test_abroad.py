@@ -378,7 +378,7 @@ def test_at_random(q, other, post, seed):
         deleted = {id for id, r in records(other, 1).items() if r["state"] == "deleting"}
         other.redis.hdel(other.key("checkpoints:1"), *deleted) if deleted and rng.random() < 0.3 else None
         there = {id for id, r in records(other, 1).items() if r["state"] == "committed"}
-        for n in range(1, int(q.redis.hget(q.key("meta"), "next")) + 1 if q.redis.hexists(q.key("meta"), "next") else 1):
+        for n in range(1, int(q.redis.hget(q.key("meta"), "next") or 0) + 1):
             if q.state(n) in ("queued", "running"):
                 has = {f"{r['attempt']}-{r['seq']}" for id, r in records(q, n).items() if id.startswith("0-")}
                 assert has and has <= there, (n, has, there)
