@@ -142,8 +142,8 @@ def test_whoever_dies_in_between(tmp_path, seed):
 
         killer = threading.Thread(target=die)
         killer.start()
-        jobs = [cluster.start("default", status=rng.choice([0, 65]), resume=lender) for _ in range(12)]
         try:
+            jobs = [cluster.start("default", status=rng.choice([0, 65]), resume=lender) for _ in range(12)]
             for job in jobs:
                 cluster.wait_final(job)
         finally:
