@@ -423,14 +423,12 @@ static int objects_scan_order(const void *a, const void *b)
 
 static bool scan_damaged(const struct object *object, json_t *damaged, const struct error *why)
 {
-	if (why->kind != ERR_DAMAGED)
-		return false;
-	json_array_append_new(damaged, json_string(object->key));
-	return true;
+	if (why->kind == ERR_DAMAGED)
+		json_array_append_new(damaged, json_string(object->key));
+	return why->kind == ERR_DAMAGED;
 }
 
-/* What code the job of a row has, into its fields. An index that was written when it did not say yet leaves it to the
- * record, which is *at bytes on. */
+/* What code the job of a row has, into its fields: an older index leaves it to the record, which is *at bytes on. */
 static bool scan_code(struct reader *r, const json_t *row, int64_t *at, struct error *err)
 {
 	json_t *job = json_object_get(row, "job"), *code = json_object_get(row, "code");
@@ -457,7 +455,6 @@ static bool scan_object(struct store *store, const struct object *object, json_t
 	CLEANUP(free_p) struct reader *r = mem_alloc(sizeof *r);
 	struct error why;
 	int64_t at = 0;
-	bool ok = true;
 	size_t i;
 	json_t *row;
 	if (!reader_open(r, store, object->key, &index, &why)) {
@@ -467,10 +464,10 @@ static bool scan_object(struct store *store, const struct object *object, json_t
 	CLEANUP(store_get) struct store_get *get = r->get;
 	json_array_foreach(json_object_get(index, "jobs"), i, row)
 	{
-		json_array_append(jobs, json_object_get(row, "job"));
-		ok = ok && scan_code(r, row, &at, err);
+		if (!scan_code(r, row, &at, err) || json_array_append(jobs, json_object_get(row, "job")) < 0)
+			return scan_damaged(object, damaged, err);
 	}
-	return ok || scan_damaged(object, damaged, err);
+	return true;
 }
 
 bool archive_scan(const struct archive_place *place, const char *cursor, struct buf *text, struct error *err)

@@ -131,16 +131,15 @@ static void removal_start(struct checkpoints *c, const struct removal *removal)
 static enum ship_trust checkpoints_trust(const struct checkpoints *c, const struct unit *unit, int64_t *quiet_ms)
 {
 	int64_t until_ms = c->is_ended ? c->ended_ms : clock_boot_ms();
+	bool is_clean = c->is_ended && c->ended_cleanly, is_early = units_settles_ms(c->units, unit) > until_ms;
 	*quiet_ms = until_ms - unit->changed_ms;
 	if (unit->is_announced)
 		return SHIP_ANNOUNCED;
-	if (c->is_ended && c->ended_cleanly)
-		return SHIP_SETTLED;
-	if (units_lacks(c->units, unit) && units_settles_ms(c->units, unit) > until_ms)
+	if (is_early && !is_clean && units_lacks(c->units, unit))
 		return SHIP_FEWER;
-	if (!unit->was_written)
+	if (!unit->was_written || is_clean)
 		return SHIP_SETTLED;
-	if (units_settles_ms(c->units, unit) > until_ms)
+	if (is_early)
 		return SHIP_SUSPECT;
 	return units_is_outlived(c->units, unit) ? SHIP_SETTLED : SHIP_QUIET;
 }
@@ -478,12 +477,8 @@ static struct unit *checkpoints_answered(struct checkpoints *c, const char *id)
 void checkpoints_committed(struct checkpoints *c, const char *id)
 {
 	struct unit *unit = checkpoints_answered(c, id);
-	if (!unit)
-		return;
-	unit_settle(unit, c->unit_changes);
-	units_settle_older(c->units, c->unit_changes);
-	if (!unit_is_pending(unit))
-		units_whole(c->units, unit);
+	if (unit)
+		units_committed(c->units, unit, c->unit_changes);
 }
 
 void checkpoints_refused(struct checkpoints *c, const char *id, bool again)

@@ -407,6 +407,14 @@ void units_settle_older(struct units *u, int64_t changes)
 			unit_settle(u->items[i], u->items[i]->changes);
 }
 
+void units_committed(struct units *u, struct unit *unit, int64_t changes)
+{
+	unit_settle(unit, changes);
+	units_settle_older(u, changes);
+	if (!unit_is_pending(unit))
+		units_whole(u, unit);
+}
+
 bool units_any_pending(const struct units *u)
 {
 	for (size_t i = 0; i < u->count; i++)

@@ -111,6 +111,8 @@ bool unit_is_pending(const struct unit *unit);
 void unit_settle(struct unit *unit, int64_t changes);
 /* Everything that last changed before `changes`, in any unit, is superseded. */
 void units_settle_older(struct units *u, int64_t changes);
+/* It is stored as it was then: all of the above. */
+void units_committed(struct units *u, struct unit *unit, int64_t changes);
 bool units_any_pending(const struct units *u);
 
 /* "out/model.pt and the files with it": for messages. */
