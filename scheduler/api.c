@@ -6,6 +6,7 @@
 #include "lib/config.h"
 #include "queue/spec.h"
 #include "lib/fields.h"
+#include "scheduler/ticker.h"
 
 #define API "/api/v1"
 
@@ -161,6 +162,15 @@ struct api_call *api_job_call_new(struct scheduler *s, const struct http_request
 		return call;
 	api_refuse(call, &err);
 	return NULL;
+}
+
+void api_made(struct api_call *call, const char *id)
+{
+	struct error err;
+	char queue[sizeof call->queue];
+	int64_t n;
+	if (spec_split_id(id, queue, &n, &err))
+		ticker_saw(call->scheduler->ticker, queue, n);
 }
 
 bool api_body(struct api_call *call, const struct http_request *request, const char *const *keys, size_t key_count,

@@ -57,6 +57,9 @@ struct api_call {
 /* NULL: the request was refused (Redis is away) and answered. */
 struct api_call *api_call_new(struct scheduler *s, const struct http_request *request, struct http_reply *reply);
 
+/* A job was made: Redis is told of its number, should it ever forget it. */
+void api_made(struct api_call *call, const char *id);
+
 /* The same for a route with {id}: fills id, queue and n, or refuses a malformed one. */
 struct api_call *api_job_call_new(struct scheduler *s, const struct http_request *request, struct http_reply *reply);
 

@@ -122,13 +122,15 @@ static void bulk_on_answers(void *arg, const struct bulk_answer *answers, size_t
 	if (err)
 		bulk->failed = *err;
 	for (size_t i = 0; i < bulk->count; i++) {
-		if (err || i >= count)
+		if (err || i >= count) {
 			bulk_say_error(bulk, bulk->lines[i], err ? err : &bulk->failed);
-		else if (!answers[i].id)
+		} else if (!answers[i].id) {
 			bulk_say_error(bulk, bulk->lines[i], &answers[i].error);
-		else
+		} else {
+			api_made(bulk->call, answers[i].id);
 			bulk_say(bulk,
 				 json_pack("{s:I, s:s}", "line", (json_int_t)bulk->lines[i], "id", answers[i].id));
+		}
 	}
 	bulk_page(bulk);
 }

@@ -38,8 +38,11 @@ bool api_makes_queue(struct api_call *call, const struct error *err, void (*send
 static void api_on_submitted(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct api_call *call = arg;
-	if (!api_makes_queue(call, err, api_submit_spec) && api_went_well(call, err))
-		api_answer(call, 201, json_pack("{s:s%}", "id", text, len));
+	if (api_makes_queue(call, err, api_submit_spec) || !api_went_well(call, err))
+		return;
+	CLEANUP(free_p) char *id = mem_strndup(text, len);
+	api_made(call, id);
+	api_answer(call, 201, json_pack("{s:s}", "id", id));
 }
 
 /* A form or plain text is what a web page could send without asking first. */

@@ -139,6 +139,18 @@ def test_jobs_that_are_forgotten_are_made_again_by_their_runners(lossy, tmp_path
     lossy.lost = [nobody]
 
 
+def test_jobs_that_nobody_runs_are_told_by_who_took_them(lossy):
+    moment = lossy.remember("replica")
+    body = "".join(json.dumps({"command": ["true"]}) + "\n" for _ in range(3))
+    lossy.submit({"command": ["true"]})
+    assert lossy.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/x-ndjson"})[1].count("default-") == 3
+    lossy.forget(moment)
+    event, = wait_until(lambda: queue_events(lossy, "queue.writes_lost"), what="it is told")
+    assert event["count"] == "4" and "default-1 to default-4, which a scheduler has seen" in event["reason"]
+    assert lossy.submit({"command": ["true"]}) == "default-5"
+    lossy.lost = [f"default-{n}" for n in range(1, 5)]
+
+
 def test_another_job_of_the_same_number_is_not_touched(lossy, tmp_path):
     lossy.start_worker(0)
     wait_until(lambda: "serving a queue" in lossy.workers[0].text(), what="the worker is up")
