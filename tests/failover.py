@@ -1,5 +1,5 @@
-"""A cluster whose Redis loses writes: a real replica that was cut off takes over, or the append-only file is cut. What was
-acknowledged since `remember` is gone after `forget`."""
+"""A cluster whose Redis loses writes: a real replica that was cut off takes over, or the append-only file is cut. What
+was acknowledged since `remember` is gone after `forget`."""
 from cluster import Cluster
 from harness import RedisServer, wait_until
 from s3 import free_port

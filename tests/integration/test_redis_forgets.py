@@ -1,5 +1,5 @@
-"""Redis loses writes that it had acknowledged, while real programs run: a replica that was cut off takes over, or its file
-is cut. Runs go on, and whatever cannot is told."""
+"""Redis loses writes that it had acknowledged, while real programs run: a replica that was cut off takes over, or its
+file is cut. Runs go on, and whatever cannot is told."""
 import json
 import os
 import signal
@@ -143,7 +143,8 @@ def test_jobs_that_nobody_runs_are_told_by_who_took_them(lossy):
     moment = lossy.remember("replica")
     body = "".join(json.dumps({"command": ["true"]}) + "\n" for _ in range(3))
     lossy.submit({"command": ["true"]})
-    assert lossy.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/x-ndjson"})[1].count("default-") == 3
+    _, text = lossy.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/x-ndjson"})
+    assert text.count("default-") == 3
     lossy.forget(moment)
     event, = wait_until(lambda: queue_events(lossy, "queue.writes_lost"), what="it is told")
     assert event["count"] == "4" and "default-1 to default-4, which a scheduler has seen" in event["reason"]

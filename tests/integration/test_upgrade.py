@@ -1,4 +1,5 @@
-"""An older and a newer stoker side by side, and a worker that is replaced while it works: no run is lost or begun twice.
+"""An older and a newer stoker side by side, and a worker that is replaced while it works: no run is lost, none is begun
+twice.
 
 The older build is the one in STOKER_OLD_BUILD, where somebody has built an earlier commit. Without it, it is this build
 with another version in its library: the same code, but other programs and another library for each other."""
@@ -121,7 +122,8 @@ def test_a_worker_that_drains_for_an_upgrade_gives_its_runs_back(mixed, tmp_path
     """SIGTERM: each program may save, and goes on under the new worker."""
     jobs = [mixed.submit(job_of(f"""
 [ -n "$STOKER_RESUME" ] && {{ echo resumed $(cat "$STOKER_RESUME"); exit 0; }}
-trap 'echo {i} > last.tmp; mv last.tmp last.txt; echo "{{\\"t\\":\\"checkpoint\\",\\"path\\":\\"last.txt\\"}}" >&3; exit 75' TERM
+save() {{ echo {i} > last.txt; echo '{{"t":"checkpoint","path":"last.txt"}}' >&3; exit 75; }}
+trap save TERM
 touch {tmp_path}/up-{i}; while :; do sleep 0.1; done""")) for i in range(4)]
     for i in range(4):
         wait_until((tmp_path / f"up-{i}").exists, what="it runs")

@@ -272,7 +272,8 @@ def test_a_job_that_is_forgotten_is_made_again(q, moment):
     assert json.loads(q.show(3))["spec"]["name"] == "n"
     assert q.redis.zrange(q.key("forgotten"), 0, -1) == [lost]
     event, = told(q, "queue.writes_lost")
-    assert event["count"] == "2" and "did not know of jobs default-2 to default-3, which worker w1 has" in event["reason"]
+    assert event["count"] == "2"
+    assert "did not know of jobs default-2 to default-3, which worker w1 has" in event["reason"]
     assert q.add() == "4", "no number is given out twice"
     assert q.end(claim, "succeeded") == ["ok", "succeeded"]
     acknowledged(q, "2")
@@ -353,7 +354,8 @@ def test_another_installation_is_refused(q, moment):
 
 
 @pytest.mark.parametrize("words", [("1",), ("x", INSTALLATION, "", "{}"), ("1", INSTALLATION, "", "{}", "1-1"),
-                                   ("1", INSTALLATION, "", "{}", "odd", "{}"), ("1", INSTALLATION, "", "{}", "1-1", "x")])
+                                   ("1", INSTALLATION, "", "{}", "odd", "{}"),
+                                   ("1", INSTALLATION, "", "{}", "1-1", "x")])
 def test_an_offer_is_checked(q, words):
     claim = q.start()
     with pytest.raises(ResponseError, match="^INVALID"):
