@@ -31,7 +31,8 @@ done
 
 status=0
 # shellcheck disable=SC2086 # several words
-STOKER_BUILD=$folder /usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile $tests || status=1
+STOKER_BUILD=$folder STOKER_TEST_PATIENCE=8 \
+	/usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile --timeout 1800 $tests || status=1
 found=$(find "$folder/found" -size +0 | wc -l)
 if [ "$found" -gt 0 ]; then
 	find "$folder/found" -size +0 -exec tail -n 60 {} +

@@ -9,11 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / os.environ.get("STOKER_BUILD", "build")
+PATIENCE = float(os.environ.get("STOKER_TEST_PATIENCE", 1))  # where programs are slow: under valgrind
 
 
 def wait_until(condition, timeout=15.0, what="the condition", every=0.01):
     """Calls condition until it answers something true and returns that; fails loudly in the end."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
         if value:
@@ -59,7 +60,7 @@ class Process:
     def stop(self, timeout=15):
         self.signal(signal.SIGTERM)
         try:
-            return self.popen.wait(timeout)
+            return self.popen.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.args[0]} ignored SIGTERM for {timeout} s\n{self.text()}") from None
