@@ -103,7 +103,8 @@ static bool helper_crashed(const struct child_exit *how)
 	return false;
 }
 
-/* The text of a whole answer, which it is in; NULL: what went wrong is in err. unread: the errno that ended its reading. */
+/* The text of a whole answer, which it is in; NULL: what went wrong is in err. unread: the errno that ended its
+ * reading. */
 static char *helper_decode(struct buf *answer, const char *name, const struct child_exit *how, int unread,
 			   struct error *err)
 {
