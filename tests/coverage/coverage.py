@@ -2,6 +2,7 @@
 
 Of the function library every branch counts (instrument.py says what a branch is), of the programs those of the files
 that claim, renew, finish, commit and restore, as gcov counts them. unreached.txt names each that is not reached and says
+why. What is missing in it fails, and so does what cannot be reached by what it says there, and is.
 
     coverage.py BUILD list     prints what unreached.txt lacks, as it is written there"""
 import sys
@@ -75,10 +76,10 @@ def main():
     is_true = judge("the function library", lua, known, rows)
     for path, part in parts.items():
         is_true = judge(f"C, {path}", part, known, rows) and is_true
-    for place in known:
+    for place, reason in known.items():
         if place not in everything:
             print(f"unreached.txt: there is no such branch: {' | '.join(place)}")
-            is_true = False
+            is_true = is_true and reason == NOT_YET
     for row in rows:
         print(table.line(row))
     table.write(build / "bench-coverage.json", rows)

@@ -255,3 +255,55 @@ def test_a_stranger_in_the_place_of_a_history(urgent):
         q.promote()
     assert q.snapshot() == before
     q.redis.delete(q.key("history:1"))
+
+
+@pytest.mark.parametrize("left, right, gone", [
+    ([(2, 2, 0)], [(1, 2, 0)], ["2"]),                    # the lower priority goes
+    ([(1, 2, 0)], [(2, 2, 0)], ["1"]),
+    ([(1, 1, 0), (1, 1, 0)], [(1, 2, 0)], ["3"]),         # then the fewest
+    ([(1, 2, 0)], [(1, 1, 0), (1, 1, 0)], ["1"]),
+    ([(1, 2, 60000)], [(1, 2, 0)], ["2"]),                # then what ran for the shortest time
+    ([(1, 2, 0)], [(1, 2, 60000)], ["1"]),
+])
+def test_of_two_machines_the_one_that_loses_less_is_emptied(urgent, left, right, gone):
+    q = urgent
+    for name, jobs in (("w1", left), ("w2", right)):
+        for priority, cpus, _ in jobs:
+            q.add(**job(priority, cpus))
+        Machine(q, name).take()
+    for n, (_, _, ran_ms) in enumerate([*left, *right], 1):
+        q.set_job(n, claimed_ms=q.now() - ran_ms)
+    q.add(**job(9, 2))
+    assert look(q) == gone
+
+
+@pytest.mark.parametrize("spoiled", [{"capacity": "x"}, {"used": "x"}, {"capacity": "1"}, {"used": "1"},
+                                     {"capacity": None}, {"used": None}])
+def test_a_machine_that_says_nothing_of_its_room_is_left_alone(urgent, spoiled):
+    q, machine = urgent, Machine(urgent)
+    q.add(**job(1, 2))
+    machine.take()
+    for field, text in spoiled.items():
+        if text is None:
+            q.redis.hdel(q.key("worker:w1"), field)
+        else:
+            q.redis.hset(q.key("worker:w1"), field, text)
+    q.add(**job(9, 2))
+    assert look(q) == []
+
+
+def test_amounts_that_a_machine_does_not_say_are_none(urgent):
+    q, machine = urgent, Machine(urgent)
+    q.add(**job(1, 2))
+    machine.take()
+    q.redis.hset(q.key("worker:w1"), mapping={"capacity": '{"cpus":2,"memory":1073741824}', "used": '{"cpus":2}'})
+    q.add(**job(9, 2))
+    assert look(q) == ["1"]
+
+
+def test_for_the_lowest_priority_nobody_goes(urgent):
+    q, machine = urgent, Machine(urgent)
+    q.add(**job(0, 2))
+    machine.take()
+    q.add(**job(0, 2))
+    assert look(q) == []
