@@ -75,7 +75,7 @@ do
 
     -- It does not wait for it any more.
     function checkpoints.ask_no_more(q, j)
-        if j.f.borrows then
+        if j.f.borrows and j.f.lender then
             redis.pcall('ZREM', key_of(q, 'outbox'), letter_of(j.f.lender, j.n))
         end
     end
@@ -361,7 +361,7 @@ do
     -- A loan that is waited for, or was made, and that nobody carries or asks for.
     function checkpoints.loan_letters(q, j, list)
         local letters, outbox = {}, key_of(q, 'outbox')
-        if j.f.state == 'waiting' and j.f.borrows then
+        if j.f.state == 'waiting' and j.f.borrows and j.f.lender then
             append(letters, letter_of(j.f.lender, j.n))
         end
         for _, c in ipairs(list) do
