@@ -55,7 +55,8 @@ do
 
     local function unique_key(q, at, j)
         local key = not STATE_FINAL[j.f.state] and j.f.unique
-        if key and fsck.type_holds(q, at, 'unique:' .. key, 'string') and j.f.unique_until ~= 'expired' and not fsck.has_key(q, 'unique:' .. key) then
+        if key and fsck.type_holds(q, at, 'unique:' .. key, 'string') and j.f.unique_until ~= 'expired' and
+            not fsck.has_key(q, 'unique:' .. key) then
             fsck.found(at, 'unique-lost', function()
                 call('SET', key_of(q, 'unique:' .. key), j.n)
             end, 'job %s has lost its key %s', job_id(q, j.n), quoted(key))

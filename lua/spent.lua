@@ -66,8 +66,8 @@ do
         end
     end
 
-    -- An attempt begins, from this checkpoint. While it runs, trained_ms is what it began with: the checkpoint itself may
-    -- be deleted when there are newer ones.
+    -- An attempt begins, from this checkpoint. While it runs, trained_ms is what it began with: the checkpoint itself
+    -- may be deleted when there are newer ones.
     function spent.begin(q, j, id)
         job_clear(j, 'spent', 'trained_from_ms')
         if j.f.attempt ~= '1' then
