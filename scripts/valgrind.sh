@@ -8,8 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath "${1:-build}")
 folder=$build-valgrind
-# A job's life, what is left of one that is killed, checkpoints there and back, the API, streams, webhooks.
-tests=${VALGRIND_TESTS:-tests/integration/test_worker_survives.py tests/integration/test_worker_ends.py
+# A job's life and its ends, checkpoints there and back, streams, webhooks, the archive. Not how runs are adopted or found
+# dead: valgrind 3.19 has no pidfd_open.
+tests=${VALGRIND_TESTS:-tests/integration/test_worker_ends.py
 	tests/integration/test_checkpoint_runs.py tests/integration/test_scheduler_follow.py
 	tests/integration/test_webhook_delivery.py tests/integration/test_archive.py tests/integration/test_code_runs.py}
 
@@ -33,10 +34,11 @@ status=0
 # shellcheck disable=SC2086 # several words
 STOKER_BUILD=$folder STOKER_TEST_PATIENCE=8 \
 	/usr/bin/python3 -m pytest -q -n "$(nproc)" --dist loadfile --timeout 1800 $tests || status=1
-found=$(find "$folder/found" -size +0 | wc -l)
-if [ "$found" -gt 0 ]; then
-	find "$folder/found" -size +0 -exec tail -n 60 {} +
+# Errors begin with ==; what it says of system calls that it does not know, with --.
+mapfile -t found < <(grep -l '^==' -r "$folder/found")
+if [ "${#found[@]}" -gt 0 ]; then
+	tail -n 60 "${found[@]}"
 	status=1
 fi
-echo "memcheck found something in $found processes of $(find "$folder/found" -type f | wc -l)"
+echo "memcheck found something in ${#found[@]} processes of $(find "$folder/found" -type f | wc -l)"
 exit "$status"
