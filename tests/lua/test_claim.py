@@ -181,16 +181,16 @@ def test_bad_arguments(q, args, sentence):
 def test_workers_register_and_leave(q):
     info = {"host": "h", "pid": 12, "state": "up", "capacity": {"cpus": 2, "labels": {}}, "runs": [],
             "used": [{'a\\"]': "b,}"}, []]}
-    assert q.worker("w1", json.dumps(info)) == [0, 0, 0]
+    assert q.worker("w1", json.dumps(info)) == [0, 0, 0, ""]
     kept = q.redis.hgetall(q.key("worker:w1"))
     assert {k: kept[k] for k in ("host", "pid", "state", "runs")} == {"host": "h", "pid": "12", "state": "up",
                                                                      "runs": "[]"}
     assert json.loads(kept["capacity"]) == {"cpus": 2, "labels": {}}
     assert json.loads(kept["used"]) == info["used"]
     q.start()
-    assert q.worker("w1", json.dumps(info)) == [1, 0, 0]
+    assert q.worker("w1", json.dumps(info)) == [1, 0, 0, ""]
     q.redis.hset(q.key("worker:w1"), "drain", 1)
-    assert q.worker("w1", json.dumps({"state": "draining"})) == [1, 1, 0]
+    assert q.worker("w1", json.dumps({"state": "draining"})) == [1, 1, 0, ""]
     assert q.redis.zcard(q.key("workers")) == 1
     q.worker("w1", json.dumps({"state": "gone"}))
     q.worker("w1", json.dumps({"state": "gone"}))

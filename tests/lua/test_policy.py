@@ -281,7 +281,7 @@ def test_a_stale_token_has_no_result(q):
 def test_a_worker_that_drains_itself_says_so_once(q):
     q.worker("w1", json.dumps({"state": "up", "why": ""}))
     for _ in range(2):
-        assert q.worker("w1", json.dumps({"state": "draining", "why": "3 died"})) == [0, 0, 0]
+        assert q.worker("w1", json.dumps({"state": "draining", "why": "3 died"})) == [0, 0, 0, ""]
     assert [e["reason"] for e in q.events("worker.drained")] == ["3 died"]
     q.worker("w1", json.dumps({"state": "up", "why": ""}))
     q.worker("w1", json.dumps({"state": "draining", "why": "3 died"}))
@@ -297,7 +297,7 @@ def test_an_operator_drains_and_resumes(q):
     assert q.worker("w1", "{}")[1] == 1
     before = q.now()
     assert q.worker_resume("w1", "bob") == "up"
-    _, drain, resumed_ms = q.worker("w1", "{}")
+    _, drain, resumed_ms, _ = q.worker("w1", "{}")
     assert drain == 0 and before <= resumed_ms <= q.now()
     assert q.events("worker.resumed")[0]["actor"] == "bob"
 
