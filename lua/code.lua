@@ -16,7 +16,8 @@ do
     -- The code that a spec names: one of a job, and one of what it was not committed with.
     local function named(values)
         local lineage = values.lineage
-        return {values.code and as_text(values.code) or '', type(lineage) == 'table' and as_text(lineage.git_diff) or ''}
+        return {values.code and as_text(values.code) or '',
+                type(lineage) == 'table' and as_text(lineage.git_diff) or ''}
     end
 
     -- Refuses what is doomed. Answers what is to be spared by the first write; nil: nothing.

@@ -171,9 +171,9 @@ do
         return pairs_given({'reason', wait.reason}, 'due_ms', wait.due_ms, unpack(wait.more or {}))
     end
 
-    -- The record of a new job, which is as yet nowhere or in the place that the fields say, and what belongs to it. What
-    -- a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where fewer
-    -- of them were new, something was in its place.
+    -- The record of a new job, which is as yet nowhere or in the place that the fields say, and what belongs to it.
+    -- What a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where
+    -- fewer of them were new, something was in its place.
     function submitting.record(q, checked, n, uid, state, attempt, actor, fields)
         local values, class, specs = checked.values, checked.class, q.batch.specs
         if values.name then
@@ -219,9 +219,10 @@ do
             waits = wait_of(q, checked, n, actor, delay_ms, is_held)
             state = waits and STATE_MOVES['new submit-later'] or state
         end
-        submitting.record(q, checked, n, uid, given and STATE_MOVES['queued claim'] or state, given and '1' or '0', actor,
-                          waits or given or
-                          {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0'), nil, nil, nil, nil})
+        local fields = waits or given or -- with room for what most have besides
+            {'lane', checked.lane, 'entry', lane_enter(q, checked.lane, class, n, '0'), nil, nil, nil, nil}
+        submitting.record(q, checked, n, uid, given and STATE_MOVES['queued claim'] or state, given and '1' or '0',
+                          actor, fields)
         return n, state
     end
 

@@ -92,7 +92,7 @@ static bool code_blocks(const json_t *root, struct code *code, struct error *err
 	code->contents.size = size;
 	json_array_foreach(blocks, i, block)
 	{
-		struct digest_hex hash;
+		struct digest_hex hash = { "" };
 		const char *text = json_string_value(block);
 		if (!text || !digest_is_hex(text))
 			return code_bad(err, "blocks: a hash that is none");

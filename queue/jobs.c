@@ -240,10 +240,8 @@ void jobs_tell_text(struct jobs_call *call, const char *text, size_t len, const 
 
 void jobs_tell_json(struct jobs_call *call, json_t *document)
 {
-	char *text = json_dumps(document, JSON_COMPACT);
+	char *text = mem_must(json_dumps(document, JSON_COMPACT)); /* all texts are UTF-8 */
 	json_decref(document);
-	if (!text)
-		mem_exhausted(); /* all texts are UTF-8 */
 	jobs_tell_text(call, text, strlen(text), NULL);
 	free(text);
 }

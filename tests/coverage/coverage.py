@@ -1,8 +1,8 @@
 """coverage.py BUILD: which branches the tests that ran against this build (make COVERAGE=1) did not reach.
 
 Of the function library every branch counts (instrument.py says what a branch is), of the programs those of the files
-that claim, renew, finish, commit and restore, as gcov counts them. unreached.txt names each that is not reached and says
-why. What is missing in it fails, and so does what cannot be reached by what it says there, and is.
+that claim, renew, finish, commit and restore, as gcov counts them. unreached.txt names each that is not reached and
+says why. What is missing in it fails, and so does what cannot be reached by what it says there, and is.
 
     coverage.py BUILD list     prints what unreached.txt lacks, as it is written there"""
 import sys

@@ -285,8 +285,8 @@ def test_what_is_wrong_with_it(here):
     job = here.run()
     spec = here.tmp_path / "next.yaml"
     spec.write_text("command: 'true'\n")
-    assert "has no good checkpoint \"700\"" in here.fails("submit", spec, "--resume-from", job + "@700")
-    assert "there is no job default-99" in here.fails("submit", spec, "--resume-from", "default-99")
+    assert f"job {job} has no checkpoint 700" in here.fails("submit", spec, "--resume-from", job + "@700")
+    assert "no job default-99 (the newest is " in here.fails("submit", spec, "--resume-from", "default-99")
 
 
 # ---------------------------------------------------------------- letting go
@@ -299,10 +299,10 @@ def objects(saved, job):
 
 def test_letting_go(saved):
     job = saved.run()
-    assert saved.cli("checkpoints", "rm", job, "1-1") == f"{job}  1 checkpoints deleted\n"
+    assert saved.cli("checkpoints", "rm", job, "1-1") == f"{job}  1 checkpoint deleted\n"
     assert objects(saved, job) == [2, 3] and sorted(saved.records(job)) == ["1-2", "1-3"]
     assert "has no checkpoint 1-1" in saved.fails("checkpoints", "rm", job, "1-1")
-    assert saved.cli("checkpoints", "cleanup", job, "--keep-last", "1") == f"{job}  1 checkpoints deleted\n"
+    assert saved.cli("checkpoints", "cleanup", job, "--keep-last", "1") == f"{job}  1 checkpoint deleted\n"
     assert objects(saved, job) == [3]
     assert "it is the last good one" in saved.fails("checkpoints", "rm", job, "1-3")
     assert objects(saved, job) == [3]

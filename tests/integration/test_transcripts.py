@@ -259,7 +259,7 @@ def test_gc_takes_the_transcripts_of_removed_jobs_only(stored):
     assert not list(stored.kept.glob(f"*/runs/{gone}-*/*/*"))
     assert stored.transcripts(kept) and stored.transcripts(archived)
     assert "0 leftovers" in stored.cli("gc", "--older-than", "0s").stdout
-    assert "0 checkpoints read" in stored.cli("verify").stdout
+    assert "0 checkpoints, 2 transcripts," in stored.cli("verify").stdout
 
 
 def test_every_point_of_the_metrics_is_kept(stored, tmp_path):

@@ -92,7 +92,8 @@ WORD = st.text(st.sampled_from('ab :,[]{}".\\/1é\n\t\0\x7f'), max_size=6) | st.
     ["x" * 64, "x" * 65, '"name":"', '"command":[', '"],"priority":9,"env":{"a":["', "1.", "a:b", "]", "\\"])
 OTHERS = st.lists(st.sampled_from([
     ("priority", 9), ("env", {"name": "x"}), ("env", {"command": "x"}), ("lease", "2s"), ("lease", 1.5),
-    ("tags", ["name"]), ("resources", {"cpus": 2}), ("retry", {}), ("delay", "2s"), ("tenant", "x")]), max_size=2).map(dict)
+    ("tags", ["name"]), ("resources", {"cpus": 2}), ("retry", {}), ("delay", "2s"), ("tenant", "x")]),
+    max_size=2).map(dict)
 SPACED = st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")])
 
 
