@@ -3,6 +3,7 @@
 #   make             build the three programs into build/
 #   make demo        install what is needed, build, and watch a run outlive kills
 #   make check       install what tests need, build, lint, run every test
+#   make check-long  what make check leaves to this: once more what another test tries, in longer ways
 #   make check-asan  the same tests with AddressSanitizer and UBSan
 #   make fuzz        the readers of what others wrote, FUZZ_SECONDS (60) each, with what breaks them
 #   make chaos       10,000 jobs while everything below them breaks (docs/reliability.md); make check runs a short form
@@ -193,7 +194,7 @@ $(B)/tidy/%.ok: %.c $(B)/%.o .clang-tidy
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) > $@.log 2>&1 || { grep -E 'warning:|error:' $@.log; false; }
 	@touch $@
 
-.PHONY: demo check check-asan fuzz chaos coverage faults valgrind soak mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
+.PHONY: demo check check-long check-asan fuzz chaos coverage faults valgrind soak mutants bench bench-queue bench-checkpoints bench-recovery lint fmt docs install clean
 demo:
 	scripts/bootstrap.sh
 	$(MAKE) all
@@ -202,6 +203,11 @@ check:
 	scripts/bootstrap.sh
 	scripts/bootstrap-tests.sh
 	scripts/check.sh $(B)
+check-long: all $(TEST_TOOLS)
+	scripts/bootstrap-tests.sh
+	@missed=0; for one in integration kill faults; do \
+		STOKER_BUILD=$(B) /usr/bin/python3 -m pytest -q -m long tests/$$one || missed=1; \
+	done; exit $$missed
 # Both, whatever the first one misses.
 bench: all $(BENCH_TOOLS)
 	scripts/bootstrap-tests.sh

@@ -100,15 +100,19 @@ fi
 
 if wanted unit; then
 	say 'unit tests'
+	mkdir "$reports/unit"
+	make -s B="$build" list-unit-tests | tr ' ' '\n' | REPORTS=$reports/unit xargs -P "$(nproc)" -I {} sh -c '
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$1" >"$REPORTS/${1##*/}" 2>&1
+		echo $? >"$REPORTS/${1##*/}.status"' sh {}
 	for test in $(make -s B="$build" list-unit-tests); do
-		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$test" >"$reports/tap" 2>&1
-		status=$?
-		count_tap "$reports/tap" "$status"
+		tap=$reports/unit/${test##*/}
+		status=$(cat "$tap.status")
+		count_tap "$tap" "$status"
 		if [ "$status" -eq 0 ]; then
-			echo "$test: $(grep -c '^ok' "$reports/tap") ok"
+			echo "$test: $(grep -c '^ok' "$tap") ok"
 		else
 			echo "$test: exit $status"
-			cat "$reports/tap"
+			cat "$tap"
 		fi
 	done
 fi

@@ -71,7 +71,10 @@ def begin(tmp_path, url, env):
         assert fsck.check(cluster.redis.client()) == []
 
 
-@pytest.fixture(params=["file", "s3"])
+LONG = pytest.mark.long
+
+
+@pytest.fixture(params=[pytest.param("file", marks=LONG), "s3"])
 def kept(request, tmp_path, monkeypatch):
     env = request.getfixturevalue("s3_server").env if request.param == "s3" else {}
     for name, value in env.items():
@@ -121,7 +124,8 @@ def test_all_that_a_run_said_comes_back(kept, tmp_path):
 # ---------------------------------------------------------------- writing it, with faults
 
 
-@pytest.mark.parametrize("what", [(503, "SlowDown"), (500, "InternalError"), "cut", "lose", "half", "complete-error"])
+@pytest.mark.parametrize("what", [pytest.param(what, marks=[] if what == "lose" else LONG) for what in (
+    (503, "SlowDown"), (500, "InternalError"), "cut", "lose", "half", "complete-error")])
 def test_an_upload_that_fails_is_done_again(faulty, what):
     kept, faults = faulty
     failed = []

@@ -119,7 +119,8 @@ def restart(cluster, _jobs):
 PAUSES = {f.__name__: f for f in (pause_redis, pause_disk, pause_inside, pause_scheduler, pause_machine, restart)}
 
 
-@pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.parametrize("pause", [pytest.param(name, marks=[] if name in ("pause_redis", "pause_machine") else
+                                                pytest.mark.long) for name in PAUSES])
 def test_nobody_is_reaped_for_a_pause_that_is_not_its_own(stalling, tmp_path, pause):
     jobs = start(stalling, tmp_path, "a", "b", "c")
     before = {job: stalling.job(job)["token"] for job in jobs.values()}

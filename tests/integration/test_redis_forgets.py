@@ -171,6 +171,7 @@ def test_another_job_of_the_same_number_is_not_touched(lossy, tmp_path):
     os.kill(lossy.schedulers[0].pid, signal.SIGCONT)
     lossy.start_worker(1)
     saved(lossy, job)
+    wait_until(lambda: lossy.request("GET", f"/api/v1/jobs/{job}")[0] == 200, what="the scheduler has found Redis")
     before = lossy.job(job)
     assert before["uid"] != uid and before["name"] == "other"
     os.kill(runner, signal.SIGCONT)

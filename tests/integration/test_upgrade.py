@@ -94,7 +94,7 @@ def test_old_and_new_side_by_side(mixed, old_build):
     assert mixed.wait_final(json.loads(text)["id"])["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGUSR2, marks=pytest.mark.long), signal.SIGKILL])
 def test_a_worker_that_is_replaced_under_load_loses_no_run(mixed, tmp_path, number):
     started = tmp_path / "started"
     started.mkdir()

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 import fsck
 from cluster import Cluster, log_lines
 from harness import wait_until
@@ -47,6 +49,7 @@ def test_a_killed_runner(tmp_path):
         assert fsck.check(redis) == []
 
 
+@pytest.mark.long
 def test_a_machine_without_power(tmp_path):
     with Networked(tmp_path, workers=2, worker_options=["--cpus", "8"]) as cluster:
         jobs = [(Training(cluster, **lease), bound_s) for lease, bound_s in (({}, 14), ({"lease": "3s"}, 5)) * 4]
