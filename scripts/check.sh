@@ -102,7 +102,7 @@ if wanted unit; then
 	say 'unit tests'
 	mkdir "$reports/unit"
 	# shellcheck disable=SC2016 # $1 is each test in turn
-	make -s B="$build" list-unit-tests | tr ' ' '\n' | REPORTS=$reports/unit xargs -P "$(nproc)" -I {} sh -c '
+	make -s B="$build" list-unit-tests | tr ' ' '\n' | REPORTS=$reports/unit xargs -P $((2 * $(nproc))) -I {} sh -c '
 		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$1" >"$REPORTS/${1##*/}" 2>&1
 		echo $? >"$REPORTS/${1##*/}.status"' sh {}
 	for test in $(make -s B="$build" list-unit-tests); do

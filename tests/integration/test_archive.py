@@ -185,6 +185,7 @@ def test_a_lost_index_is_made_anew(archiving):
     assert [job["id"] for job in archiving.archived()] == [new, *[job["id"] for job in before]]
 
 
+@pytest.mark.long  # tests/lua/test_archive.py: test_who_began_later_goes_on
 def test_of_two_that_reindex_the_later_goes_on(archiving):
     archiving.many(30)
     wait_until(lambda: len(archiving.final_in_redis()) == 30, what="all have ended")

@@ -69,7 +69,8 @@ def test_asked_by_time(cluster, tmp_path):
     assert cluster.wait_final(job)["state"] == "succeeded" and events(cluster, job, "checkpoint.committed")
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGUSR1", pytest.param("SIGUSR2", marks=pytest.mark.long),
+                                  pytest.param("SIGHUP", marks=pytest.mark.long)])
 def test_asked_by_a_signal(cluster, tmp_path, name):
     job = start(cluster, tmp_path, HANDLER, name, every="2s", ask=name)
     assert cluster.wait_final(job)["state"] == "succeeded"

@@ -71,7 +71,7 @@ def wrong_begins(cluster, job, expected):
     return [] if not expected or "cannot be used" not in text and "from None" not in text else [text]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_what_is_needed_stays(tmp_path, seed):
     draw = random.Random(seed)
     (tmp_path / "train.py").write_text(SAVER)

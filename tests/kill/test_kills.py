@@ -93,8 +93,7 @@ VICTIMS = {"program": kill_program, "runner": kill_runner, "worker": kill_worker
            "redis": kill_redis}
 
 
-@pytest.mark.parametrize("victim", [pytest.param(victim, marks=pytest.mark.long) for victim in VICTIMS if victim != "runner"] +
-                         ["runner", "all"])
+@pytest.mark.parametrize("victim", [*[pytest.param(victim, marks=pytest.mark.long) for victim in VICTIMS], "all"])
 def test_final_weights_survive_kills(victim, tmp_path, undisturbed):
     seed = int(os.environ.get("STOKER_KILL_SEED", random.randrange(1 << 30)))
     chance = random.Random(seed)
