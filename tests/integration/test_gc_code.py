@@ -168,13 +168,14 @@ def test_a_scheduler_is_killed_at_any_moment_of_it(cluster, tmp_path):
             unused(cluster, tmp_path, f"gone-{i}")
         age(cluster)
         process = cluster.schedulers[0]
-        threading.Timer(draw.uniform(0, 0.08), process.kill).start()
+        killer = threading.Timer(draw.uniform(0, 0.08), process.kill)
+        killer.start()
         try:
             gc(cluster)
             reached.add("end")
         except (OSError, HTTPException):
             reached |= {name for name in ("condemned", "doomed") if redis.exists(K + name)}
-        process.kill()
+        killer.join()
         cluster.start_scheduler()
         assert kept <= there(cluster)[1]
         redis.delete(K + "doomed")  # as if its time was over
