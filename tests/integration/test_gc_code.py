@@ -190,7 +190,9 @@ def test_a_submit_races_it(cluster, tmp_path, asks):
     draw, outcomes = random.Random(7), {"kept": 0, "deleted": 0}
     root = folder_of(tmp_path, {"main.sh": "echo x", ".stokerignore": "job.yaml\n"}, "x")
     (root / "job.yaml").write_text(json.dumps({"command": "sh main.sh", "workdir": ".", "hold": True}))
-    for _ in range(50):
+    for turn in range(300):
+        if turn >= 50 and min(outcomes.values()) > 0:  # on a busy machine one of them may be rare
+            break
         job = cluster.cli("submit", root / "job.yaml").stdout.strip()
         code = cluster.show(job)["spec"]["code"]
         cluster.cli("rm", end(cluster, job))
