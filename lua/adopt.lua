@@ -170,6 +170,7 @@ do
         if values.batch then
             batching.expect_types(q, values.batch)
         end
+        local is_there, spared = pcall(submitting.check_code, q, values) -- it runs, doomed or not
         local checked = submitting.check(q, values, offer.spec, false)
         local j = job_of_fields(n, {class = checked.class, priority = as_text(values.priority),
                                     slot = values['concurrency.key'], tenant = values.tenant})
@@ -182,6 +183,7 @@ do
             q.active = q.active - 1 -- its record alone went, and it counts still
         end
         forgotten.is_back(q, n)
+        submitting.spare_code(q, is_there and spared or nil)
         submitting.record(q, checked, n, args[2], STATE_MOVES['new adopt'], '0', nil, {})
         if values.batch then
             batching.join(q, n, values.batch, 'running')

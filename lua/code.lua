@@ -7,7 +7,6 @@
 -- nothing has named them, those that still were by this run; `done`, when they are deleted or kept after all;
 -- `ask`, those that are doomed.
 
-local submitting = {} -- parts of lua/submit.lua that others use, too
 do
     local CONDEMNED_S = 86400 -- of a gc that was killed: a mark alone hinders nobody
     local DOOMED_S = 900      -- whoever deletes gives up long before (scheduler/code_store.c)

@@ -95,7 +95,7 @@ do
         call('DEL', unpack(job_keys(q, n, {})))
     end
 
-    -- Numbers for so many jobs, and nothing under them; of plain jobs, submitting.write sees to that. Jobs that are
+    -- Numbers for so many jobs, and nothing under them; of plain jobs, submitting.record sees to that. Jobs that are
     -- counted as active by now are written in the same breath.
     function submit_reserve(q, count, are_plain)
         local first, there = q.meta.next + 1, {}
@@ -195,7 +195,9 @@ do
         local key = key_of(q, 'job:', n)
         local record = {'state', state, 'uid', uid, 'lease_ms', usual_text(values.lease), 'attempt', attempt, 'class',
                         class, 'priority', usual_text(values.priority), 'submitted_ms', q.now_text, unpack(fields)}
-        if redis.pcall('HSET', key, unpack(record)) ~= #record / 2 and checked.is_plain then
+        if not checked.is_plain then
+            call('HSET', key, unpack(record))
+        elseif redis.pcall('HSET', key, unpack(record)) ~= #record / 2 then -- or an error: of another type
             submitting.clear(q, n)
             call('HSET', key, unpack(record))
         end

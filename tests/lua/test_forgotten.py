@@ -310,6 +310,22 @@ def test_a_job_that_got_its_number_is_not_touched(q, moment):
     assert (refused["uid"], refused["worker"], refused["attempt"]) == (old["uid"], "w1", "1") and "job" not in refused
 
 
+@pytest.mark.parametrize("is_doomed", [False, True])
+def test_a_job_that_is_made_again_spares_its_code(q, moment, is_doomed):
+    """gc must not take what a retry of it needs; what is doomed already cannot stop what runs."""
+    remember, forget = moment
+    code = "c" * 64
+    q.condemn("mark", "run1", code)
+    if is_doomed:
+        q.condemn("doom", "run1", code)
+    remember()
+    q.redis.delete(q.key("condemned"), q.key("doomed"))
+    claim = q.start(code=code)
+    forget()
+    assert offer(q, claim) == ["ok", "ok", ""] and q.state(1) == "running"
+    assert not q.redis.hexists(q.key("condemned"), code)
+
+
 def test_an_ended_job_that_was_removed_is_not_made_again(q):
     claim = q.start()
     q.end(claim, "succeeded")

@@ -152,7 +152,7 @@ def test_a_known_shape_changes_nothing(q):
     ('{"command":["a"],"name":"x"}', '{"command":["' + "a" * 131073 + '"],"name":"x"}'),
     ('{"command":["a"],"name":"x"}', '{"command":["a"],"name":"x","name":"y"}'),
     ('{"command":["a"],"name":"x","lease":3}', '{"command":["b"],"name":"y","lease":3}'),
-])
+], ids=lambda text: text[:60])
 def test_a_shape_that_is_nearly_known(q, known, text):
     before = outcome(q, text)
     outcome(q, known)
