@@ -336,7 +336,7 @@ do
         end
         if next(misfit) and q.now - (tonumber(rang_ms) or 0) >= RING_AGAIN_MS then
             call('HSET', key, 'rang_ms', integer_text(q.now))
-            call('EXPIRE', key, WORKER_KEPT_S, 'NX')
+            call('EXPIRE', key, WORKER.kept_s, 'NX')
             for class in pairs(misfit) do
                 q.batch.bells[class] = true
             end
@@ -401,7 +401,7 @@ do
             remember(q, key, request, w.claims)
         end
         if not known[1] and (has_offer or #w.claims > 0) then
-            call('EXPIRE', key, WORKER_KEPT_S, 'NX') -- it may never have registered
+            call('EXPIRE', key, WORKER.kept_s, 'NX') -- it may never have registered
         end
         queue_flush(q)
         return describe_all(q, w.claims)

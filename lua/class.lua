@@ -109,6 +109,8 @@ do
         return known[1], known[2]
     end
 
+    submitting.class_of = class_of
+
     -- A name says all of a requirement but what its labels are.
     function class_needs(name, labels)
         return requirement_json_of(name:match('^cpu(%d+)') or 1, name:match('%-gpu(%d+)') or 0,

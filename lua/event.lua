@@ -46,7 +46,8 @@ local function job_id(q, n)
     return q.name .. '-' .. n
 end
 
--- Something that happens to many jobs of this call: event_open once, event_join for each of them.
+-- Something that happens to many jobs of this call: event_open once, event_join for each of them. An event is {name =,
+-- count = how many joined, rest = {name, value, …}, more = the rest as JSON behind other names; nil: is to be made}.
 local function event_open(q, name, ...)
     local event = {name = name, count = 0, rest = pairs_given({}, ...)}
     q.events[#q.events + 1] = event
@@ -98,8 +99,8 @@ do
 
     -- Names of events, ids and numbers need no escaping: most of an event is put together in one go.
     local function tell(key, event)
-        local rest, more = event.rest, ''
-        for i = 1, #rest, 2 do
+        local rest, more = event.rest, event.more or ''
+        for i = 1, event.more and 0 or #rest, 2 do
             more = more .. ',"' .. rest[i] .. '":' .. cjson.encode(rest[i + 1])
         end
         local id, said

@@ -32,6 +32,7 @@ lua_SOURCES := \
 	lua/webhook.lua \
 	lua/offer.lua \
 	lua/code.lua \
+	lua/submit_plain.lua \
 	lua/submit.lua \
 	lua/members.lua \
 	lua/batch_parts.lua \

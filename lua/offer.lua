@@ -81,26 +81,23 @@ do
                         labels_json = labels_json}}
     end
 
-    -- An offer that this job fits into, of a worker that waits; nil: none, or something else is queued already.
-    function offers.find(q, checked)
-        if q.known.listed[checked.lane] then
-            return nil
-        end
+    -- An offer that a job of this class, priority and spec fits into, of a worker that waits; nil: none, or something
+    -- else is queued already.
+    function offers.find(q, class, requirement_json, priority, spec_text)
         local idle = redis.pcall('ZRANGE', key_of(q, 'idle'), '0', LOOKED_LAST)
-        if not idle[1] or q.meta.paused == 'paused' or #checked.text > SPEC_MAX_BYTES then
+        if not idle[1] or q.meta.paused == 'paused' or #spec_text > SPEC_MAX_BYTES then
             return nil
         end
         queue_read(q, META)
         if q.meta.max_running > 0 or expect_type(q, 'zset', 'lanes') > 0 then
             return nil
         end
-        local requirement = class_decode(checked.requirement)
+        local requirement = class_decode(requirement_json)
         for i = 1, #idle do
             local offer = read(q, idle[i])
             if offer and class_fits(requirement, offer.free, 1) == 1 then
                 expect_type(q, 'zset', 'leases')
-                offer.requirement = requirement
-                offer.lane = checked.class .. ':' .. checked.values.priority .. ':!given'
+                offer.class, offer.requirement, offer.lane = class, requirement, class .. ':' .. priority .. ':!given'
                 offer.is_first = expect_type(q, 'stream', 'ready:' .. offer.lane) == 0
                 return offer
             end
@@ -110,11 +107,9 @@ do
 
     -- Tells the worker of the job that is about to be written, and enters it as pending there: into the lane `!given`,
     -- from which nobody else reads. Answers the fields of its record that say so; nil: the worker is gone.
-    function offers.enter(q, checked, n, uid)
-        local offer, requirement, lease_ms = checked.offer, checked.offer.requirement, usual_text(checked.values.lease)
+    function offers.enter(q, offer, n, uid, lease_ms, spec_text)
         local answer = offers.describe(q, n, {uid = uid, attempt = '1', token = q.now_text, lease_ms = lease_ms,
-                                              class = checked.class},
-                                       requirement.texts, checked.text)
+                                              class = offer.class}, offer.requirement.texts, spec_text)
         append(answer, 'request', integer_text(offer.request))
         if call('PUBLISH', key_of(q, 'given:' .. offer.channel), cjson.encode(answer)) == 0 then
             redis.pcall('ZREM', key_of(q, 'idle'), offer.worker)

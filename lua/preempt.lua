@@ -112,7 +112,7 @@ do
     -- Of one waiting job: which worker is emptied how far; nil: none, or one of them has room as it is.
     local function plan_for(q, wants, running)
         local best
-        local ids = redis.pcall('ZRANGEBYSCORE', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf',
+        local ids = redis.pcall('ZRANGEBYSCORE', key_of(q, 'workers'), integer_text(q.now - WORKER.seen_ms), '+inf',
                                 'LIMIT', 0, WORKERS_LOOKED_AT)
         for i = 1, #ids do
             local worker = ids[i]

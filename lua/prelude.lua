@@ -23,8 +23,10 @@ local redis, call, cjson, string, table, math, type, pairs, select, unpack, tonu
 local MAX_JOBS_A_CALL = 100
 local LARGEST = 9007199254740992 -- 2^53: beyond it a Lua number is no integer any more
 local TEXT_MAX = 500             -- bytes of a reason or an error that are kept
-local WORKER_SEEN_MS = 30000     -- a worker is there if it was heard of so lately
-local WORKER_KEPT_S = 172800     -- what is known of a worker, since it was last heard of
+local WORKER = {
+    seen_ms = 30000, -- it is there if it was heard of so lately
+    kept_s = 172800, -- what is known of it, since it was last heard of
+}
 
 -- ---------------------------------------------------------------- failing
 
@@ -294,7 +296,7 @@ local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'p
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0, preempt = 0}
 
-local queue_new
+local queue_new, queue_names
 do
     local QUEUES_KEPT, KEYS_KEPT = 100, 1000
 
@@ -327,7 +329,7 @@ do
 
     -- The names of a queue by the key of its `meta`. They follow from that key alone: those of the last are kept.
     local kept, kept_count = {}, 0
-    local function names_of(keys)
+    function queue_names(keys)
         local key = keys[1]
         local names = #keys == 1 and kept[key]
         if names then
@@ -350,7 +352,7 @@ do
     -- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
     -- (many jobs a call share one ZADD, XACK, XDEL …).
     function queue_new(keys)
-        local names, time = names_of(keys), call('TIME')
+        local names, time = queue_names(keys), call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
         return {
             base = names.base, name = names.name, keys = names.keys, meta_key = keys[1],

@@ -11,10 +11,12 @@ do
     local rows = spec_table.sections[1].row_of
     local WORDS_MAX, WORD_MAX, ITS_NAME = rows.command.max, rows.command.text.max, rows.name.text
 
-    local kept, kept_count = {}, 0
+    -- Of a shape: __index, the values of such a spec; before, between and after, what of its text stands around its
+    -- name and its words (between is nil where it has no name, all three where the name comes last).
+    local kept, kept_count, last_used = {}, 0, nil
 
     local function is_plain(text)
-        return text:find('^[ -~]*$') and not text:find('\\', 1, true)
+        return text:find('^[]-~ -[]*$') -- from ] to ~, where most bytes are, and from the space to [: all but \
     end
 
     -- Where one of the two ends, the first time.
@@ -33,6 +35,33 @@ do
         return rest == '' and count <= WORDS_MAX and is_plain(list)
     end
 
+    local function is_name(text)
+        return #text >= ITS_NAME.min and #text <= ITS_NAME.max and text:find('^[]-~ !#-[]*$') -- nor the quote
+    end
+
+    -- Is it of the shape that was asked for last? That, and the name. As shape_of finds it, without putting a shape
+    -- together.
+    local function like_last(text)
+        local its = last_used
+        if not its or #text > WORD_MAX or text:sub(1, #its.before) ~= its.before or
+            text:sub(-#its.after) ~= its.after then
+            return nil
+        end
+        local from, to, name = #its.before + 1, #text - #its.after + 1, nil
+        if its.between then
+            local first, last = text:find(its.between, from, true)
+            name = first and text:sub(from, first - 1)
+            if not name or not is_name(name) then
+                return nil
+            end
+            from = last + 1
+        end
+        if text:find(']', from, true) ~= to or not are_words(text:sub(from, to)) then
+            return nil
+        end
+        return its, name
+    end
+
     -- The shape of a text and its name (nil: it has none). nil: what would be left out is not what it should be.
     local function shape_of(text)
         local before = find_end(text, LIST)
@@ -45,7 +74,7 @@ do
         last = before and shape:find('"', before + 1, true)
         if last then
             name = shape:sub(before + 1, last - 1)
-            if #name < ITS_NAME.min or #name > ITS_NAME.max or not is_plain(name) then
+            if not is_name(name) then
                 return nil
             end
             shape = shape:sub(1, before) .. shape:sub(last)
@@ -53,10 +82,23 @@ do
         return shape, name
     end
 
+    -- What is known of the shape of a text, to which others may add; nil: it is not known. And its name and the shape
+    -- itself, where it has them.
+    function spec_table.known_shape(text)
+        local known, name = like_last(text)
+        if known then
+            return known, name
+        end
+        local shape
+        shape, name = shape_of(text)
+        known = shape and kept[shape] or nil
+        last_used = known and known.before and known or last_used
+        return known, name, shape
+    end
+
     -- The values of a text whose shape is known. nil: it is not; then its shape and its name, where it has them.
     function spec_table.values_by_shape(text)
-        local shape, name = shape_of(text)
-        local known = shape and kept[shape]
+        local known, name, shape = spec_table.known_shape(text)
         if known then
             return setmetatable({name = name}, known)
         end
@@ -88,6 +130,14 @@ do
             shared[path] = value
         end
         shared.name, shared.command = nil, nil
-        kept[shape], kept_count = {__index = setmetatable(shared, spec_table.defaults)}, kept_count + 1
+        local known, words = {__index = setmetatable(shared, spec_table.defaults)}, find_end(shape, LIST)
+        local its_name = name and find_end(shape, NAME)
+        if not name then
+            known.before, known.after = shape:sub(1, words), shape:sub(words + 1)
+        elseif its_name < words then
+            known.before, known.between = shape:sub(1, its_name), shape:sub(its_name + 1, words)
+            known.after = shape:sub(words + 1)
+        end
+        kept[shape], kept_count = known, kept_count + 1
     end
 end

@@ -44,7 +44,7 @@ do
         count('rate_max', q.meta.rate_max)
         count('rate_per_ms', q.meta.rate_per_ms)
         count('preempt', q.meta.preempt)
-        count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER_SEEN_MS), '+inf'))
+        count('workers', call('ZCOUNT', key_of(q, 'workers'), integer_text(q.now - WORKER.seen_ms), '+inf'))
         parts[#parts + 1] = '"classes":{' .. table.concat(classes, ',') .. '}'
         parts[#parts + 1] = '"goodput":' .. spent.json(q)
         if q.meta.store then

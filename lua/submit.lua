@@ -83,19 +83,7 @@ do
         return checked
     end
 
-    -- Tells this job from another of its number, should Redis ever lose writes: the time of the call in µs, and the end
-    -- of the number.
-    function submitting.uid(q, n)
-        q.uid_stem = q.uid_stem or ('%013x'):format(q.time[1] * 1000000 + q.time[2])
-        return q.uid_stem .. ('00' .. n):sub(-3)
-    end
-
-    -- What an earlier queue of this name left under a number would mix with what is written now: it goes.
-    function submitting.clear(q, n)
-        call('DEL', unpack(job_keys(q, n, {})))
-    end
-
-    -- Numbers for so many jobs, and nothing under them; of plain jobs, submitting.record sees to that. Jobs that are
+    -- Numbers for so many jobs, and nothing under them; of plain jobs, submitting.put sees to that. Jobs that are
     -- counted as active by now are written in the same breath.
     function submit_reserve(q, count, are_plain)
         local first, there = q.meta.next + 1, {}
@@ -172,8 +160,6 @@ do
     end
 
     -- The record of a new job, which is as yet nowhere or in the place that the fields say, and what belongs to it.
-    -- What a claim reads stands first, where it is found soonest. Of what is plain each field stands there once: where
-    -- fewer of them were new, something was in its place.
     function submitting.record(q, checked, n, uid, state, attempt, actor, fields)
         local values, class, specs = checked.values, checked.class, q.batch.specs
         if values.name then
@@ -192,15 +178,8 @@ do
             append(fields, 'checkpoint', newest.id, 'special', '1')
             pairs_given(fields, 'checkpoint_step', newest.record.step)
         end
-        local key = key_of(q, 'job:', n)
-        local record = {'state', state, 'uid', uid, 'lease_ms', usual_text(values.lease), 'attempt', attempt, 'class',
-                        class, 'priority', usual_text(values.priority), 'submitted_ms', q.now_text, unpack(fields)}
-        if not checked.is_plain then
-            call('HSET', key, unpack(record))
-        elseif redis.pcall('HSET', key, unpack(record)) ~= #record / 2 then -- or an error: of another type
-            submitting.clear(q, n)
-            call('HSET', key, unpack(record))
-        end
+        submitting.put(q, checked.is_plain, n, state, uid, attempt, usual_text(values.lease), class,
+                       usual_text(values.priority), q.now_text, fields)
         local last = #specs
         specs[last + 1], specs[last + 2] = key_of(q, 'spec:', n), checked.text
         class_put(q, class, checked.requirement)
@@ -216,7 +195,7 @@ do
         local n = integer_text(q.meta.next)
         local uid, waits, given = submitting.uid(q, n), nil, nil
         if checked.offer then
-            given = offers.enter(q, checked, n, uid)
+            given = offers.enter(q, checked.offer, n, uid, usual_text(checked.values.lease), checked.text)
         elseif not checked.is_plain and submitting.is_special(q, checked, delay_ms) then
             waits = wait_of(q, checked, n, actor, delay_ms, is_held)
             state = waits and STATE_MOVES['new submit-later'] or state
@@ -323,16 +302,20 @@ do
 
     local function submit(keys, args)
         no_more_arguments(args, 3)
+        local spec_text, key, actor = args[1] or '', optional(args[2]), want_actor(args[3])
+        local plain = not key and submitting.plainly(keys, args, 1, 3, actor)
+        if plain then
+            return job_id(queue_names(keys), integer_text(plain))
+        end
         local q = queue_open(keys, META)
-        local actor = want_actor(args[3])
         expect_type(q, 'stream', 'events')
-        local checked = prepare(q, args[1] or '', optional(args[2]))
+        local checked = prepare(q, spec_text, key)
         if checked.id then
             return checked.id
         end
         checked.is_plain = not submitting.is_special(q, checked, checked.values.delay)
-        if checked.is_plain then
-            checked.offer = offers.find(q, checked)
+        if checked.is_plain and not q.known.listed[checked.lane] then
+            checked.offer = offers.find(q, checked.class, checked.requirement, checked.values.priority, spec_text)
         end
         submit_reserve(q, 1, checked.is_plain)
         local id = submitting.make(q, checked, actor)
@@ -412,11 +395,19 @@ do
     end
 
     local function bulk(keys, args)
-        local q = queue_open(keys, META)
         local actor = want_actor(args[1])
         if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
             fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
         end
+        local plain = submitting.plainly(keys, args, 2, 2, actor)
+        if plain then
+            local q, answers = queue_names(keys), {}
+            for i = 1, (#args - 1) / 2 do
+                answers[i] = {'ok', job_id(q, integer_text(plain + i - 1))}
+            end
+            return answers
+        end
+        local q = queue_open(keys, META)
         expect_type(q, 'stream', 'events')
         local answers = submit_each(q, args, 2, actor)
         queue_flush(q)

@@ -41,7 +41,7 @@ do
             event_of_queue(q, 'worker.drained', 'worker', id, 'reason', sentence_of(why))
         end
         call_with('HSET', key, fields)
-        call('EXPIRE', key, WORKER_KEPT_S)
+        call('EXPIRE', key, WORKER.kept_s)
         local state, request, drain, resumed_ms = unpack(call('HMGET', key, 'state', 'claim_request', 'drain',
                                                              'resumed_ms'))
         if state == 'gone' then

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -69,6 +70,7 @@ class Soak:
         self.over, self.lock, self.failures = threading.Event(), threading.Lock(), []
         self.wanted, self.ends, self.done = {}, defaultdict(list), Counter()
         self.samples = defaultdict(list)
+        self.kinds = []  # (seconds, keys of each kind)
 
     def run(self):
         """The rows of the verdict; raises only where the test itself could not do its work."""
@@ -267,6 +269,8 @@ class Soak:
                       for key in GROWING)
         self.samples["Redis memory"].append((at, (self.redis.info("memory")["used_memory"] - growing) / 2**20))
         self.samples["Redis keys"].append((at, self.redis.dbsize()))
+        kinds = Counter(re.sub(r"\d.*", "", key.removeprefix(BASE)) for key in self.redis.scan_iter(count=1000))
+        self.kinds.append((at, kinds))
         self.samples["Redis clients"].append((at, self.redis.info("clients")["connected_clients"]))
         files = sum(len(names) for i in self.machine.workers for path, _, names in os.walk(self.machine.state_dir(i))
                     if Path(path).name != "checkpoints")  # those are the programs' own
@@ -290,6 +294,13 @@ class Soak:
         except AssertionError as error:
             print(error)  # the rows say of how many jobs
 
+    def print_kinds(self):
+        """Which keys grew in the second half."""
+        for kind in sorted({kind for _, kinds in self.kinds for kind in kinds}):
+            counts = [(at, kinds[kind]) for at, kinds in self.kinds]
+            if flat.growth(counts) > 1:
+                print(f"keys {kind}…: {flat.level(counts):.0f}, {flat.growth(counts):+.1f}")
+
     def rows(self, problems):
         """Growth over the second half, however long that was."""
         bounds = {"memory of": ("MiB", 1.0), "descriptors of": ("", 1.0), "threads of": ("", 0.0),
@@ -303,6 +314,7 @@ class Soak:
             more = 100 * more / max(level, 1) if unit == "%" else more
             rows.append(table.row(f"soak: {name}, growth in the second half", more, unit, must=f"value <= {most}",
                                   note=f"level {level:.4g}"))
+        self.print_kinds()
         wrong = {job: self.ends[job] for job, end in self.wanted.items() if self.ends[job] != [end]}
         for text in [*(f"{job} should have {self.wanted[job]}: {ends}" for job, ends in wrong.items()), *problems][:50]:
             print(text)

@@ -1,0 +1,157 @@
+"""Most submits go straight (lua/submit_plain.lua). Whichever way a job takes, the same must be written, told and
+answered: each example is played twice, with the library as it is and with one whose straight way is closed."""
+import json
+import os
+import re
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+import fsck
+from conftest import Queue
+from harness import BUILD
+
+LIBRARY = (BUILD / "stoker.lua").read_text()
+OPEN = "function submitting.plainly(keys, list, from, step, actor)\n"
+
+
+def closed():
+    assert LIBRARY.count(OPEN) == 1
+    return LIBRARY.replace(OPEN, OPEN + "        do return nil end\n")
+
+
+def counting():
+    """Answers how often the straight way was gone, by a function of its own."""
+    text = LIBRARY.replace("return line_up(q,", "redis.pcall('INCR', 'lined up')\n            return line_up(q,")
+    text = text.replace("return hand_over(q,", "redis.pcall('INCR', 'handed over')\n            return hand_over(q,")
+    assert text.count("redis.pcall('INCR'") == 2
+    return text
+
+
+SPECS = st.sampled_from([
+    {"command": ["a"]}, {"command": ["b", "c d"]}, {"name": "x", "command": ["a"]}, {"name": "y", "command": ["a"]},
+    {"name": "x", "command": ["a"], "priority": 9}, {"name": "x", "command": ["a"], "lease": "3s"},
+    {"command": ["a"], "name": "x"}, {"name": "x", "command": ["a"], "resources": {"cpus": 2}},
+    {"name": "x", "command": ["a"], "queue": "default"}, {"name": "x", "command": ["a"], "queue": "other"},
+    {"name": "x", "command": ["a"], "tenant": "t"}, {"name": "x", "command": ["a"], "delay": "1h"},
+    {"name": "x", "command": ["a"], "resources": {"cpus": 1, "labels": {"a": "b"}}}, {"command": []}])
+ACTOR = st.sampled_from(["", "", "ann"])
+KEY = st.sampled_from(["", "", "", "k"])
+META = st.sampled_from([("paused", "paused"), ("paused", "draining"), ("paused", ""), ("archive", "behind"),
+                        ("archive", "well"), ("max_jobs", "3"), ("max_jobs", "x"), ("rate_max", "0"), ("next", "1e3"),
+                        ("max_running", "1")])
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), SPECS, KEY, ACTOR), st.tuples(st.just("submit"), SPECS, st.just(""), ACTOR),
+    st.tuples(st.just("bulk"), ACTOR, st.lists(st.tuples(SPECS, KEY), min_size=1, max_size=4)),
+    st.tuples(st.just("same"), SPECS, st.integers(1, 4), ACTOR), st.tuples(st.just("claim"), st.integers(0, 1)),
+    st.tuples(st.just("meta"), META), st.tuples(st.just("listen"), st.integers(0, 1)),
+    st.tuples(st.just("stranger"), st.sampled_from(["lanes", "events", "ready:cpu1:5:-", "wake:cpu1", "job:2", "idle",
+                                                    "classes", "spec:2", "leases"])))
+
+
+def play(redis, text, steps):
+    """What every step answered, what the worker was told, and what Redis holds at the end."""
+    redis.flushall()
+    redis.function_load(text, replace=True)
+    q, answers, told = Queue(redis), [], []
+    q.create("installation1")
+    request = 0
+    pubsub = redis.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(q.key("given:c"), q.key("events"))
+    for _ in range(2):
+        pubsub.get_message(timeout=5)
+    is_sound = True
+    for step in steps:
+        seen = q.now()
+        while q.now() == seen:  # so that what came first is first
+            pass
+        is_sound = is_sound and step[0] not in ("meta", "stranger")
+        try:
+            if step[0] == "submit":
+                answers.append(q.submit(json.dumps(step[1]), *step[2:]))
+            elif step[0] == "same":
+                answers.append(q.bulk(step[3], *[one for _ in range(step[2]) for one in (json.dumps(step[1]), "")]))
+            elif step[0] == "bulk":
+                answers.append(q.bulk(step[1], *[one for s, key in step[2] for one in (json.dumps(s), key)]))
+            elif step[0] in ("claim", "listen"):
+                request += 1
+                free = {"cpus": step[1] + 1, "gpus": 0, "memory": 1 << 30, "labels": {}, "given": []}
+                channel = ["c"] if step[0] == "listen" else []
+                answers.append(q.claim("w", json.dumps(free), 1, request, *channel))
+            elif step[0] == "meta" and step[1][1]:
+                redis.hset(q.key("meta"), *step[1])
+            elif step[0] == "meta":
+                redis.hdel(q.key("meta"), step[1][0])
+            else:
+                redis.delete(q.key(step[1]))
+                redis.rpush(q.key(step[1]), "a stranger's")
+        except ResponseError as error:
+            answers.append(str(error))
+    redis.publish(q.key("events"), "the end")
+    while (message := pubsub.get_message(timeout=5))["data"] != "the end":
+        told.append(message["data"])
+    pubsub.close()
+    straight = [int(redis.get(name) or 0) for name in ("lined up", "handed over")]
+    redis.delete("lined up", "handed over")
+    problems = fsck.check(redis) if is_sound else []
+    return without_times([answers, told, contents(redis)]), straight, problems
+
+
+def contents(redis):
+    held = {}
+    for key in sorted(redis.keys("*")):
+        kind = redis.type(key)
+        held[key] = {
+            "hash": redis.hgetall, "string": redis.get, "list": lambda key: redis.lrange(key, 0, -1),
+            "set": lambda key: sorted(redis.smembers(key)),
+            "zset": lambda key: sorted(redis.zrange(key, 0, -1)),
+            "stream": lambda key: [list(redis.xrange(key)), redis.xinfo_groups(key)],
+        }[kind](key)
+    return held
+
+
+def without_times(value):
+    """Times, ids of entries, tokens and uids differ from one play to the next: they become the same."""
+    text = json.dumps(value, sort_keys=True)
+    text = re.sub(r'"age_ms", "\d+"', '"age_ms"', text)
+    text = re.sub(r"(?<![0-9a-f])[0-9a-f]{13}(\d{3})(?![0-9a-f])", r"uid\1", text)
+    return re.sub(r"1\d{12}(-\d+)?", "time", text)
+
+
+def test_both_ways_lead_to_the_same(redis):
+    gone = [0, 0]
+
+    @settings(max_examples=int(os.environ.get("PLAIN_EXAMPLES", "80")), deadline=None, database=None,
+              suppress_health_check=list(HealthCheck))
+    @given(st.lists(STEPS, min_size=2, max_size=12))
+    def check(steps):
+        one, straight, problems = play(redis, counting(), steps)
+        other, never, _ = play(redis, closed(), steps)
+        assert one == other
+        assert never == [0, 0] and not problems
+        gone[:] = [a + b for a, b in zip(gone, straight)]
+
+    check()
+    assert gone[0] > 20 and gone[1] > 2, gone
+
+
+def test_what_goes_straight(redis):
+    """A job behind others of its lane, alone or with many, with an actor or without."""
+    redis.function_load(counting(), replace=True)
+    q = Queue(redis)
+    q.create("installation1")
+    text = [json.dumps({"name": f"t{i}", "command": ["a", str(i)]}) for i in range(8)]
+    assert q.submit(text[0]) == "default-1" and not redis.exists("lined up")
+    assert q.submit(text[1]) == "default-2" and redis.get("lined up") == "1"
+    assert q.submit(text[2], "", "ann") == "default-3" and redis.get("lined up") == "2"
+    assert q.bulk("ann", text[3], "", text[4], "", text[5], "") == [["ok", f"default-{n}"] for n in (4, 5, 6)]
+    assert redis.get("lined up") == "3"
+    assert q.bulk("", text[6], "", text[7], "key") == [["ok", "default-7"], ["ok", "default-8"]]
+    assert q.submit(text[6], "another") == "default-9" and redis.get("lined up") == "3"
+    assert [q.job(n).get("name") for n in range(1, 10)] == [f"t{i}" for i in range(8)] + ["t6"]
+    assert [q.job(n).get("actor") for n in range(1, 8)] == [None, None, "ann", "ann", "ann", "ann", None]
+    submitted = q.events("job.submitted")
+    assert [e["job"] for e in submitted] == [f"default-{n}" for n in range(1, 10)]
+    assert [e.get("actor") for e in submitted[:7]] == [None, None, "ann", "ann", "ann", "ann", None]
+    assert redis.hmget(q.key("meta"), "next", "active") == ["9", "9"]
