@@ -92,12 +92,14 @@ do
         call('HSET', q.meta_key, 'next', integer_text(q.last + count), 'active', integer_text(q.active_then + count))
     end
 
+    -- fields: where it is, with room for what most have besides.
     local function write(q, traits, n, state, attempt, fields, name, actor)
+        local last = #fields
         if name then
-            append(fields, 'name', name)
+            fields[last + 1], fields[last + 2], last = 'name', name, last + 2
         end
         if actor then
-            append(fields, 'actor', actor)
+            fields[last + 1], fields[last + 2] = 'actor', actor
         end
         submitting.put(q, true, n, state, submitting.uid(q, n), attempt, traits.lease_ms, traits.class,
                        traits.priority, q.now_text, fields)
@@ -125,7 +127,8 @@ do
                 entry = call('XADD', stream, 'NOMKSTREAM', '*', 'n', n, 'attempt', '0')
             end
             write(q, traits, n, QUEUED, '0', {'lane', traits.lane, 'entry', entry, nil, nil, nil, nil}, names[i], actor)
-            append(specs, key_of(q, 'spec:', n), list[i])
+            local at = (i - from) / step * 2
+            specs[at + 1], specs[at + 2] = key_of(q, 'spec:', n), list[i]
             event_join(q, event, n, '0')
         end
         call('MSET', unpack(specs))
