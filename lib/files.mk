@@ -28,11 +28,13 @@ lib_SOURCES := \
 	lib/http_reply.c \
 	lib/http_reply_file.c \
 	lib/http_response.c \
+	lib/http_route.c \
 	lib/http_server.c \
 	lib/json.c \
 	lib/landlock.c \
 	lib/log.c \
 	lib/nearest.c \
+	lib/openapi.c \
 	lib/proc.c \
 	lib/ready.c \
 	lib/s3.c \
@@ -42,6 +44,7 @@ lib_SOURCES := \
 	lib/s3_thread.c \
 	lib/s3_try.c \
 	lib/s3_xml.c \
+	lib/shape.c \
 	lib/signals.c \
 	lib/size.c \
 	lib/store.c \

@@ -53,6 +53,7 @@ struct http_server {
 struct http_reply {
 	struct http_connection *connection; /* NULL: the client is gone */
 	struct evhttp_request *request;     /* NULL likewise */
+	const struct http_route *route;     /* NULL: none was found, or none was looked for */
 	char id[17];
 	struct http_stream_events events;
 	bool is_stream;
@@ -61,6 +62,8 @@ struct http_reply {
 /* http_reply.c */
 struct http_reply *http_reply_new(struct http_connection *connection, struct evhttp_request *request);
 void http_reply_lose_client(struct http_reply *reply);
+/* Every answer says its status here: one that its route does not know is a defect, and is logged. */
+void http_reply_status(const struct http_reply *reply, int status);
 void http_reply_header(struct http_reply *reply, const char *name, const char *value);
 /* Parts the token from its connection: what is sent from now on is the library's. */
 struct evhttp_request *http_reply_part(struct http_reply *reply);

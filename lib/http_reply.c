@@ -64,9 +64,18 @@ struct evhttp_request *http_reply_part(struct http_reply *reply)
 	return request;
 }
 
+void http_reply_status(const struct http_reply *reply, int status)
+{
+	if (reply->route && !http_route_has(reply->route, status))
+		log_error("a status that the table of routes does not know",
+			  "request_id=%s method=%s route=%s status=%d", reply->id, reply->route->method,
+			  reply->route->pattern, status);
+}
+
 static void http_reply_text(struct http_reply *reply, int status, const char *type, const char *text, size_t len)
 {
 	struct evhttp_request *request = reply->request;
+	http_reply_status(reply, status);
 	if (request) {
 		http_reply_header(reply, "Content-Type", type);
 		log_debug("answered", "request_id=%s status=%d path=%s", reply->id, status,
@@ -115,6 +124,7 @@ const char *http_reply_id(const struct http_reply *reply)
 
 void http_stream_start(struct http_reply *reply, const struct http_stream_events *events)
 {
+	http_reply_status(reply, 200);
 	reply->is_stream = true;
 	reply->events = *events;
 	if (!reply->request)

@@ -79,6 +79,7 @@ void http_reply_file(struct http_reply *reply, const struct http_request *reques
 		http_reply_error(reply, 0, &err);
 		return;
 	}
+	http_reply_status(reply, range.is_given ? 206 : 200);
 	http_file_headers(reply, file, &range);
 	bufferevent_set_max_single_write(reply->connection->bev, HTTP_STREAM_HIGH); /* not 16 KiB a turn of the loop */
 	evhttp_send_reply(http_reply_part(reply), range.is_given ? 206 : 200, NULL, body);

@@ -180,14 +180,16 @@ static bool http_request_may_enter(const struct http_server *server, const struc
 static const struct http_route *http_route_find(const struct http_server *server, const char *method, const char *path,
 						struct http_segments *segments, struct buf *allow)
 {
-	for (size_t i = 0; i < server->options.route_count; i++) {
-		const struct http_route *route = &server->options.routes[i];
-		if (!http_guard_route(route->pattern, path, segments))
-			continue;
-		if (strcmp(route->method, method) == 0)
-			return route;
-		buf_printf(allow, "%s%s", allow->len ? ", " : "", route->method);
-	}
+	for (size_t g = 0; g < server->options.group_count; g++)
+		for (size_t i = 0; i < server->options.groups[g]->count; i++) {
+			const struct http_route *route = &server->options.groups[g]->routes[i];
+			if (!http_guard_route(route->pattern, path, segments))
+				continue;
+			if (strcmp(route->method, method) == 0)
+				return route;
+			bool is_get = strcmp(route->method, "GET") == 0;
+			buf_printf(allow, "%s%s", allow->len ? ", " : "", is_get ? "GET, HEAD" : route->method);
+		}
 	return NULL;
 }
 
@@ -200,7 +202,7 @@ static void http_refuse_route(const struct http_request *r, struct http_reply *r
 		http_reply_error(reply, 405, &err);
 		return;
 	}
-	error_set(&err, ERR_NOT_FOUND, "docs/http.md lists what there is", "there is no %s", r->path);
+	error_set(&err, ERR_NOT_FOUND, "docs/api.md lists what there is", "there is no %s", r->path);
 	http_reply_error(reply, 0, &err);
 }
 
@@ -223,7 +225,7 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 	const char *method = http_method_name(evhttp_request_get_command(r->raw));
 	const struct http_route *route = http_route_find(server, method, r->path, &segments, &allow);
 	/* Asked before anything is told about paths: who has no token learns nothing. */
-	if ((!route || route->needs_auth) && !r->is_local &&
+	if ((!route || !route->is_open) && !r->is_local &&
 	    !http_guard_token(http_request_header(r, "Authorization"), server->token)) {
 		error_set(&err, ERR_AUTH, "send Authorization: Bearer <token>", "the token is missing or wrong");
 		http_reply_error(reply, 0, &err);
@@ -233,6 +235,7 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		http_refuse_route(r, reply, &allow);
 		return;
 	}
+	reply->route = route;
 	r->segment = segments.all[0];
 	r->part = segments.all[1];
 	route->handler(server->options.arg, r, reply);
@@ -284,9 +287,10 @@ static void http_server_idle(evutil_socket_t fd, short what, void *arg)
 
 static bool http_server_needs_token(const struct http_server *server)
 {
-	for (size_t i = 0; i < server->options.route_count; i++)
-		if (server->options.routes[i].needs_auth)
-			return true;
+	for (size_t g = 0; g < server->options.group_count; g++)
+		for (size_t i = 0; i < server->options.groups[g]->count; i++)
+			if (!server->options.groups[g]->routes[i].is_open)
+				return true;
 	return false;
 }
 

@@ -22,9 +22,9 @@
 #include <stdint.h>
 #include <event2/event.h>
 #include "lib/error.h"
+#include "lib/http_route.h"
 
 struct http_server;
-struct http_reply;
 struct evhttp_request;
 struct evkeyvalq;
 
@@ -43,20 +43,10 @@ struct http_request {
 const char *http_request_query(const struct http_request *r, const char *name);
 const char *http_request_header(const struct http_request *r, const char *name);
 
-typedef void http_handler_fn(void *arg, const struct http_request *request, struct http_reply *reply);
-
-struct http_route {
-	const char *method;  /* "GET" (serves HEAD, too), "POST" or "DELETE" */
-	const char *pattern; /* "/api/v1/jobs/{id}" */
-	http_handler_fn *handler;
-	const char *summary; /* one line for the docs */
-	bool needs_auth;     /* over TCP: the token; over a Unix socket: nothing */
-};
-
 struct http_server_options {
-	const char *listen;              /* comma-separated: unix:/path, address:port */
-	const struct http_route *routes; /* must outlive the server */
-	size_t route_count;
+	const char *listen;                     /* comma-separated: unix:/path, address:port */
+	const struct http_group *const *groups; /* must outlive the server */
+	size_t group_count;
 	void *arg;                 /* for the handlers */
 	const char *token;         /* NULL: TCP is refused at the start if a route needs it */
 	const char *allowed_hosts; /* beside loopback names and the addresses listened on; NULL: none */

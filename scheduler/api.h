@@ -1,5 +1,5 @@
 /*
- * The HTTP API (docs/http.md): the table of routes, and what its handlers share.
+ * The HTTP API (docs/http.md, scheduler/routes.h): what its handlers share.
  *
  * A handler makes a struct api_call, which holds the reply token and carries the
  * request over the calls to Redis; api_answer and api_refuse end both. json_t stays
@@ -13,9 +13,6 @@
 #include "queue/sweep.h"
 #include "scheduler/archive.h"
 #include "scheduler/scheduler.h"
-
-extern const struct http_route api_routes[];
-extern const size_t api_route_count;
 
 enum { API_LIMIT_MAX = 10000 };
 
@@ -163,6 +160,7 @@ void api_on_state(void *arg, const char *text, size_t len, const struct error *e
 
 /* ---- the handlers, a file a group of routes ---- */
 http_handler_fn api_livez, api_readyz, api_version;             /* api_health.c */
+http_handler_fn api_openapi;                                    /* api_openapi.c */
 http_handler_fn api_doctor;                                     /* api_doctor.c */
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */
 http_handler_fn api_hold, api_release, api_update, api_remove;  /* api_control.c */

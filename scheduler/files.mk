@@ -17,6 +17,7 @@ scheduler_SOURCES := \
 	scheduler/api_health.c \
 	scheduler/api_lines.c \
 	scheduler/api_list.c \
+	scheduler/api_openapi.c \
 	scheduler/api_queues.c \
 	scheduler/api_reindex.c \
 	scheduler/api_result.c \
@@ -51,6 +52,12 @@ scheduler_SOURCES := \
 	scheduler/gc_lent.c \
 	scheduler/goodput.c \
 	scheduler/points.c \
+	scheduler/routes.c \
+	scheduler/routes_jobs.c \
+	scheduler/routes_queues.c \
+	scheduler/routes_runs.c \
+	scheduler/routes_service.c \
+	scheduler/routes_told.c \
 	scheduler/schedules.c \
 	scheduler/post.c \
 	scheduler/scheduler.c \

@@ -13,7 +13,7 @@
 #include "lib/log.h"
 #include "lib/ready.h"
 #include "lib/store.h"
-#include "scheduler/api.h"
+#include "scheduler/routes.h"
 #include "scheduler/archive.h"
 #include "scheduler/stored.h"
 #include "scheduler/bell.h"
@@ -235,8 +235,8 @@ static bool scheduler_serve(struct scheduler *s, struct error *err)
 	if (s->settings->token_file && !scheduler_read_token(s->settings->token_file, &s->token, err))
 		return false;
 	const struct http_server_options options = { .listen = s->settings->listen,
-						     .routes = api_routes,
-						     .route_count = api_route_count,
+						     .groups = routes_api.groups,
+						     .group_count = routes_api.group_count,
 						     .arg = s,
 						     .token = s->token,
 						     .allowed_hosts = s->settings->allowed_hosts,

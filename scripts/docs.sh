@@ -16,6 +16,7 @@ make -s B="$build" "$build/gen-docs" "$build/gen-lua" "$build/stoker"
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 
+"$build/gen-docs" api > "$made/api.md"
 "$build/gen-docs" config > "$made/config.md"
 "$build/gen-docs" errors > "$made/errors.md"
 "$build/gen-docs" fsck > "$made/fsck.md"

@@ -1,5 +1,5 @@
 /*
- * Prints the pages of docs/ that are made from tables: gen-docs config, errors, fsck or spec.
+ * Prints the pages of docs/ that are made from tables: gen-docs api, config, errors, fsck or spec.
  * (states.md comes from gen-lua and cli.md from the stoker command.)
  */
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "lib/error.h"
 #include "queue/fsck.h"
 #include "queue/spec.h"
+#include "scheduler/routes.h"
 #include "scheduler/settings.h"
 #include "worker/settings.h"
 
@@ -50,7 +51,9 @@ static void print_errors(void)
 int main(int argc, char **argv)
 {
 	const char *page = argc == 2 ? argv[1] : "";
-	if (strcmp(page, "config") == 0)
+	if (strcmp(page, "api") == 0)
+		openapi_print_markdown(&routes_api, stdout);
+	else if (strcmp(page, "config") == 0)
 		print_config();
 	else if (strcmp(page, "errors") == 0)
 		print_errors();

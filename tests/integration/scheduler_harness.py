@@ -91,6 +91,7 @@ class Scheduler:
             self.process.stop()
         text = self.process.text()
         assert "Sanitizer" not in text and "runtime error" not in text, text
+        assert "the table of routes does not know" not in text, text  # a status that is not documented
 
 
 class Follower:

@@ -71,6 +71,7 @@ unit_TESTS := \
 	test_s3_xml \
 	test_schedule \
 	test_sent \
+	test_shape \
 	test_spec \
 	test_stacks \
 	test_stall \

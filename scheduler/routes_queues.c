@@ -1,0 +1,146 @@
+/* Routes about queues, the workers that serve them, and recurring jobs. */
+#include "lib/cleanup.h"
+#include "scheduler/api.h"
+#include "scheduler/routes.h"
+
+#define PAUSED                                                                                                         \
+	.body = "{reason?: reason}", .answers = { { .status = 200, .shape = "{queue: queue, state: text}" } },         \
+	.errors = "404 409"
+#define TOLD                                                                                                           \
+	.query = "{queue?: queue}", .body = "{reason?: reason}",                                                       \
+	.answers = { { .status = 200, .shape = "{worker: worker, state: text, queues: [queue]}" } },                   \
+	.errors = "404 409"
+#define SCHEDULED                                                                                                      \
+	.query = "{queue?: queue}",                                                                                    \
+	.answers = { { .status = 200, .shape = "{name: schedule, queue: queue, result: text}" } }, .errors = "404 409"
+
+static const struct http_route queues_rows[] = {
+	{ .method = "GET",
+	  .pattern = API "/queues",
+	  .handler = api_queues,
+	  .summary = "queues and their figures",
+	  .answers = { { .status = 200, .shape = "{queues: [Queue], goodput: Goodput}" } },
+	  .help = "`goodput`: where the time of all ended attempts went, as `time` of a job, for each queue and for "
+		  "all of "
+		  "them" },
+	{ .method = "POST",
+	  .pattern = API "/queues",
+	  .handler = api_create_queue,
+	  .summary = "make a queue",
+	  .body = "{queue: queue}",
+	  .answers = { { .status = 201, .shape = "{queue: queue}" } },
+	  .errors = "404 409" },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/pause",
+	  .handler = api_pause,
+	  .summary = "give out no more jobs",
+	  PAUSED,
+	  .help = "It still takes them" },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/drain",
+	  .handler = api_drain,
+	  .summary = "take no more jobs",
+	  PAUSED,
+	  .help = "New ones are answered with 409; what is there runs to its end" },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/resume",
+	  .handler = api_resume,
+	  .summary = "the end of a pause or a drain",
+	  PAUSED },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/limits",
+	  .handler = api_limit_queue,
+	  .summary = "how many run at once, and start in a time",
+	  .body = "{max_running?: int 0.., rate_max?: int 0.., rate_per_ms?: int 0.., max_recovering?: int 0.., "
+		  "preempt?: "
+		  "bool}",
+	  .answers = { { .status = 200, .shape = "{queue: queue}", .help = "the body, and `queue`" } },
+	  .errors = "404 409",
+	  .help = "0 lifts a limit" },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/shares",
+	  .handler = api_share,
+	  .summary = "the weight of a tenant",
+	  .body = "{tenant: text, weight: number}",
+	  .answers = { { .status = 200, .shape = "{queue: queue}", .help = "the body, and `queue`" } },
+	  .errors = "404 409" },
+	{ .method = "POST",
+	  .pattern = API "/queues/{queue}/reindex",
+	  .handler = api_reindex,
+	  .summary = "make the index of the archive anew, a part at a time",
+	  .body = "{cursor?: text}",
+	  .answers = { { .status = 200, .shape = "{cursor: text, read: int, added: int, damaged: [text]}" } },
+	  .errors = "404 409",
+	  .help = "Go on while there is a cursor; 409: somebody else began anew" },
+	{ .method = "GET",
+	  .pattern = API "/workers",
+	  .handler = api_workers,
+	  .summary = "workers and what they have",
+	  .query = "{queue?: queue}",
+	  .answers = { { .status = 200, .shape = "{workers: [Worker]}" } },
+	  .errors = "404" },
+	{ .method = "POST",
+	  .pattern = API "/workers/{worker}/drain",
+	  .handler = api_worker_drain,
+	  .summary = "have a worker claim no more",
+	  TOLD,
+	  .help = "In every queue that it serves, or in this one" },
+	{ .method = "POST",
+	  .pattern = API "/workers/{worker}/resume",
+	  .handler = api_worker_resume,
+	  .summary = "have a worker claim again",
+	  TOLD },
+};
+const struct http_group routes_queues = { "Queues and workers", "Where jobs wait, and who runs them.", queues_rows,
+					  ARRAY_LEN(queues_rows) };
+
+static const struct http_route schedules_rows[] = {
+	{ .method = "POST",
+	  .pattern = API "/schedules",
+	  .handler = api_schedule,
+	  .summary = "make or change a recurring job",
+	  .query = "{queue?: queue}",
+	  .body = "Spec",
+	  .body_types = "application/json application/yaml application/x-yaml text/yaml",
+	  .answers = { { .status = 201, .shape = "{name: schedule, queue: queue, result: \"created\", next: [Due]}" },
+		       { .status = 200,
+			 .shape = "{name: schedule, queue: queue, result: \"changed\"|\"unchanged\", next: [Due]}" } },
+	  .errors = "404 409",
+	  .help = "The body is a spec with the section `schedule` ([schedules.md](schedules.md)); queue and types as "
+		  "for a job" },
+	{ .method = "GET",
+	  .pattern = API "/schedules",
+	  .handler = api_schedules,
+	  .summary = "list the recurring jobs",
+	  .query = "{queue?: queue}",
+	  .answers = { { .status = 200, .shape = "{schedules: [Schedule]}" } },
+	  .errors = "404" },
+	{ .method = "GET",
+	  .pattern = API "/schedules/{schedule}",
+	  .handler = api_show_schedule,
+	  .summary = "one recurring job and when it is due next",
+	  .query = "{queue?: queue, limit?: int 1..100}",
+	  .answers = { { .status = 200, .shape = "{schedule: Schedule, next: [Due]}" } },
+	  .errors = "404",
+	  .help = "As `stoker_schedule_show`, and the next `limit` (5) due times; none while it is paused" },
+	{ .method = "DELETE",
+	  .pattern = API "/schedules/{schedule}",
+	  .handler = api_unschedule,
+	  .summary = "delete a recurring job",
+	  SCHEDULED },
+	{ .method = "POST",
+	  .pattern = API "/schedules/{schedule}/pause",
+	  .handler = api_pause_schedule,
+	  .summary = "let it fire no more, for now",
+	  .body = "{}",
+	  SCHEDULED,
+	  .help = "What is due meanwhile is not made up for" },
+	{ .method = "POST",
+	  .pattern = API "/schedules/{schedule}/resume",
+	  .handler = api_resume_schedule,
+	  .summary = "let it fire again",
+	  .body = "{}",
+	  SCHEDULED },
+};
+const struct http_group routes_schedules = { "Schedules", "Recurring jobs.", schedules_rows,
+					     ARRAY_LEN(schedules_rows) };
