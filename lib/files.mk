@@ -19,12 +19,15 @@ lib_SOURCES := \
 	lib/fields.c \
 	lib/gzip.c \
 	lib/helper.c \
+	lib/http_accept.c \
 	lib/http_client.c \
 	lib/http_client_curl.c \
 	lib/http_client_plain.c \
+	lib/http_connection.c \
 	lib/http_guard.c \
 	lib/http_listen.c \
 	lib/http_post.c \
+	lib/http_problem.c \
 	lib/http_reply.c \
 	lib/http_reply_file.c \
 	lib/http_response.c \

@@ -15,7 +15,7 @@ static bool http_statuses_have(const char *list, int status)
 
 bool http_route_has(const struct http_route *route, int status)
 {
-	for (size_t i = 0; i < HTTP_ANSWERS_MAX && route->answers[i].status; i++)
+	for (size_t i = 0; i < HTTP_OUTCOMES_MAX && route->answers[i].status; i++)
 		if (route->answers[i].status == status)
 			return true;
 	return http_statuses_have(HTTP_ERRORS_ANY, status) || http_statuses_have(route->errors, status) ||

@@ -20,7 +20,7 @@ struct http_outcome {
 	const char *help;  /* NULL: as the status says */
 };
 
-enum { HTTP_ANSWERS_MAX = 4 };
+enum { HTTP_OUTCOMES_MAX = 4 };
 
 struct http_route {
 	const char *method;  /* "GET" (serves HEAD, too), "POST" or "DELETE" */
@@ -32,7 +32,7 @@ struct http_route {
 	const char *headers;    /* likewise */
 	const char *body;       /* NULL: none */
 	const char *body_types; /* NULL: application/json; several with spaces */
-	struct http_outcome answers[HTTP_ANSWERS_MAX];
+	struct http_outcome answers[HTTP_OUTCOMES_MAX];
 	const char *errors; /* statuses of problems beside those of every route: "404 409" */
 	const char *help;   /* Markdown; NULL: nothing more is to be said */
 };
@@ -45,9 +45,9 @@ struct http_group {
 };
 
 /* Statuses of problems that any route may answer with. */
-#define HTTP_ERRORS_ANY   "400 403 429 500 503 504"
+#define HTTP_ERRORS_ANY   "400 403 406 429 500 503 504"
 #define HTTP_ERRORS_TOKEN "401"
-#define HTTP_ERRORS_BODY  "413"
+#define HTTP_ERRORS_BODY  "413 415"
 
 /* Is this status one that the route says it answers with? */
 bool http_route_has(const struct http_route *route, int status);

@@ -1,129 +1,12 @@
 #include "lib/http_private.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/http_accept.h"
 #include "lib/http_guard.h"
-#include "lib/log.h"
-
-/* ---- connections ---- */
-
-static void http_connection_forget(struct http_connection *c)
-{
-	struct http_server *server = c->server;
-	TAILQ_REMOVE(&server->connections, c, next);
-	server->connection_count--;
-	event_free(c->timer);
-	free(c);
-}
-
-/* The end of every connection: closed by either side, or on a deadline. */
-static void http_connection_closed(struct evhttp_connection *evcon, void *arg)
-{
-	(void)evcon;
-	struct http_connection *c = arg;
-	struct http_reply *reply = STEAL(c->reply);
-	if (reply)
-		http_reply_lose_client(reply);
-	http_connection_rest(c);
-	http_connection_forget(c);
-}
-
-void http_connection_rest(struct http_connection *c)
-{
-	struct http_server *server = c->server;
-	if (c->is_busy && --server->busy_count == 0 && server->is_stopping)
-		event_active(server->idle_event, EV_TIMEOUT, 1);
-	c->is_busy = false;
-	struct timeval wait = clock_timeval(HTTP_REQUEST_MS);
-	event_add(c->timer, &wait);
-}
-
-/* What a socket is asked for once it is known: small lines leave at once, and a peer
- * that vanished is noticed even when nothing is to be sent. */
-static void http_connection_tune(struct http_connection *c)
-{
-	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof address;
-	int fd = bufferevent_getfd(c->bev);
-	int on = 1;
-	getsockname(fd, (struct sockaddr *)&address, &len);
-	c->is_local = address.ss_family == AF_UNIX;
-	if (c->is_local)
-		return;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	int idle_s = 60;
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-}
-
-/* libevent 2.1 tells of a new connection only while it asks for the bufferevent to
- * put under it, before its socket is set. So this runs right after the accept
- * callback, and before anything can be read: the callbacks' argument is the
- * evhttp_connection then, or NULL if the accept failed half way. */
-static void http_connection_settle(struct http_connection *c)
-{
-	void *evcon = NULL;
-	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
-	bufferevent_decref(c->bev);
-	if (!evcon) {
-		http_connection_forget(c);
-		return;
-	}
-	c->evcon = evcon;
-	http_connection_tune(c);
-	evhttp_connection_set_closecb(evcon, http_connection_closed, c);
-	bool is_one_too_many = c->server->connection_count > c->server->options.max_connections;
-	if (is_one_too_many)
-		log_warn("too many connections: one was closed", "max=%zu", c->server->options.max_connections);
-	if (is_one_too_many || c->server->is_stopping)
-		evhttp_connection_free(evcon);
-	else
-		http_connection_rest(c);
-}
-
-static void http_connection_timer(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct http_connection *c = arg;
-	if (!c->evcon)
-		http_connection_settle(c);
-	else
-		evhttp_connection_free(c->evcon); /* no whole request in time */
-}
-
-static struct bufferevent *http_connection_new(struct event_base *base, void *arg)
-{
-	struct http_server *server = arg;
-	struct http_connection *c = mem_alloc(sizeof *c);
-	c->server = server;
-	c->bev = bufferevent_socket_new(base, -1, 0);
-	c->timer = event_new(base, -1, 0, http_connection_timer, c);
-	if (!c->bev || !c->timer)
-		abort();
-	/* A client that sends while it is being answered is not read without bound. */
-	bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_MAX_BODY + 2 * HTTP_MAX_HEADERS);
-	bufferevent_incref(c->bev);
-	TAILQ_INSERT_TAIL(&server->connections, c, next);
-	server->connection_count++;
-	event_active(c->timer, EV_TIMEOUT, 1);
-	return c->bev;
-}
-
-static struct http_connection *http_connection_of(struct http_server *server, const struct evhttp_connection *evcon)
-{
-	struct http_connection *c;
-	TAILQ_FOREACH(c, &server->connections, next)
-	if (c->evcon == evcon)
-		return c;
-	abort(); /* every connection is settled before its first byte is read */
-}
 
 /* ---- dispatch ---- */
 
@@ -206,11 +89,34 @@ static void http_refuse_route(const struct http_request *r, struct http_reply *r
 	http_reply_error(reply, 0, &err);
 }
 
+/* What is sent is not of a type that the route reads, or what it answers is of none that is asked for: the status that
+ * says so; 0: all is well. */
+static int http_request_misfit(const struct http_route *route, const struct http_request *r, struct error *err)
+{
+	const char *types = route->body_types ? route->body_types : "application/json";
+	const char *accept = http_request_header(r, "Accept");
+	bool is_accepted = false;
+	/* A form or plain text is what a web page could send without asking first. */
+	if (route->body && r->body_len && !http_is_type(http_request_header(r, "Content-Type"), types)) {
+		CLEANUP(free_p) char *hint = mem_printf("send one of them as Content-Type: %s", types);
+		error_set(err, ERR_INPUT, hint, "the type of the body is not one that is read here");
+		return 415;
+	}
+	for (size_t i = 0; i < HTTP_OUTCOMES_MAX && route->answers[i].status; i++) {
+		const char *type = route->answers[i].type;
+		is_accepted = is_accepted || http_accepts_type(accept, type ? type : "application/json");
+	}
+	if (is_accepted)
+		return 0;
+	error_set(err, ERR_INPUT, "send Accept: */*, or none", "Accept allows nothing that is answered here");
+	return 406;
+}
+
 /* Finds the route and asks for the token; what is refused is answered here. */
-static void http_dispatch(struct http_server *server, struct http_request *r, struct http_reply *reply)
+static void http_dispatch(struct http_server *server, struct http_request *r, struct http_segments *segments,
+			  struct http_reply *reply)
 {
 	struct error err;
-	struct http_segments segments;
 	CLEANUP(buf) struct buf allow;
 	buf_init(&allow, 256);
 	if (server->is_stopping) {
@@ -223,7 +129,7 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		return;
 	}
 	const char *method = http_method_name(evhttp_request_get_command(r->raw));
-	const struct http_route *route = http_route_find(server, method, r->path, &segments, &allow);
+	const struct http_route *route = http_route_find(server, method, r->path, segments, &allow);
 	/* Asked before anything is told about paths: who has no token learns nothing. */
 	if ((!route || !route->is_open) && !r->is_local &&
 	    !http_guard_token(http_request_header(r, "Authorization"), server->token)) {
@@ -236,9 +142,13 @@ static void http_dispatch(struct http_server *server, struct http_request *r, st
 		return;
 	}
 	reply->route = route;
-	r->segment = segments.all[0];
-	r->part = segments.all[1];
-	route->handler(server->options.arg, r, reply);
+	r->segment = segments->all[0];
+	r->part = segments->all[1];
+	int refused = http_request_misfit(route, r, &err);
+	if (refused)
+		http_reply_error(reply, refused, &err);
+	else
+		route->handler(server->options.arg, r, reply);
 }
 
 static void http_server_request(struct evhttp_request *raw, void *arg)
@@ -256,6 +166,7 @@ static void http_server_request(struct evhttp_request *raw, void *arg)
 	size_t len = evbuffer_get_length(input);
 	evbuffer_add(input, "", 1);
 	struct evkeyvalq parameters;
+	struct http_segments segments;
 	struct http_request r = { .path = path ? path : "",
 				  .segment = "",
 				  .part = "",
@@ -265,7 +176,7 @@ static void http_server_request(struct evhttp_request *raw, void *arg)
 				  .raw = raw,
 				  .query = &parameters };
 	if (evhttp_parse_query_str(query ? query : "", &parameters) == 0) {
-		http_dispatch(server, &r, reply);
+		http_dispatch(server, &r, &segments, reply);
 	} else {
 		struct error err;
 		error_set(&err, ERR_INPUT, "write it as name=value&name=value", "the query is malformed");
@@ -339,6 +250,10 @@ struct http_server *http_server_new(struct event_base *base, const struct http_s
 	server->allowed_hosts = mem_strdup(options->allowed_hosts ? options->allowed_hosts : "");
 	if (!server->options.max_connections)
 		server->options.max_connections = 512;
+	if (!server->options.max_connections_each)
+		server->options.max_connections_each = server->options.max_connections;
+	if (!server->options.request_ms)
+		server->options.request_ms = HTTP_REQUEST_MS;
 	TAILQ_INIT(&server->connections);
 	server->http = evhttp_new(base);
 	server->idle_event = event_new(base, -1, 0, http_server_idle, server);
@@ -351,7 +266,8 @@ struct http_server *http_server_new(struct event_base *base, const struct http_s
 	evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
 	evhttp_set_allowed_methods(server->http, UINT16_MAX);
 	evhttp_set_default_content_type(server->http, NULL);
-	struct timeval quiet = clock_timeval(HTTP_QUIET_MS);
+	int64_t request_ms = server->options.request_ms;
+	struct timeval quiet = clock_timeval(request_ms < HTTP_QUIET_MS ? request_ms : HTTP_QUIET_MS);
 	evhttp_set_timeout_tv(server->http, &quiet);
 	evhttp_set_bevcb(server->http, http_connection_new, server);
 	evhttp_set_gencb(server->http, http_server_request, server);

@@ -47,10 +47,12 @@ struct http_server_options {
 	const char *listen;                     /* comma-separated: unix:/path, address:port */
 	const struct http_group *const *groups; /* must outlive the server */
 	size_t group_count;
-	void *arg;                 /* for the handlers */
-	const char *token;         /* NULL: TCP is refused at the start if a route needs it */
-	const char *allowed_hosts; /* beside loopback names and the addresses listened on; NULL: none */
-	size_t max_connections;    /* 0: 512; what is above is closed at once */
+	void *arg;                   /* for the handlers */
+	const char *token;           /* NULL: TCP is refused at the start if a route needs it */
+	const char *allowed_hosts;   /* beside loopback names and the addresses listened on; NULL: none */
+	size_t max_connections;      /* 0: 512; what is above is closed at once */
+	size_t max_connections_each; /* of one address; 0: as many. Unix sockets are not counted */
+	int64_t request_ms;          /* for a whole request to arrive; 0: a minute */
 };
 
 struct http_server *http_server_new(struct event_base *base, const struct http_server_options *options,
@@ -68,7 +70,14 @@ void http_server_stop(struct http_server *server, http_idle_fn *idle, void *arg)
 
 /* ---- answers ---- */
 
-/* text is JSON, copied. */
+/* A header of the answer, before it. */
+void http_reply_header(struct http_reply *reply, const char *name, const char *value);
+/* Where what was made is. */
+void http_reply_location(struct http_reply *reply, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The state of what is answered next, as a word: becomes its ETag, and who has that already gets 304 and no body. */
+void http_reply_tag(struct http_reply *reply, const char *word);
+
+/* text is JSON, copied; packed with gzip where it is long and asked for. */
 void http_reply_json(struct http_reply *reply, int status, const char *text, size_t len);
 /* A problem of err's kind; status 0: the kind's own. */
 void http_reply_error(struct http_reply *reply, int status, const struct error *err);

@@ -98,7 +98,7 @@ static const char *openapi_says(int status)
 
 static bool openapi_answers(const struct http_route *route, json_t *responses, struct error *err)
 {
-	for (size_t i = 0; i < HTTP_ANSWERS_MAX && route->answers[i].status; i++) {
+	for (size_t i = 0; i < HTTP_OUTCOMES_MAX && route->answers[i].status; i++) {
 		const struct http_outcome *answer = &route->answers[i];
 		const char *says = answer->help ? answer->help : openapi_says(answer->status);
 		CLEANUP(free_p) char *status = mem_printf("%d", answer->status);
@@ -290,7 +290,7 @@ static void openapi_print_route(const struct http_route *route, FILE *out)
 	if (route->body)
 		fprintf(out, "- body: `%s`%s%s\n", route->body, route->body_types ? " as " : "",
 			route->body_types ? route->body_types : "");
-	for (size_t i = 0; i < HTTP_ANSWERS_MAX && route->answers[i].status; i++) {
+	for (size_t i = 0; i < HTTP_OUTCOMES_MAX && route->answers[i].status; i++) {
 		const struct http_outcome *answer = &route->answers[i];
 		fprintf(out, "- %d", answer->status);
 		if (answer->type)

@@ -14,6 +14,7 @@
 #include "scheduler/archive.h"
 #include "scheduler/scheduler.h"
 
+#define API_JOBS "/api/v1/jobs"
 enum { API_LIMIT_MAX = 10000 };
 
 struct api_call;

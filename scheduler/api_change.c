@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "lib/buf.h"
+#include "lib/http_accept.h"
 #include "queue/graph.h"
 #include "queue/spec.h"
 #include "scheduler/api.h"
@@ -42,24 +43,8 @@ static void api_on_submitted(void *arg, const char *text, size_t len, const stru
 		return;
 	CLEANUP(free_p) char *id = mem_strndup(text, len);
 	api_made(call, id);
+	http_reply_location(call->reply, API_JOBS "/%s", id);
 	api_answer(call, 201, json_pack("{s:s}", "id", id));
-}
-
-/* A form or plain text is what a web page could send without asking first. */
-static bool api_is_type(const char *type, const char *wanted)
-{
-	size_t len = type ? strcspn(type, "; ") : 0;
-	return len == strlen(wanted) && strncasecmp(type, wanted, len) == 0;
-}
-
-static bool api_is_spec_type(const char *type)
-{
-	static const char *const types[] = { "application/json", "application/yaml", "application/x-yaml",
-					     "text/yaml" };
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (api_is_type(type, types[i]))
-			return true;
-	return false;
 }
 
 /* The queue of the spec, of the request, or default; a contradiction is an error. */
@@ -87,9 +72,6 @@ static bool api_submit_read_sweep(struct api_call *call, const struct http_reque
 
 bool api_read_spec(struct api_call *call, const struct http_request *request, struct error *err)
 {
-	if (!api_is_spec_type(http_request_header(request, "Content-Type")))
-		return error_set(err, ERR_INPUT, "send Content-Type: application/json or application/yaml",
-				 "the body's type is not one of a job spec");
 	if (!spec_normalize(request->body, request->body_len, NULL, &call->spec, err))
 		return false;
 	json_auto_t *spec = fields_parse(call->spec, strlen(call->spec));
@@ -102,10 +84,9 @@ static bool api_submit_read(struct api_call *call, const struct http_request *re
 	if (key && !str_copy(call->key, sizeof call->key, key))
 		return error_set(err, ERR_INPUT, NULL, "Idempotency-Key: longer than %zu characters",
 				 sizeof call->key - 1);
-	bool is_document = api_is_spec_type(http_request_header(request, "Content-Type"));
-	if (is_document && sweep_is_one(request->body, request->body_len))
+	if (sweep_is_one(request->body, request->body_len))
 		return api_submit_read_sweep(call, request, err);
-	if (is_document && graph_is_one(request->body, request->body_len))
+	if (graph_is_one(request->body, request->body_len))
 		return graph_read(request->body, request->body_len, NULL, &call->graph, err) &&
 		       api_submit_queue(call, request, call->graph.queue ? call->graph.queue : "", err);
 	return api_read_spec(call, request, err);
@@ -117,7 +98,7 @@ void api_submit(void *arg, const struct http_request *request, struct http_reply
 	struct api_call *call = api_call_new(arg, request, reply);
 	if (!call)
 		return;
-	if (api_is_type(http_request_header(request, "Content-Type"), "application/x-ndjson"))
+	if (http_is_type(http_request_header(request, "Content-Type"), "application/x-ndjson"))
 		api_bulk(call, request);
 	else if (!api_submit_read(call, request, &err))
 		api_refuse(call, &err);

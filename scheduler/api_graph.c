@@ -26,8 +26,9 @@ static void api_graph_answer(struct api_call *call, json_t *ids)
 	json_array_foreach(ids, i, id) if (spec_split_id(json_string_value(id), queue, &n, NULL) && n < first) first =
 		n;
 	str_format(batch, sizeof batch, "graph-%" PRId64, first);
-	api_answer(call, 201,
-		   json_pack("{s:o, s:s}", "ids", ids, "batch", call->graph.batch ? call->graph.batch : batch));
+	const char *name = call->graph.batch ? call->graph.batch : batch;
+	http_reply_location(call->reply, API_JOBS "?queue=%s&batch=%s", call->queue, name);
+	api_answer(call, 201, json_pack("{s:o, s:s}", "ids", ids, "batch", name));
 }
 
 /* ---- one call ---- */

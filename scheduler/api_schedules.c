@@ -63,7 +63,10 @@ static void api_on_scheduled_shown(void *arg, const char *text, size_t len, cons
 		return;
 	const json_t *schedule = json_object_get(show, "schedule");
 	json_t *next = api_schedule_next(schedule, fields_int(show, "now_ms", 0), SCHEDULE_NEXT);
-	api_answer(call, strcmp(call->key, "created") == 0 ? 201 : 200,
+	bool is_new = strcmp(call->key, "created") == 0;
+	if (is_new)
+		http_reply_location(call->reply, "/api/v1/schedules/%s?queue=%s", call->name, call->queue);
+	api_answer(call, is_new ? 201 : 200,
 		   json_pack("{s:s, s:s, s:s, s:o}", "name", call->name, "queue", call->queue, "result", call->key,
 			     "next", next));
 }

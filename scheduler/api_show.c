@@ -3,13 +3,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/buf.h"
+#include "lib/digest.h"
 #include "scheduler/api.h"
 #include "scheduler/attempts.h"
 #include "scheduler/explain.h"
 #include "scheduler/goodput.h"
 #include "lib/fields.h"
 
-enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10 };
+enum { API_LAST_ENTRIES = 8, API_LAST_LINES = 10, API_TAG_DIGITS = 32, API_SHOW_MAX = 64 * 1024 * 1024 };
+
+/* The answer has a tag by which a client learns that nothing changed. What is counted on from the time of asking stands
+ * behind the rest, and is no part of the tag. */
+static void api_show_tagged(struct api_call *call)
+{
+	static const char *const counted[] = { "time", "now_ms" };
+	CLEANUP(buf) struct buf whole;
+	buf_init(&whole, API_SHOW_MAX);
+	json_auto_t *rest = json_object();
+	for (size_t i = 0; i < ARRAY_LEN(counted); i++) {
+		json_t *value = json_object_get(call->show, counted[i]);
+		if (value)
+			json_object_set(rest, counted[i], value);
+		json_object_del(call->show, counted[i]);
+	}
+	CLEANUP(free_p) char *text = json_dumps(call->show, JSON_COMPACT);
+	CLEANUP(free_p) char *rest_text = json_dumps(rest, JSON_COMPACT);
+	struct digest_hex hash = digest_of(text, strlen(text));
+	hash.text[API_TAG_DIGITS] = '\0';
+	http_reply_tag(call->reply, hash.text);
+	text[strlen(text) - 1] = ','; /* both are objects, and neither is empty */
+	buf_str(&whole, text);
+	buf_str(&whole, rest_text + 1);
+	http_reply_json(call->reply, 200, buf_text(&whole), whole.len);
+	api_forget(call);
+}
 
 void api_show_answer(struct api_call *call, const json_t *workers)
 {
@@ -24,7 +51,7 @@ void api_show_answer(struct api_call *call, const json_t *workers)
 	json_object_del(call->show, "goodput"); /* that of the queue: an answer on queues has it */
 	json_object_set_new(call->show, "attempts", attempts_of(call->show));
 	json_object_set_new(call->show, "why", json_stringn(buf_text(&why), why.len));
-	api_answer(call, 200, STEAL(call->show));
+	api_show_tagged(call);
 }
 
 static void api_on_show_workers(void *arg, const char *text, size_t len, const struct error *err)

@@ -24,8 +24,10 @@ static void api_on_swept(void *arg, json_t *ids, bool has_batch, const struct er
 	struct api_call *call = arg;
 	if (!has_batch && api_makes_queue(call, err, api_submit_sweep))
 		return;
-	if (api_went_well(call, err))
-		api_answer(call, 201, json_pack("{s:O, s:s}", "ids", ids, "batch", call->sweep.batch));
+	if (!api_went_well(call, err))
+		return;
+	http_reply_location(call->reply, API_JOBS "?queue=%s&batch=%s", call->queue, call->sweep.batch);
+	api_answer(call, 201, json_pack("{s:O, s:s}", "ids", ids, "batch", call->sweep.batch));
 }
 
 void api_submit_sweep(struct api_call *call)

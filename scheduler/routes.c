@@ -46,7 +46,8 @@ static const struct shape_row shapes[] = {
 	{ .name = "key", .shape = "text 1..128", .help = "the same request with the same key is done once" },
 	{ .name = "reason", .shape = "text 0..1000", .example = "wrong data", .help = "for the history" },
 	{ .name = "Problem",
-	  .shape = "{type: text, title: text, status: int, detail: text, hint: text, kind: text, request_id: text}",
+	  .shape = "{type: text, title: text, status: int, detail: text, hint: text, kind: text, request_id: text, "
+		   "errors?: [{detail: text, pointer?: text, parameter?: text}]}",
 	  .help = "what failed, on what, why; what to do next ([errors.md](errors.md) lists the kinds)" },
 	{ .name = "Spec", .shape = "object", .help = "a job spec: [spec.md](spec.md) has its keys" },
 	{ .name = "Job",

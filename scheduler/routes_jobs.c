@@ -17,7 +17,7 @@ static const struct http_route jobs_rows[] = {
 	  .body_types = SPEC_TYPES " application/x-ndjson",
 	  .answers = { { .status = 201,
 			 .shape = "{id: job}|{ids: [job], batch: batch}",
-			 .help = "made, or made before with this key" },
+			 .help = "made, or made before with this key; `Location` leads to it" },
 		       { .status = 200, .type = "application/x-ndjson", .help = "of lines: a line each" } },
 	  .errors = "404 409",
 	  .help = "The queue is that of the request, of the spec, or `default`; one that does not exist is made. A "
@@ -62,7 +62,8 @@ static const struct http_route jobs_rows[] = {
 	  .pattern = API "/jobs/{job}",
 	  .handler = api_show,
 	  .summary = "everything about one job",
-	  .answers = { { .status = 200, .shape = "Show" } },
+	  .headers = "{If-None-Match?: text}",
+	  .answers = { { .status = 200, .shape = "Show" }, { .status = 304 } },
 	  .errors = "404",
 	  .help = "As `stoker_show`, and `why`. `attempts`: each with the `checkpoint` that it went on from (`none`: "
 		  "the "
@@ -80,7 +81,8 @@ static const struct http_route jobs_rows[] = {
 		  "program wrote "
 		  "last. Of a job that runs and told how many steps there are: `left_ms` in `job`, how long it still "
 		  "takes. "
-		  "`archived: true`: it was read from the archive, as it was when it ended; so are the routes below" },
+		  "`archived: true`: it was read from the archive, as it was when it ended; so are the routes below. "
+		  "`ETag` changes whenever something but `now_ms` and `time` does" },
 	{ .method = "POST",
 	  .pattern = API "/jobs/{job}/cancel",
 	  .handler = api_cancel,

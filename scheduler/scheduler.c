@@ -240,7 +240,9 @@ static bool scheduler_serve(struct scheduler *s, struct error *err)
 						     .arg = s,
 						     .token = s->token,
 						     .allowed_hosts = s->settings->allowed_hosts,
-						     .max_connections = (size_t)s->settings->max_connections };
+						     .max_connections = (size_t)s->settings->max_connections,
+						     .max_connections_each = (size_t)s->settings->max_connections_each,
+						     .request_ms = s->settings->request_timeout_ms };
 	s->http = http_server_new(s->base, &options, err);
 	return s->http != NULL;
 }

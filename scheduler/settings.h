@@ -18,6 +18,8 @@ struct scheduler_settings {
 	char *token_file;
 	char *allowed_hosts;
 	int64_t max_connections;
+	int64_t max_connections_each; /* of one address */
+	int64_t request_timeout_ms;
 	char *webhook_allow;
 	char *webhook_ca;
 	int64_t webhook_timeout_ms;

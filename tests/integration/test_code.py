@@ -193,7 +193,8 @@ def test_several_blocks(cluster, tmp_path):
 
 
 def test_a_block_that_is_another_is_refused(cluster):
-    status, text = cluster.request("POST", f"/api/v1/code/{'0' * 64}/{'1' * 64}", "data")
+    status, text = cluster.request("POST", f"/api/v1/code/{'0' * 64}/{'1' * 64}", "data",
+                                   {"Content-Type": "application/octet-stream"})
     assert status == 400 and "its SHA-256 is another one" in text
     status, text = cluster.request("POST", f"/api/v1/code/{'0' * 64}", '{"version":1}')
     assert status == 400 and "manifest" in text

@@ -156,7 +156,7 @@ def test_refused(scheduler, method, path, body, status, says):
 def test_a_form_is_no_spec(scheduler):
     for kind in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", ""]:
         answer = scheduler.local("POST", "/api/v1/jobs", '{"command":["true"]}', {"Content-Type": kind})
-        assert answer.status == 400 and "Content-Type" in answer.json()["hint"], kind
+        assert answer.status == 415 and "Content-Type" in answer.json()["hint"], kind
 
 
 def test_what_is_too_large_is_refused(scheduler):

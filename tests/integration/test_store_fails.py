@@ -254,7 +254,7 @@ def test_who_is_started_while_the_store_is_not_mounted_waits_for_it(cluster, dis
     cluster.start_worker()
     run.wait_said("the one that Redis knows has: is it mounted?")
     code = f"/api/v1/code/{'0' * 64}/{hashlib.sha256(b'x').hexdigest()}"
-    status, text = cluster.request("POST", code, b"x")
+    status, text = cluster.request("POST", code, b"x", {"Content-Type": "application/octet-stream"})
     assert status == 503 and "is it mounted?" in text and "touch" in text
     assert not list(disk.path.iterdir())
     disk.umount()

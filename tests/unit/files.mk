@@ -41,6 +41,7 @@ unit_TESTS := \
 	test_given \
 	test_goodput \
 	test_graph \
+	test_http_accept \
 	test_http_guard \
 	test_http_response \
 	test_landlock \

@@ -78,7 +78,7 @@ static void test_document(void **state)
 	assert_string_equal(json_string_value(json_object_get(operation, "operationId")), "post_jobs_job_cancel");
 	json_t *parameters = json_object_get(operation, "parameters");
 	assert_int_equal(json_array_size(parameters), 2);
-	static const char *const statuses[] = { "201", "400", "401", "404", "413", "503" };
+	static const char *const statuses[] = { "201", "400", "401", "404", "413", "415", "503" };
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		if (!json_object_get(json_object_get(operation, "responses"), statuses[i]))
 			fail_msg("no %s", statuses[i]);
