@@ -45,7 +45,7 @@ struct http_group {
 };
 
 /* Statuses of problems that any route may answer with. */
-#define HTTP_ERRORS_ANY   "400 403 406 429 500 503 504"
+#define HTTP_ERRORS_ANY   "400 403 405 406 429 500 503 504"
 #define HTTP_ERRORS_TOKEN "401"
 #define HTTP_ERRORS_BODY  "413 415"
 

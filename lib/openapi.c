@@ -80,6 +80,7 @@ static const char *openapi_says(int status)
 		{ 401, "the token is missing or wrong" },
 		{ 403, "this host or origin is not served" },
 		{ 404, "the named object does not exist" },
+		{ 405, "the path is not answered with this method: Allow has those that it is" },
 		{ 406, "Accept allows nothing that is answered here" },
 		{ 409, "the object's state does not allow this" },
 		{ 413, "the body is larger than 8 MiB" },
@@ -141,7 +142,7 @@ static void openapi_errors(const char *statuses, json_t *responses)
 /* Every problem is the same document; what breaks HTTP itself is answered by the layer below, in HTML. */
 static json_t *openapi_problems(void)
 {
-	static const int statuses[] = { 400, 401, 403, 404, 406, 409, 413, 415, 416, 429, 500, 503, 504 };
+	static const int statuses[] = { 400, 401, 403, 404, 405, 406, 409, 413, 415, 416, 429, 500, 503, 504 };
 	json_t *responses = json_object();
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
 		CLEANUP(free_p) char *status = mem_printf("%d", statuses[i]);

@@ -188,10 +188,10 @@ void api_share(void *arg, const struct http_request *request, struct http_reply 
 		return;
 	const json_t *number = json_object_get(call->body, "weight");
 	bool ok = api_body_text(call, "tenant", &tenant, &err);
-	if (ok && !json_is_number(number))
+	if (ok && (!json_is_number(number) || !str_format(weight, sizeof weight, "%.6f", json_number_value(number))))
 		ok = error_set(&err, ERR_INPUT, "for example {\"tenant\":\"ada\",\"weight\":2}",
-			       "weight: expected a number");
-	if (ok && str_format(weight, sizeof weight, "%.6f", json_number_value(number)))
+			       "weight: expected a number from 0.001 to 1000");
+	if (ok)
 		jobs_share(call->scheduler->jobs, call->queue, tenant, weight, call->actor, api_on_queue_set, call);
 	else
 		api_refuse(call, &err);

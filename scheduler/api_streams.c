@@ -7,6 +7,7 @@
 #include "scheduler/follow.h"
 #include "scheduler/points.h"
 
+enum { API_ID_DIGITS = 19 };      /* of each half: below 2^64 */
 enum { API_POINTS_MAX = 300000 }; /* that are merged: what a request may cost the scheduler */
 
 /* {"entries":[…],"next":"<where it goes on>"} */
@@ -32,9 +33,21 @@ static void api_on_events(void *arg, const char *text, size_t len, const struct 
 		api_answer_entries(call, entries);
 }
 
+/* "", "2" or "2-17": what Redis takes for an id, so that it never has to refuse one. */
+static bool api_is_entry(const char *id)
+{
+	size_t whole = strspn(id, "0123456789"), part = 0;
+	if (whole && id[whole] == '-')
+		part = strspn(id + whole + 1, "0123456789") + 1;
+	return !id[whole + part] && (whole || !*id) && whole <= API_ID_DIGITS && part != 1 && part <= API_ID_DIGITS + 1;
+}
+
 static bool api_page(struct api_call *call, const struct http_request *request, struct error *err)
 {
-	return api_limit(call, request, 1000, API_LIMIT_MAX, err) && api_after(call, request, "after", err);
+	if (!api_limit(call, request, 1000, API_LIMIT_MAX, err) || !api_after(call, request, "after", err))
+		return false;
+	return api_is_entry(call->after) ||
+	       error_set(err, ERR_INPUT, "give back what the last answer said", "after: this is no id of an entry");
 }
 
 void api_logs(void *arg, const struct http_request *request, struct http_reply *reply)

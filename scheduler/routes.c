@@ -36,7 +36,7 @@ static const struct shape_row shapes[] = {
 	{ .name = "block", .shape = "text 64..64", .pattern = "^[0-9a-f]{64}$", .help = "the SHA-256 of a block" },
 	{ .name = "entry",
 	  .shape = "text 0..64",
-	  .pattern = "^[0-9-]*$",
+	  .pattern = "^([0-9]{1,19}(-[0-9]{1,19})?)?$",
 	  .example = "1-1",
 	  .help = "the id of an entry of a stream, as an answer said it" },
 	{ .name = "cursor",
@@ -49,7 +49,9 @@ static const struct shape_row shapes[] = {
 	  .shape = "{type: text, title: text, status: int, detail: text, hint: text, kind: text, request_id: text, "
 		   "errors?: [{detail: text, pointer?: text, parameter?: text}]}",
 	  .help = "what failed, on what, why; what to do next ([errors.md](errors.md) lists the kinds)" },
-	{ .name = "Spec", .shape = "object", .help = "a job spec: [spec.md](spec.md) has its keys" },
+	{ .name = "Spec",
+	  .shape = "{name?: text 1..64, queue?: queue, command?: text|[text] 1.., priority?: int 0..9}",
+	  .help = "a job spec: [spec.md](spec.md) has its keys" },
 	{ .name = "Job",
 	  .shape = "{state: state, why?: text, left_ms?: number}",
 	  .help = "what Redis keeps of a job ([protocol.md](protocol.md)): numbers are decimal text; `why`: a sentence "

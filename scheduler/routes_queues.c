@@ -61,7 +61,7 @@ static const struct http_route queues_rows[] = {
 	  .pattern = API "/queues/{queue}/shares",
 	  .handler = api_share,
 	  .summary = "the weight of a tenant",
-	  .body = "{tenant: text, weight: number}",
+	  .body = "{tenant: text, weight: number 0..1000}",
 	  .answers = { { .status = 200, .shape = "{queue: queue}", .help = "the body, and `queue`" } },
 	  .errors = "404 409" },
 	{ .method = "POST",

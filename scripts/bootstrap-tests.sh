@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 packages=(
 	libcmocka-dev                                               # unit tests
 	python3-pytest python3-pytest-timeout python3-pytest-xdist python3-redis python3-yaml # tests of real processes
+	python3-venv
 	python3-hypothesis                                          # calls made up against a model
 	clang-format clang-tidy cppcheck shellcheck lua-check pyflakes3 # lint
 	clang libclang-rt-dev                                       # fuzzers
@@ -58,6 +59,19 @@ if [ ! -x "$server" ]; then
 	}
 	mv "$made/versitygw" "$server"
 	rm -rf "$made"
+fi
+flock -u 8
+
+# What tries the whole HTTP API by its description; Debian has none. One version, so that a run can be repeated.
+version=4.32.5
+schemathesis=$cache/schemathesis-$version
+exec 8>"$cache/schemathesis.lock"
+flock 8
+if ! "$schemathesis/bin/schemathesis" --version >/dev/null 2>&1; then
+	say "making the Python environment $schemathesis"
+	/usr/bin/python3 -m venv --clear "$schemathesis"
+	"$schemathesis/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+		"schemathesis==$version" || fail "schemathesis cannot be installed (is PyPI reachable?)"
 fi
 flock -u 8
 say "ready"
