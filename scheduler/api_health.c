@@ -40,23 +40,31 @@ static enum health health_of(const struct scheduler *s, const struct ticker_stat
 	return *tick->failure ? HEALTH_READ_ONLY : HEALTH_SILENT;
 }
 
-static void api_readyz_verbose(struct scheduler *s, struct http_reply *reply)
+static void api_health_answer(struct scheduler *s, struct http_reply *reply, bool is_strict)
 {
 	struct ticker_state tick;
 	ticker_look(s->ticker, &tick);
 	enum health health = health_of(s, &tick);
-	json_auto_t *body = json_pack("{s:b, s:s, s:s, s:s, s:I, s:s}", "ready", scheduler_is_ready(s), "state",
-				      health_rows[health].name, "means", health_rows[health].means, "redis",
-				      jobs_where(s->jobs), "ticked_ms_ago", (json_int_t)tick.good_ms_ago, "error",
-				      health == HEALTH_OK ? "" : tick.failure);
+	bool is_well = scheduler_is_ready(s) && (!is_strict || health == HEALTH_OK);
+	json_auto_t *body =
+		json_pack("{s:b, s:s, s:s, s:s, s:I, s:s}", "ready", is_well, "state", health_rows[health].name,
+			  "means", health_rows[health].means, "redis", jobs_where(s->jobs), "ticked_ms_ago",
+			  (json_int_t)tick.good_ms_ago, "error", health == HEALTH_OK ? "" : tick.failure);
 	CLEANUP(free_p) char *text = json_dumps(body, JSON_COMPACT);
-	http_reply_json(reply, scheduler_is_ready(s) ? 200 : 503, text, strlen(text));
+	http_reply_json(reply, is_well ? 200 : 503, text, strlen(text));
+}
+
+/* Everything works: Redis takes writes, and the ticks run. */
+void api_health(void *arg, const struct http_request *request, struct http_reply *reply)
+{
+	(void)request;
+	api_health_answer(arg, reply, true);
 }
 
 void api_readyz(void *arg, const struct http_request *request, struct http_reply *reply)
 {
 	if (http_request_query(request, "verbose")) {
-		api_readyz_verbose(arg, reply);
+		api_health_answer(arg, reply, false);
 		return;
 	}
 	struct api_call *call = api_call_new(arg, request, reply);

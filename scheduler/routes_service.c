@@ -3,7 +3,8 @@
 #include "scheduler/api.h"
 #include "scheduler/routes.h"
 
-#define LINES .answers = { { .status = 200, .type = "application/x-ndjson" } }, .errors = "404"
+#define HEALTH "{ready: bool, state?: text, means?: text, redis?: text, ticked_ms_ago?: int, error?: text}"
+#define LINES  .answers = { { .status = 200, .type = "application/x-ndjson" } }, .errors = "404"
 
 static const struct http_route store_rows[] = {
 	{ .method = "POST",
@@ -42,11 +43,31 @@ static const struct http_route service_rows[] = {
 	  .summary = "Redis answers and has the function library",
 	  .is_open = true,
 	  .query = "{verbose?: text}",
-	  .answers = { { .status = 200, .shape = "{ready: bool, state?: text}" },
-		       { .status = 503, .shape = "{ready: bool, state?: text}" } },
+	  .answers = { { .status = 200, .shape = HEALTH }, { .status = 503, .shape = HEALTH } },
 	  .help = "`verbose=1`: `{ready, state, means, redis, ticked_ms_ago, error}`; state: `ok`, `read-only`, "
 		  "`silent`, `away` "
 		  "([operations.md](operations.md#redis-that-fails))" },
+	{ .method = "GET",
+	  .pattern = "/health",
+	  .handler = api_health,
+	  .summary = "Redis takes writes and the ticks run",
+	  .is_open = true,
+	  .answers = { { .status = 200, .shape = HEALTH }, { .status = 503, .shape = HEALTH } },
+	  .help = "The document of `/readyz?verbose=1`; 503 in any state but `ok`, also where `/readyz` still says 200 "
+		  "because jobs "
+		  "can be looked at" },
+	{ .method = "GET",
+	  .pattern = "/health/ready",
+	  .handler = api_health,
+	  .summary = "the same",
+	  .is_open = true,
+	  .answers = { { .status = 200, .shape = HEALTH }, { .status = 503, .shape = HEALTH } } },
+	{ .method = "GET",
+	  .pattern = "/health/live",
+	  .handler = api_livez,
+	  .summary = "the process runs, as `/livez`",
+	  .is_open = true,
+	  .answers = { { .status = 200, .shape = "{alive: bool}" } } },
 	{ .method = "GET",
 	  .pattern = API "/version",
 	  .handler = api_version,

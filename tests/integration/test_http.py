@@ -127,6 +127,13 @@ def test_redis_away_says_when_to_come_again(scheduler, redis):
     assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0 and answer.json()["kind"] == "unavailable"
 
 
+def test_health_without_a_token(scheduler):
+    wait_until(lambda: scheduler.tcp("GET", "/health").status == 200, what="it ticked")
+    for path in ("/health", "/health/ready", "/health/live", "/livez", "/readyz"):
+        assert scheduler.tcp("GET", path).status == 200, path
+    assert scheduler.tcp("GET", "/health").json()["state"] == "ok"
+
+
 # ---- bad clients ----
 
 def closed_after(connection, patience=15):

@@ -218,6 +218,8 @@ def test_the_order_is_told(tmp_path):
         redis.replicaof("127.0.0.1", 1)
         redis.config_set("replica-serve-stale-data", "yes")
         wait_until(lambda: health(cluster)[1]["state"] == "read-only", what="it refuses writes")
+        assert cluster.request("GET", "/health")[0] == cluster.request("GET", "/health/ready")[0] == 503
+        assert cluster.request("GET", "/readyz")[0] == cluster.request("GET", "/health/live")[0] == 200
         assert "READONLY" in health(cluster)[1]["error"]
         assert cluster.job(job)["state"] == "running", "it can be looked at"
         wait_until(lambda: "has not been heard of for" in cluster.show(job)["why"], what="show tells of the silence")
