@@ -39,6 +39,7 @@ lib_SOURCES := \
 	lib/nearest.c \
 	lib/openapi.c \
 	lib/proc.c \
+	lib/prometheus.c \
 	lib/ready.c \
 	lib/s3.c \
 	lib/s3_answer.c \

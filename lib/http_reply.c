@@ -125,7 +125,7 @@ static void http_reply_body(struct http_reply *reply, const char *text, size_t l
 	evbuffer_add(body, "\n", 1);
 }
 
-static void http_reply_text(struct http_reply *reply, int status, const char *type, const char *text, size_t len)
+void http_reply_plain(struct http_reply *reply, int status, const char *type, const char *text, size_t len)
 {
 	struct evhttp_request *request = reply->request;
 	if (request && status == 200 && *reply->tag &&
@@ -148,7 +148,7 @@ static void http_reply_text(struct http_reply *reply, int status, const char *ty
 
 void http_reply_json(struct http_reply *reply, int status, const char *text, size_t len)
 {
-	http_reply_text(reply, status, "application/json", text, len);
+	http_reply_plain(reply, status, "application/json", text, len);
 }
 
 static bool http_reply_has_parameter(const void *arg, const char *name)
@@ -181,7 +181,7 @@ void http_reply_error(struct http_reply *reply, int status, const struct error *
 		log_error("a request failed", "request_id=%s kind=%s error=%s", reply->id, kind->name, err->message);
 	json_auto_t *document = problem_document(&problem);
 	CLEANUP(free_p) char *text = json_dumps(document, JSON_COMPACT);
-	http_reply_text(reply, status, "application/problem+json", text, strlen(text));
+	http_reply_plain(reply, status, "application/problem+json", text, strlen(text));
 }
 
 const char *http_reply_id(const struct http_reply *reply)

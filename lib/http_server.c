@@ -302,6 +302,11 @@ void http_server_addresses(const struct http_server *server, struct buf *into)
 	}
 }
 
+size_t http_server_connections(const struct http_server *server)
+{
+	return server->connection_count;
+}
+
 void http_server_free(struct http_server *server)
 {
 	if (!server)

@@ -63,6 +63,9 @@ void http_server_free(struct http_server *server);
 struct buf;
 void http_server_addresses(const struct http_server *server, struct buf *into);
 
+/* Those that are open. */
+size_t http_server_connections(const struct http_server *server);
+
 /* Stops listening; idle is called once no answer is under way any more (from the loop). Streams
  * count: whoever holds them ends them. */
 typedef void http_idle_fn(void *arg);
@@ -79,6 +82,8 @@ void http_reply_tag(struct http_reply *reply, const char *word);
 
 /* text is JSON, copied; packed with gzip where it is long and asked for. */
 void http_reply_json(struct http_reply *reply, int status, const char *text, size_t len);
+/* Any other text, likewise. */
+void http_reply_plain(struct http_reply *reply, int status, const char *type, const char *text, size_t len);
 /* A problem of err's kind; status 0: the kind's own. */
 void http_reply_error(struct http_reply *reply, int status, const struct error *err);
 

@@ -2,7 +2,7 @@
 do
 
     local function queued_by_class(q)
-        local counts, total = {}, 0
+        local counts, total, oldest = {}, 0, nil
         for _, lane in ipairs(call('ZRANGE', key_of(q, 'lanes'), 0, -1)) do
             local key = key_of(q, 'ready:' .. lane)
             local group = redis.pcall('XINFO', 'GROUPS', key)
@@ -10,15 +10,18 @@ do
                 local class = lane:match('^[^:]+')
                 local count = call('XLEN', key) - pairs_table(group[1]).pending
                 counts[class], total = (counts[class] or 0) + count, total + count
+                local first = call('XRANGE', key, '(' .. pairs_table(group[1])['last-delivered-id'], '+', 'COUNT', 1)[1]
+                local ms = first and tonumber(first[1]:match('^%d+'))
+                oldest = (not oldest or ms and ms < oldest) and ms or oldest
             end
         end
-        return counts, total
+        return counts, total, oldest
     end
 
     local function stats(keys, args)
         no_more_arguments(args, 0)
         local q = queue_open(keys)
-        local counts, queued = queued_by_class(q)
+        local counts, queued, oldest = queued_by_class(q)
         local classes = {}
         for name, requirement in pairs(pairs_table(call('HGETALL', key_of(q, 'classes')))) do
             classes[#classes + 1] = ('%s:{"queued":%d,"requirement":%s}'):format(cjson.encode(name), counts[name] or 0,
@@ -30,6 +33,9 @@ do
         end
         count('waiting', call('ZCARD', key_of(q, 'waiting')))
         count('queued', queued)
+        if oldest then
+            count('oldest_ms', oldest)
+        end
         count('running', call('ZCARD', key_of(q, 'leases')))
         for _, state in ipairs({'succeeded', 'failed', 'cancelled'}) do
             count(state, call('ZCARD', final_key(q, state)))

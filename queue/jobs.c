@@ -46,6 +46,11 @@ void jobs_free(struct jobs *jobs)
 	free(jobs);
 }
 
+void jobs_measure(struct jobs *jobs, struct histogram *into)
+{
+	redis_measure(jobs->redis, into);
+}
+
 void jobs_on_state(struct jobs *jobs, redis_state_fn *fn, void *arg)
 {
 	jobs->on_state = fn;

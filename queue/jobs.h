@@ -29,6 +29,9 @@ struct jobs_options {
 };
 struct jobs *jobs_new(struct event_base *base, const struct jobs_options *options, struct error *err);
 void jobs_free(struct jobs *jobs);
+/* Of the calls from now on: how long each took. */
+struct histogram;
+void jobs_measure(struct jobs *jobs, struct histogram *into);
 void jobs_on_state(struct jobs *jobs, redis_state_fn *fn, void *arg); /* connected: the library is there, too */
 bool jobs_is_ready(const struct jobs *jobs);
 const char *jobs_where(const struct jobs *jobs);

@@ -341,6 +341,11 @@ void redis_free(struct redis *redis)
 	redis_leave(redis);
 }
 
+void redis_measure(struct redis *redis, struct histogram *into)
+{
+	redis->round_trips = into;
+}
+
 void redis_on_state(struct redis *redis, redis_state_fn *fn, void *arg)
 {
 	redis->on_state = fn;

@@ -62,6 +62,9 @@ struct redis *redis_new(struct event_base *base, const struct redis_options *opt
 /* Ends every pending call first (ERR_UNAVAILABLE or ERR_UNKNOWN). */
 void redis_free(struct redis *redis);
 
+/* From the sending of a call to its answer, added there; NULL: nowhere. */
+struct histogram;
+void redis_measure(struct redis *redis, struct histogram *into);
 void redis_on_state(struct redis *redis, redis_state_fn *fn, void *arg);
 bool redis_is_connected(const struct redis *redis);
 

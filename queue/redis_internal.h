@@ -75,6 +75,7 @@ struct redis {
 	struct redis_channels channels;
 	int64_t ping_ms; /* subscriber: when it last asked whether the peer still lives */
 
+	struct histogram *round_trips; /* NULL: nobody wants them */
 	redis_state_fn *on_state;
 	void *on_state_arg;
 	redis_setup_fn *on_setup;

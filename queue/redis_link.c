@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/prometheus.h"
 
 /* How much is handed to the connection ahead of the kernel: enough to keep it busy,
  * little enough that nearly everything a dying connection leaves behind was either
@@ -40,6 +41,8 @@ static void redis_link_dispatch(struct redis *redis, const struct redisReply *re
 		redis_link_lost(redis, ERR_INTERNAL, "Redis sent an answer that nobody asked for", "");
 		return;
 	}
+	if (redis->round_trips)
+		histogram_add(redis->round_trips, (double)(clock_boot_ms() - call->sent_ms) / 1000);
 	redis_answer(redis, call, reply);
 }
 

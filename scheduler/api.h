@@ -161,6 +161,7 @@ void api_on_state(void *arg, const char *text, size_t len, const struct error *e
 
 /* ---- the handlers, a file a group of routes ---- */
 http_handler_fn api_livez, api_readyz, api_health, api_version; /* api_health.c */
+http_handler_fn api_figures;                                    /* api_figures.c */
 http_handler_fn api_openapi;                                    /* api_openapi.c */
 http_handler_fn api_doctor;                                     /* api_doctor.c */
 http_handler_fn api_submit, api_cancel, api_retry, api_corrupt; /* api_change.c */

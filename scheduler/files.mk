@@ -9,6 +9,7 @@ scheduler_SOURCES := \
 	scheduler/api_control.c \
 	scheduler/api_each.c \
 	scheduler/api_doctor.c \
+	scheduler/api_figures.c \
 	scheduler/api_fsck.c \
 	scheduler/api_gather.c \
 	scheduler/api_gc.c \
@@ -68,6 +69,7 @@ scheduler_SOURCES := \
 	scheduler/stored_units.c \
 	scheduler/transcript_read.c \
 	scheduler/sweeper.c \
+	scheduler/tally.c \
 	scheduler/ticker.c \
 	scheduler/webhook_sign.c \
 	scheduler/webhooks.c

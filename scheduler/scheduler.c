@@ -18,6 +18,7 @@
 #include "scheduler/stored.h"
 #include "scheduler/bell.h"
 #include "scheduler/follow.h"
+#include "scheduler/tally.h"
 #include "scheduler/ticker.h"
 #include "scheduler/webhooks.h"
 
@@ -226,6 +227,9 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 					      .arg = s };
 	s->ticker = ticker_new(&ticks);
 	jobs_on_state(s->jobs, scheduler_on_redis, s);
+	s->round_trips = (struct histogram){ .first = 0.001, .step = 2 }; /* to 2 s */
+	jobs_measure(s->jobs, &s->round_trips);
+	s->tally = tally_new(s->jobs);
 	s->bell = bell_new(s->base, s->jobs, &options, err);
 	return s->bell != NULL;
 }
@@ -274,6 +278,7 @@ void scheduler_free(struct scheduler *s)
 	jobs_free(s->jobs);
 	follow_hub_free(s->follow);
 	ticker_free(s->ticker);
+	tally_free(s->tally);
 	bell_free(s->bell);
 	webhooks_free(s->webhooks);
 	archive_free(s->archive);

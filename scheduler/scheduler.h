@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include "lib/error.h"
 #include "lib/http_server.h"
+#include "lib/prometheus.h"
 #include "queue/jobs.h"
 #include "scheduler/settings.h"
 
@@ -21,6 +22,7 @@ struct archive;
 struct follow_hub;
 struct stored;
 struct bell;
+struct tally;
 struct ticker;
 struct webhooks;
 
@@ -29,6 +31,8 @@ struct scheduler {
 	const struct scheduler_settings *settings;
 	struct jobs *jobs;
 	struct ticker *ticker;
+	struct tally *tally;
+	struct histogram round_trips; /* of calls to Redis */
 	struct webhooks *webhooks;
 	struct archive *archive; /* NULL: there is no store */
 	struct stored *stored;   /* likewise */

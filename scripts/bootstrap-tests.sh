@@ -74,4 +74,20 @@ if ! "$schemathesis/bin/schemathesis" --version >/dev/null 2>&1; then
 		"schemathesis==$version" || fail "schemathesis cannot be installed (is PyPI reachable?)"
 fi
 flock -u 8
+
+# promtool, out of Debian's package of prometheus: installed, that would start a server.
+promtool=$cache/prometheus/usr/bin/promtool
+exec 8>"$cache/prometheus.lock"
+flock 8
+if [ ! -x "$promtool" ]; then
+	say "fetching promtool"
+	made=$(mktemp -d)
+	(cd "$made" && apt-get -q download prometheus) >"$made/log" 2>&1 || {
+		tail -n 15 "$made/log" >&2
+		fail "apt-get could not download prometheus"
+	}
+	dpkg-deb -x "$made"/prometheus_*.deb "$cache/prometheus"
+	rm -rf "$made"
+fi
+flock -u 8
 say "ready"

@@ -48,7 +48,8 @@ def test_the_name_of_a_request_stands_in_the_log(tmp_path, redis):
 
 @pytest.mark.parametrize("path,body,error", [
     ("/jobs", {"command": ["true"], "resources": {"gpus": "two"}}, {"pointer": "#/resources/gpus"}),
-    ("/jobs", {"jobs": [{"command": ["true"]}, {"command": ["true"], "priority": 77}]}, {"pointer": "#/jobs/1/priority"}),
+    ("/jobs", {"jobs": [{"command": ["true"]}, {"command": ["true"], "priority": 77}]},
+     {"pointer": "#/jobs/1/priority"}),
     ("/jobs?queue=No", {"command": ["true"]}, {"parameter": "queue"}),
     ("/jobs/default-1/cancel", {"reason": 7}, {"pointer": "#/reason"}),
 ])

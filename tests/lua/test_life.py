@@ -35,6 +35,22 @@ def test_the_key_has_a_grammar(redis, key):
         redis.fcall("stoker_stats", 1, key)
 
 
+def test_the_oldest_that_is_queued(q):
+    assert "oldest_ms" not in json.loads(q.stats())
+    q.add()
+    queued_ms = int(q.job(1)["entry"].split("-")[0])
+    while json.loads(q.stats())["now_ms"] <= queued_ms:
+        pass  # the next one is younger
+    q.add(priority=9)
+    assert json.loads(q.stats())["oldest_ms"] == queued_ms, "whichever lane it is in"
+    q.take()
+    assert json.loads(q.stats())["oldest_ms"] == queued_ms
+    q.take()
+    assert "oldest_ms" not in json.loads(q.stats())
+    q.add()
+    assert json.loads(q.stats())["oldest_ms"] > queued_ms
+
+
 def test_create_sent_again_changes_nothing(q):
     q.add()
     before = q.snapshot()

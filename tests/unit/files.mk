@@ -57,6 +57,7 @@ unit_TESTS := \
 	test_place \
 	test_points \
 	test_progress \
+	test_prometheus \
 	test_proof \
 	test_redis \
 	test_redis_faults \
