@@ -240,7 +240,7 @@ static json_t *openapi_shapes(const struct openapi *api, struct error *err)
 	json_auto_t *schemas = json_object();
 	for (size_t i = 0; i < api->shape_count; i++) {
 		const struct shape_row *row = &api->shapes[i];
-		json_t *schema = shape_schema(row->shape, true, err);
+		json_t *schema = row->schema ? row->schema() : shape_schema(row->shape, true, err);
 		if (!schema) {
 			error_wrap(err, "%s", row->name);
 			return NULL;

@@ -21,8 +21,9 @@
 struct shape_row {
 	const char *name;
 	const char *shape;
-	const char *pattern; /* of a text: an ECMA regular expression; NULL: any */
-	const char *example; /* of a text; NULL: none */
+	json_t *(*schema)(void); /* makes it, where one line does not say enough; NULL: shape does */
+	const char *pattern;     /* of a text: an ECMA regular expression; NULL: any */
+	const char *example;     /* of a text; NULL: none */
 	const char *help;
 };
 

@@ -49,6 +49,7 @@ queue_SOURCES = \
 queue_TABLES := \
 	queue/fsck.c \
 	queue/spec_grammar.c \
+	queue/spec_schema.c \
 	queue/spec_print.c \
 	queue/spec_table.c \
 	queue/state.c

@@ -1,5 +1,6 @@
 /* The table as a whole, and the shapes that its rows name. */
 #include "lib/cleanup.h"
+#include "queue/spec_schema.h"
 #include "scheduler/routes.h"
 
 /* Small letters: texts that name something. Capitals: documents. */
@@ -50,7 +51,8 @@ static const struct shape_row shapes[] = {
 		   "errors?: [{detail: text, pointer?: text, parameter?: text}]}",
 	  .help = "what failed, on what, why; what to do next ([errors.md](errors.md) lists the kinds)" },
 	{ .name = "Spec",
-	  .shape = "{name?: text 1..64, queue?: queue, command?: text|[text] 1.., priority?: int 0..9}",
+	  .shape = "object",
+	  .schema = spec_schema,
 	  .help = "a job spec: [spec.md](spec.md) has its keys" },
 	{ .name = "Job",
 	  .shape = "{state: state, why?: text, left_ms?: number}",

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness import ROOT
 from scheduler_harness import TOKEN, Runner, Scheduler
@@ -59,10 +60,48 @@ def judge(stage, folder, *options, timeout):
 
 
 def test_answers_are_as_they_are_described(stage, tmp_path):
-    judge(stage, tmp_path, "--phases", "fuzzing", "--max-examples", "6", "--seed", "1", timeout=220)
+    judge(stage, tmp_path, "--phases", "fuzzing", "--max-examples", "4", "--seed", "1", timeout=220)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1300)
 def test_answers_to_all_that_can_be_written_wrong_are_as_they_are_described(stage, tmp_path):
     judge(stage, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "50", timeout=1200)
+
+
+VALIDATE = """
+import json, sys, jsonschema_rs
+document, specs = json.load(sys.stdin)
+checker = jsonschema_rs.validator_for({"$ref": "#/components/schemas/Spec", "components": document["components"]})
+print(json.dumps([[error.message for error in checker.iter_errors(spec)] for spec in specs]))
+"""
+
+
+def complaints(document, specs):
+    """For each spec what the JSON Schema of the description has against it."""
+    done = subprocess.run([SCHEMATHESIS.parent / "python", "-c", VALIDATE], input=json.dumps([document, specs]),
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_schema_of_a_spec_takes_what_is_taken(scheduler):
+    document = scheduler.local("GET", "/api/openapi.json").json()
+    examples = sorted((ROOT / "examples").rglob("*.yaml"))
+    specs = [spec for path in examples for spec in yaml.safe_load_all(path.read_text())
+             if isinstance(spec, dict) and ({"command", "train"} & set(spec))]
+    specs += [
+        {"command": ["a", "b"], "resources": {"cpus": 2, "gpus": 0, "memory": "2GiB", "labels": {"zone": "a"}}},
+        {"command": "x", "retry": {"max_attempts": 5, "backoff": 1.5, "jitter": 0.25}, "tags": ["a", "b:c"]},
+        {"command": "x", "priority": 9, "concurrency": {"key": "k", "max": 2}},
+        {"command": "x", "env": {"A": "1"}, "timeout": "5m", "name": None, "retry": {}, "hold": True, "delay": 3},
+        {"command": "x", "checkpoint": {"every": "200 steps"}, "schedule": {"name": "n", "cron": "@daily"}},
+        {"command": "x {{a}}", "sweep": {"grid": {"a": [1, 2]}}},
+    ]
+    taken = [spec for spec in specs if scheduler.local("POST", "/api/v1/jobs", spec).status == 201]
+    assert len(taken) > 5
+    for spec, said in zip(taken, complaints(document, taken)):
+        assert not said, (spec, said)
+    wrong = [{"command": 7}, {"nmae": "x"}, {"priority": 10}, {"resources": {"gpu": 1}}, {"name": "x" * 65}, [],
+             {"queue": "No"}, {"backend": "jax"}, {"retry": {"max_attempts": "3"}}]
+    assert [bool(said) for said in complaints(document, wrong)] == [True] * len(wrong)
