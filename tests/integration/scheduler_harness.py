@@ -86,6 +86,15 @@ class Scheduler:
         """An open connection to the TCP port, for what no HTTP library would send."""
         return socket.create_connection(("127.0.0.1", self.port()), timeout=20)
 
+    @staticmethod
+    def is_turned_away(connection):
+        """It is closed without an answer to what was asked: not only after a while, for being idle."""
+        try:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return connection.recv(1) == b""
+        except ConnectionError:
+            return True
+
     def stop(self):
         if self.process.alive():
             self.process.stop()
