@@ -25,7 +25,7 @@ struct ticker {
 	bool is_first_done;
 	bool has_failed;     /* something in this tick that every queue needs */
 	bool has_complained; /* anything in this tick */
-	json_t *newest;      /* by queue: the number of the newest job that we have seen there */
+	json_t *newest;      /* by queue that we have seen: the number of the newest job there */
 	char complaint[512]; /* the failure that was logged: said once, not every second; "" after a good tick */
 	char failure[512];   /* why the last tick failed; "": it did not */
 	int64_t good_at;     /* when one last did not, by CLOCK_BOOTTIME; 0: none yet */
@@ -86,15 +86,23 @@ static void ticker_complain(struct ticker_call *call, const struct error *err)
 	log_error("the tick failed", "queue=%s call=%s error=\"%s\"", call->queue, call->what, err->message);
 }
 
+static void ticker_due(struct ticker *t, int64_t ms)
+{
+	if (ms >= 0 && ms < t->next_ms)
+		t->next_ms = ms;
+}
+
 static void ticker_on_created(void *arg, const char *text, size_t len, const struct error *err)
 {
 	(void)text;
 	(void)len;
 	struct ticker_call *call = arg;
-	if (err)
+	if (err) {
 		ticker_complain(call, err);
-	else
+	} else {
 		log_info("a queue was made", "queue=%s", call->queue);
+		ticker_due(call->ticker, 0); /* its numbers go on behind the newest job that was seen */
+	}
 	ticker_call_done(call);
 }
 
@@ -114,12 +122,6 @@ static void ticker_create(struct ticker *t, const char *queue)
 			  ticker_call_new(t, "installation", queue));
 	jobs_create_queue(t->options.jobs, queue, t->options.installation, ticker_on_created,
 			  ticker_call_new(t, "create", queue));
-}
-
-static void ticker_due(struct ticker *t, int64_t ms)
-{
-	if (ms >= 0 && ms < t->next_ms)
-		t->next_ms = ms;
 }
 
 /* What all three have in common: failures, and that a full batch means more. */
@@ -155,7 +157,7 @@ static int64_t ticker_newest(const struct ticker *t, const char *queue)
  * tells it so. */
 void ticker_saw(struct ticker *t, const char *queue, int64_t n)
 {
-	if (n > ticker_newest(t, queue))
+	if (n > ticker_newest(t, queue) || !json_object_get(t->newest, queue))
 		json_object_set_new(t->newest, queue, json_integer(n));
 }
 
@@ -234,13 +236,35 @@ static void ticker_on_pruned(void *arg, int64_t done, int64_t over, const struct
 	ticker_call_done(call);
 }
 
+static bool ticker_has(const json_t *queues, const char *queue)
+{
+	for (size_t i = 0; i < json_array_size(queues); i++) {
+		const char *name = json_string_value(json_array_get(queues, i));
+		if (name && strcmp(name, queue) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* No queue is ever removed: what was there and is not has been lost, and its runs can only be offered back to a queue.
+ */
+static void ticker_make_again(struct ticker *t, const json_t *queues)
+{
+	const char *queue;
+	json_t *newest;
+	json_object_foreach(t->newest, queue, newest)
+	{
+		if (!ticker_has(queues, queue))
+			ticker_create(t, queue);
+	}
+}
+
 static void ticker_on_queues(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct ticker_call *call = arg;
 	struct ticker *t = call->ticker;
 	struct jobs *jobs = t->options.jobs;
 	json_auto_t *queues = err ? NULL : fields_parse(text, len);
-	bool has_default = false;
 	size_t i;
 	json_t *value;
 	json_array_foreach(queues, i, value)
@@ -248,7 +272,6 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		const char *queue = json_string_value(value);
 		if (!queue)
 			continue;
-		has_default = has_default || strcmp(queue, "default") == 0;
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
 		jobs_reap(jobs, queue, ticker_newest(t, queue), ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
@@ -259,8 +282,8 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 	}
 	if (err)
 		ticker_complain(call, err);
-	else if (!has_default)
-		ticker_create(t, "default");
+	else
+		ticker_make_again(t, queues);
 	ticker_call_done(call);
 }
 
@@ -282,6 +305,7 @@ struct ticker *ticker_new(const struct ticker_options *options)
 	struct ticker *t = mem_alloc(sizeof *t);
 	t->options = *options;
 	t->newest = json_object();
+	ticker_saw(t, "default", 0); /* there always is one */
 	t->timer = event_new(options->base, -1, 0, ticker_tick, t);
 	if (!t->timer)
 		abort();

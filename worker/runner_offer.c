@@ -8,7 +8,7 @@
 
 enum {
 	OFFER_RETRY_MS = 300,
-	OFFER_QUEUE_MS = 60000, /* an empty Redis is given its queues by the workers and schedulers soon */
+	OFFER_QUEUE_MS = 600000, /* an empty Redis is given its queues by a scheduler, or by somebody who was called */
 };
 
 void runner_keep(struct runner *r, const char *id, const char *summary)
@@ -71,8 +71,10 @@ static void offer_answered(void *arg, enum verdict verdict, const char *reason, 
 	r->is_offering = false;
 	if (r->state == RUN_OVER)
 		return;
-	if (err && err->kind == ERR_NOT_FOUND)
-		r->offer_until = r->offer_until ? r->offer_until : now + OFFER_QUEUE_MS;
+	if (err && err->kind == ERR_NOT_FOUND && !r->offer_until) {
+		log_failure(LOG_WARN, "redis has forgotten the queue; the program goes on", err);
+		r->offer_until = now + OFFER_QUEUE_MS;
+	}
 	bool is_over = err && (err->kind == ERR_STALE || err->kind == ERR_CONFLICT || err->kind == ERR_INPUT ||
 			       (err->kind == ERR_NOT_FOUND && now >= r->offer_until));
 	if (!err) {

@@ -235,3 +235,62 @@ def test_a_job_that_ended_runs_again_when_its_end_is_forgotten(lossy, tmp_path, 
     assert done["state"] == "succeeded" and int(done["token"]) > int(token)
     assert starts(tmp_path, "a") == (["1", "2"] if was == "running" else ["1", "1"])
     assert len(events(lossy, job, "job.succeeded")) == 1
+
+
+def test_a_redis_that_comes_back_empty(tmp_path):
+    """What runs goes on, in each queue that a scheduler has seen, and is told of; the rest is lost. A scheduler loads the
+    functions and makes the queues before anything can be offered back."""
+    with FailoverCluster(tmp_path, worker_options=["--cpus", "4", "--queues", "default,gpu"],
+                         scheduler_options=["--store", f"file://{tmp_path}/store"]) as lossy:
+        jobs = {"a": lossy.submit(job_of(tmp_path, "a")), "g": lossy.submit(job_of(tmp_path, "g"), "gpu")}
+        nobody = lossy.submit({"command": ["true"], "delay": "1h"})
+        redis = lossy.redis.client()
+        checkpoints = {name: f"stoker:{{{job.split('-')[0]}}}:checkpoints:{job.split('-')[1]}" for name, job in jobs.items()}
+        for key in checkpoints.values():
+            wait_until(lambda key=key: redis.hexists(key, "1-1"), what=f"{key} has one")
+        before = {job: lossy.job(job) for job in jobs.values()}
+        reaped = redis.hget("stoker:{default}:meta", "last_reap_ms")
+        wait_until(lambda: redis.hget("stoker:{default}:meta", "last_reap_ms") != reaped, what="the scheduler has seen it")
+        _, program = pids(lossy, jobs["g"])
+
+        lossy.redis.kill()
+        lossy.redis = lossy.point_to(lossy.make_server())
+        redis = lossy.redis.client()
+        for name, key in checkpoints.items():
+            wait_until(lambda key=key: redis.hexists(key, "1-1"), what=f"the checkpoint of {name} is known again")
+        assert lossy.request("GET", f"/api/v1/jobs/{nobody}")[0] == 404
+        assert lossy.submit({"command": ["true"]}) == "default-3", "no number is given out twice"
+        for job, known in before.items():
+            now = lossy.job(job)
+            assert {k: now[k] for k in ("uid", "token", "attempt", "state", "worker")} == \
+                {k: known[k] for k in ("uid", "token", "attempt", "state", "worker")}
+        assert is_alive(program)
+        done = let_go(lossy, tmp_path, jobs)
+        for name, job in jobs.items():
+            assert (done[name]["state"], done[name]["attempt"]) == ("succeeded", "1")
+            assert starts(tmp_path, name) == ["1"]
+            assert log_lines(lossy.log_text(job), 1) == ["up", "step=1", "down"]
+        assert lossy.wait_final("default-3")["state"] == "succeeded"
+        assert [line.split()[-3] for line in fsck.check(redis)] == [nobody]
+
+
+def test_an_empty_redis_without_a_scheduler(tmp_path):
+    """Its runs wait for one that knows the installation and the queue."""
+    with FailoverCluster(tmp_path, worker_options=["--cpus", "4"],
+                         scheduler_options=["--store", f"file://{tmp_path}/store"]) as lossy:
+        job = lossy.submit(job_of(tmp_path, "a"))
+        saved(lossy, job)
+        token, installation = lossy.job(job)["token"], lossy.redis.client().get("stoker:installation")
+        _, program = pids(lossy, job)
+        lossy.schedulers[0].stop()
+        lossy.redis.kill()
+        lossy.redis = lossy.point_to(lossy.make_server())
+        wait_until(lambda: "redis has forgotten the queue" in lossy.workers[0].text(), what="the runner says so")
+        assert is_alive(program)
+        lossy.redis.client().set("stoker:installation", installation)
+        lossy.start_scheduler()
+        saved(lossy, job)
+        assert lossy.job(job)["token"] == token
+        assert let_go(lossy, tmp_path, {"a": job})["a"]["attempt"] == "1"
+        assert starts(tmp_path, "a") == ["1"]
+        assert fsck.check(lossy.redis.client()) == []
