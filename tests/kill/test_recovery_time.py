@@ -67,25 +67,57 @@ def test_a_machine_without_power(tmp_path):
 
 
 def test_redis_away_for_longer_than_a_lease(tmp_path):
-    """No run is stopped, no line of a log is missing, and what can go goes as soon as Redis is back: a job whose time
-    came meanwhile, and a new one."""
-    with Cluster(tmp_path) as cluster:
+    """No run is stopped, no line of a log is missing, and whatever can go goes as soon as Redis is back: jobs whose time
+    came meanwhile, one behind a run that ended meanwhile, and new ones."""
+    with Cluster(tmp_path, worker_options=["--cpus", "12"]) as cluster:
         run = Training(cluster, step_ms=10, save_every=100, lease="5s")
-        wait_checkpoints([run])
-        due = cluster.submit({"name": "due", "delay": "4s", "command": ["true"]})
+        ends = Training(cluster, resources={"cpus": 4}, lease="5s")
+        wait_checkpoints([run, ends])
+        behind = cluster.submit({"name": "behind", "resources": {"cpus": 8}, "command": ["true"]})
+        due = [cluster.submit({"name": "due", "delay": "4s", "command": ["true"]}) for _ in range(2)]
+        assert cluster.job(behind)["state"] == "queued"
         cluster.redis.kill()
+        ends.finish()
         time.sleep(8)  # the outage itself: longer than the lease
         cluster.redis.start()
         back = now()
         redis = cluster.redis.client()
-        new = redis.fcall("stoker_submit", 1, "stoker:{default}:meta", json.dumps({"name": "new", "command": ["true"]}))
-        for job in (due, new):
+        spec = json.dumps({"name": "new", "command": ["true"]})
+        new = [redis.fcall("stoker_submit", 1, "stoker:{default}:meta", spec) for _ in range(2)]
+        for job in (*new, *due, behind):
             assert cluster_claimed(redis, job) - back <= 2
         run.finish()
-        done = cluster.wait_final(run.id)
-        assert (done["state"], done["attempt"]) == ("succeeded", "1"), done
+        for one in (run, ends):
+            done = cluster.wait_final(one.id)
+            assert (done["state"], done["attempt"]) == ("succeeded", "1"), done
         steps = [line.step for line in run.read() if line.what == "step"]
         assert log_lines(cluster.log_text(run.id), 1) == [f"step={step} loss={1 / step:.4f}" for step in steps]
+        assert fsck.check(redis) == []
+
+
+@pytest.mark.parametrize("late", ["scheduler", "runner"])
+def test_who_finds_redis_late_holds_up_nobody(tmp_path, late):
+    """The worker has claimed already, and waits at the bells again: what comes after that is claimed at once."""
+    with Cluster(tmp_path, worker_options=["--cpus", "8"]) as cluster:
+        ends = Training(cluster, resources={"cpus": 4})
+        wait_checkpoints([ends])
+        waits = {"runner": {"resources": {"cpus": 8}}, "scheduler": {"delay": "1s"}}[late]
+        job = cluster.submit({"name": "waits", **waits, "command": ["true"]})
+        stopped = {"runner": ends.runner_pid(), "scheduler": cluster.schedulers[0].pid}[late]
+        cluster.redis.kill()
+        ends.finish()
+        time.sleep(2)  # its time comes, and everybody has become patient
+        os.kill(stopped, signal.SIGSTOP)
+        cluster.redis.start()
+        redis = cluster.redis.client()
+        new = redis.fcall("stoker_submit", 1, "stoker:{default}:meta", json.dumps({"command": ["true"]}))
+        cluster_claimed(redis, new)
+        assert not redis.hget("stoker:{default}:job:" + job.rsplit("-", 1)[1], "claimed_ms")
+        woken = now()
+        os.kill(stopped, signal.SIGCONT)
+        assert cluster_claimed(redis, job) - woken <= 2
+        for one in (job, new, ends.id):
+            assert cluster.wait_final(one)["state"] == "succeeded"
         assert fsck.check(redis) == []
 
 
