@@ -57,9 +57,9 @@ endif
 
 # What `make coverage` counts with (tests/coverage/): gcc's own counters, and a function library that tells its branches.
 ifneq ($(COVERAGE),)
-# The counters are written at _exit too (dump.c), and not at an execve, which a child of vfork calls.
+# The counters are written at _exit too, and behind Landlock (dump.c), and not at an execve, which a child of vfork calls.
 HARDEN   := --coverage -fprofile-abs-path -fno-builtin-execve
-HARDEN_LD := --coverage -Wl,--wrap=_exit
+HARDEN_LD := --coverage -Wl,--wrap=_exit -Wl,--wrap=landlock_confine
 OPTIMIZE := -O0 -g
 endif
 
@@ -80,6 +80,7 @@ include tests/fuzz/files.mk
 include scripts/bench/files.mk
 ifneq ($(COVERAGE),)
 lib_SOURCES += tests/coverage/dump.c
+$(B)/tests/coverage/dump.o: CPPFLAGS += -DCOVERAGE_FOLDER='"$(abspath $(B))"'
 endif
 
 # Each layer is one archive; a program is its main.o and the archives it may use.
