@@ -10,8 +10,9 @@ export WALK_SEED='1 2 3' STOKER_TEST_SEED=1 # what is reached is not left to cha
 scripts/bootstrap-coverage.sh "$build" || exit
 make -s -j"$(nproc)" COVERAGE=1 B="$build" all objects unit-tests || exit
 find "$build" -name '*.gcda' -delete
-rm -rf "$build/coverage"
-mkdir "$build/coverage"
+# What the tests leave is read again later. Elsewhere, since the names of sockets must be short.
+rm -rf "$(readlink -f "$build/coverage")" "$build/coverage"
+ln -s "$(mktemp -d /tmp/stoker-cov.XXXXXX)" "$build/coverage"
 failed=0
 for test in $(make -s COVERAGE=1 B="$build" list-unit-tests); do
 	timeout 300 "$test" >"$build/coverage/unit.out" 2>&1 || { cat "$build/coverage/unit.out" && failed=1; }

@@ -48,6 +48,7 @@ unit_TESTS := \
 	test_ignore \
 	test_metric_lines \
 	test_jobs \
+	test_jobs_answers \
 	test_jobs_edges \
 	test_jobs_run \
 	test_jobs_schedules \
