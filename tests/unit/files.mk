@@ -71,6 +71,7 @@ unit_TESTS := \
 	test_retry_rules \
 	test_run \
 	test_s3_sign \
+	test_ship \
 	test_s3_xml \
 	test_schedule \
 	test_sent \
