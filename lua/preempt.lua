@@ -3,37 +3,52 @@
 -- checkpoint, queued at once in front of their priority; nothing is counted against them.
 --
 -- The tick looks (stoker_promote). Each waiting job gets one worker, on which the least is lost: the lowest priorities,
--- then the fewest jobs, then those that began last. That worker is kept for it (`reserved:<lane>`) until it is claimed,
--- else what is behind it would take the first place that becomes free.
+-- then the fewest jobs, then those that began last. For the first of a lane that worker is kept (`reserved:<lane>`)
+-- until it is claimed, else what is behind it would take the first place that becomes free. Those behind it in its lane
+-- get theirs at the same time where a single job makes room, of which nothing can be taken.
 
 local preempting = {}
 do
-    local LANES_LOOKED_AT = 16
-    local ENTRIES_LOOKED_AT = 20
-    local RUNNING_LOOKED_AT = 500 -- those whose leases end first: each tick sees others
-    local WORKERS_LOOKED_AT = 100
+    local LOOKED_AT = {lanes = 16, entries = 20, heads = 8, workers = 100,
+                       running = 500} -- those whose leases end first: each tick sees others
+    local PLANS_A_TICK = 16
     local AFTER_MS = 1000
     local RESERVED_MS = 30000
 
-    -- The first of a lane that waits.
-    local function head_of(q, lane, head_ms)
+    -- The first of a lane that wait, in order.
+    local function heads_of(q, lane, head_ms)
+        local heads = {}
         local entries = redis.pcall('XRANGE', key_of(q, 'ready:' .. lane), integer_text(head_ms), '+', 'COUNT',
-                                    ENTRIES_LOOKED_AT)
+                                    LOOKED_AT.entries)
         for i = 1, #entries do
             local id, fields = entries[i][1], entries[i][2]
             local n = fields[1] == 'n' and fields[2]
             local known = n and redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'entry')
             if known and not known.err and known[1] == 'queued' and known[2] == id then
-                return n
+                heads[#heads + 1] = n
+            end
+            if #heads == LOOKED_AT.heads then
+                break
             end
         end
-        return nil
+        return heads
+    end
+
+    -- Room is made for a job that got its own elsewhere meanwhile: it is for the next of its class.
+    local function find_spare(q, running)
+        for n, worker in pairs(running.makes_room) do
+            local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'class')
+            if not known.err and known[1] ~= 'queued' and known[2] then
+                running.spare[known[2]] = running.spare[known[2]] or {}
+                append(running.spare[known[2]], worker)
+            end
+        end
     end
 
     -- What runs, by worker; for which waiting jobs others are on their way out, and on which workers.
     local function look_at_running(q)
-        local running = {by_worker = {}, makes_room = {}, is_leaving = {}}
-        for _, n in ipairs(redis.pcall('ZRANGE', key_of(q, 'leases'), 0, RUNNING_LOOKED_AT - 1)) do
+        local running = {by_worker = {}, makes_room = {}, is_leaving = {}, spare = {}}
+        for _, n in ipairs(redis.pcall('ZRANGE', key_of(q, 'leases'), 0, LOOKED_AT.running - 1)) do
             local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'worker', 'priority', 'class',
                                       'claimed_ms', 'stop', 'stop_for')
             if not known.err and known[1] == 'running' and known[2] then
@@ -49,6 +64,7 @@ do
                 end
             end
         end
+        find_spare(q, running)
         return running
     end
 
@@ -68,8 +84,17 @@ do
             free[what] = total[what] - (tonumber(free[what]) or 0)
         end
         total.labels = type(total.labels) == 'table' and total.labels or {}
-        free.labels = total.labels
-        return total, free
+        return {worker = worker, total = total, free = free}
+    end
+
+    local function rooms_of(q)
+        local rooms = {}
+        local ids = redis.pcall('ZRANGEBYSCORE', key_of(q, 'workers'), integer_text(q.now - WORKER.seen_ms), '+inf',
+                                'LIMIT', 0, LOOKED_AT.workers)
+        for i = 1, #ids do
+            rooms[#rooms + 1] = room_of(q, ids[i])
+        end
+        return rooms
     end
 
     local function cheaper(a, b)
@@ -109,30 +134,26 @@ do
         return a.ran_ms < b.ran_ms
     end
 
-    -- Of one waiting job: which worker is emptied how far; nil: none, or one of them has room as it is.
+    -- Of one waiting job: which worker is emptied how far; nil: none, or one of them has room as it is. What is free
+    -- where others are on their way out already is for those who wait for that.
     local function plan_for(q, wants, running)
         local best
-        local ids = redis.pcall('ZRANGEBYSCORE', key_of(q, 'workers'), integer_text(q.now - WORKER.seen_ms), '+inf',
-                                'LIMIT', 0, WORKERS_LOOKED_AT)
-        for i = 1, #ids do
-            local worker = ids[i]
-            local total, free = room_of(q, worker)
-            if total and worker ~= wants.not_on and class_fits(wants.requirement, total, 1) > 0 then
-                if class_fits(wants.requirement, free, 1) > 0 and not wants.is_full then
-                    return nil
+        for _, room in ipairs(running.rooms) do
+            local worker, free = room.worker, {cpus = 0, gpus = 0, memory = 0, labels = room.total.labels}
+            if worker ~= wants.not_on and class_fits(wants.requirement, room.total, 1) > 0 then
+                if not running.is_leaving[worker] then
+                    free.cpus, free.gpus, free.memory = room.free.cpus, room.free.gpus, room.free.memory
+                    if class_fits(wants.requirement, free, 1) > 0 and not wants.is_full then
+                        return nil
+                    end
                 end
-                local found = not running.is_leaving[worker] and
-                    victims_on(q, running.by_worker[worker] or {}, wants.priority, wants.requirement, free)
-                if found and (not best or less_lost(found, best)) then
+                local found = victims_on(q, running.by_worker[worker] or {}, wants.priority, wants.requirement, free)
+                if found and (wants.is_first or found.count == 1) and (not best or less_lost(found, best)) then
                     found.worker, best = worker, found
                 end
             end
         end
         return best
-    end
-
-    local function keep_for(q, lane, worker)
-        redis.pcall('SET', key_of(q, 'reserved:' .. lane), worker, 'PX', integer_text(RESERVED_MS))
     end
 
     local function checked(q, wants, plan)
@@ -144,38 +165,67 @@ do
         return plan
     end
 
-    -- Before the first write: whose place is taken, and for whom; nil: nobody's.
-    function preempting.plan(q)
-        if q.meta.preempt == 0 or q.meta.paused == 'paused' then
-            return nil
+    -- They are on their way out from now on.
+    local function leave(running, plan)
+        local stay = {}
+        for _, job in ipairs(running.by_worker[plan.worker]) do
+            stay[#stay + 1] = job
         end
-        local lanes = call('ZRANGE', key_of(q, 'lanes'), 0, LANES_LOOKED_AT - 1, 'WITHSCORES')
-        local running
-        for i = 1, #lanes, 2 do
-            local lane, head_ms = lanes[i], tonumber(lanes[i + 1]) % LANE_RANK_STEP
-            local class, priority, special = lane:match('^([^:]+):(%d):(.+)$')
-            local n = class and q.now - head_ms >= AFTER_MS and priority ~= '0' and head_of(q, lane, head_ms)
-            local requirement = n and class_get(q, class)
-            if requirement then
-                running = running or look_at_running(q)
-                local wants = {n = n, lane = lane, priority = tonumber(priority), requirement = requirement,
-                               not_on = special:match('^!not@(.*)$'), kept = running.makes_room[n],
-                               is_full = q.meta.max_running > 0 and
-                                   call('ZCARD', key_of(q, 'leases')) >= q.meta.max_running}
-                local plan = not wants.kept and plan_for(q, wants, running)
-                if wants.kept or plan then
-                    return checked(q, wants, plan or {worker = wants.kept, jobs = {}})
+        for _, gone in ipairs(plan.jobs) do
+            for i = #stay, 1, -1 do
+                if stay[i] == gone then
+                    table.remove(stay, i)
                 end
             end
         end
-        return nil
+        running.by_worker[plan.worker], running.is_leaving[plan.worker] = stay, true
     end
 
-    function preempting.carry(q, plan)
-        if not plan then
-            return
+    -- Of the jobs at the front of a lane that have waited for long enough.
+    local function plan_lane(q, plans, running, lane, requirement, heads)
+        local class, priority, special = lane:match('^([^:]+):(%d):(.+)$')
+        for i, n in ipairs(heads) do
+            local wants = {n = n, lane = lane, priority = tonumber(priority), requirement = requirement,
+                           is_first = i == 1, not_on = special:match('^!not@(.*)$'),
+                           is_full = q.meta.max_running > 0 and
+                               call('ZCARD', key_of(q, 'leases')) >= q.meta.max_running}
+            local kept = running.makes_room[n] or table.remove(running.spare[class] or {})
+            local plan = kept and {worker = kept, jobs = {}} or plan_for(q, wants, running)
+            if not plan or #plans == PLANS_A_TICK then
+                return
+            end
+            append(plans, checked(q, wants, plan))
+            if not kept then
+                leave(running, plan)
+            end
         end
-        keep_for(q, plan.wants.lane, plan.worker)
+    end
+
+    -- Before the first write: whose places are taken, and for whom.
+    function preempting.plan(q)
+        local plans, running = {}, nil
+        if q.meta.preempt == 0 or q.meta.paused == 'paused' then
+            return plans
+        end
+        local lanes = call('ZRANGE', key_of(q, 'lanes'), 0, LOOKED_AT.lanes - 1, 'WITHSCORES')
+        for i = 1, #lanes, 2 do
+            local lane, head_ms = lanes[i], tonumber(lanes[i + 1]) % LANE_RANK_STEP
+            local class, priority = lane:match('^([^:]+):(%d):.+$')
+            local heads = class and q.now - head_ms >= AFTER_MS and priority ~= '0' and heads_of(q, lane, head_ms)
+            local requirement = heads and heads[1] and class_get(q, class)
+            if requirement then
+                running = running or look_at_running(q)
+                running.rooms = running.rooms or rooms_of(q)
+                plan_lane(q, plans, running, lane, requirement, heads)
+            end
+        end
+        return plans
+    end
+
+    local function carry_one(q, plan)
+        if plan.wants.is_first then
+            redis.pcall('SET', key_of(q, 'reserved:' .. plan.wants.lane), plan.worker, 'PX', integer_text(RESERVED_MS))
+        end
         for _, j in ipairs(plan.records) do
             local reason = ('%s, of priority %d, takes its place'):format(job_id(q, plan.wants.n), plan.wants.priority)
             job_set(j, 'stop', 'preempt')
@@ -184,6 +234,12 @@ do
             event_note(q, j, 'job.preempt_asked', 'state', 'running', 'worker', j.f.worker, 'reason', reason)
             event_hint(q, 'stop', tonumber(j.n))
             job_save(q, j)
+        end
+    end
+
+    function preempting.carry(q, plans)
+        for _, plan in ipairs(plans) do
+            carry_one(q, plan)
         end
     end
 end

@@ -63,7 +63,7 @@ do
         expect_type(q, 'zset', 'fires')
         expect_type(q, 'zset', 'recovering')
         local away, moved = no_longer_elsewhere(q, limit - #due), 0
-        local plan = preempting.plan(q)
+        local plans = preempting.plan(q)
         for _, j in ipairs(away) do
             let_go_anywhere(q, j)
         end
@@ -81,7 +81,7 @@ do
                 append(q.batch.unwait, j.n) -- an index entry without its job
             end
         end
-        preempting.carry(q, plan)
+        preempting.carry(q, plans)
         local told, has_more = depend.drain(q, limit)
         told = told + batching.fire(q)
         queue_flush(q)

@@ -143,7 +143,45 @@ def test_the_machine_on_which_least_is_lost(urgent):
     assert look(q) == ["4", "5"], "w1 has the lowest priority, but not enough in all"
     q.add(**job(9))
     q.promote()
-    assert look(q) == ["4", "5"], "one after the other: the second is not the first in its lane"
+    assert look(q) == ["1", "4", "5"], "another lane does not wait for that"
+
+
+def test_several_are_served_at_once(urgent):
+    """Those behind the first of a lane as well, also on one machine; and for each only one goes."""
+    q, machine, other = urgent, Machine(urgent, "w1", 4), Machine(urgent, "w2", 1)
+    for priority in (1, 1, 2, 6):
+        q.add(**job(priority))
+    first = machine.take()
+    q.add(**job(3))
+    last, = other.take()
+    for _ in range(3):
+        q.add(**job(5))
+    assert look(q) == ["1", "2", "3"]
+    assert {q.job(n)["stop_for"] for n in "123"} == {"6", "7", "8"}
+    assert look(q) == ["1", "2", "3"], "nobody else goes for them"
+    assert len(q.events("job.preempt_asked")) == 3
+    other.give_back(last, "succeeded")
+    assert numbers(other.take()) == ["6"], "it got a place of its own, and the one made for it is for the next"
+    q.add(**job(5))
+    assert look(q) == ["1", "2", "3"]
+    for claim in first:
+        if claim["n"] in "123":
+            machine.give_back(claim)
+    assert numbers(machine.take()) == ["7", "8", "9"]
+    assert look(q) == []
+
+
+def test_what_several_jobs_have_to_leave_is_for_the_first_of_a_lane(urgent):
+    """Nothing keeps such a place for who stands behind it: what becomes free first would be taken."""
+    q, one, two = urgent, Machine(urgent, "w1"), Machine(urgent, "w2")
+    for _ in range(4):
+        q.add(**job(1))
+    one.take()
+    two.take()
+    q.add(**job(5, 2))
+    q.add(**job(5, 2))
+    gone = look(q)
+    assert len(gone) == 2 and len({q.job(n)["worker"] for n in gone}) == 1
 
 
 @pytest.mark.parametrize("how", ["free", "drained", "gone", "labels", "paused", "breaker"])
