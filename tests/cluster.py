@@ -163,7 +163,7 @@ class Cluster:
 
     def stop(self):
         for process in [*self.workers.values(), *self.schedulers.values()]:
-            process.kill()
+            process.end()
         for i in self.workers:
             self.kill_everything(i)
         self.redis.stop()
