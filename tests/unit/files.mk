@@ -16,6 +16,7 @@ unit_TESTS := \
 	test_blank \
 	test_breaker \
 	test_checkpoint_faults \
+	test_checkpoint_removal \
 	test_checkpoints \
 	test_cache \
 	test_child \

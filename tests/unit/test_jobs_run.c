@@ -1,4 +1,5 @@
 /* queue/jobs: what workers and runners call, against the real function library. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,6 +48,18 @@ static void test_reports(void **state)
 	assert_int_equal(f->verdict, VERDICT_OK);
 	jobs_renew(f->jobs, &ref, &(struct renewal){ .step = -1 }, on_verdict, f);
 	GOOD(f);
+	static const double paces[] = { 12.5, NAN, -1, 1e13 };
+	for (size_t i = 0; i < ARRAY_LEN(paces); i++) { /* what is no pace is not said */
+		jobs_renew(f->jobs, &ref, &(struct renewal){ .step = 6, .total = 10, .pace_ms = paces[i] }, on_verdict,
+			   f);
+		GOOD(f);
+	}
+	const struct adoption mine = {
+		.worker = "w1", .attempt = 1, .installation = INSTALLATION, .resume = "1-1", .spec_json = SPEC
+	};
+	jobs_adopt(f->jobs, &ref, &mine, on_verdict, f);
+	GOOD(f);
+	assert_int_equal(f->verdict, VERDICT_OK);
 
 	struct log_entry lines[] = {
 		{ .first = 1, .time_ms = 1795329305800, .stream = "stdout", .lines = 2, .text = "a\nb", .len = 3 },
