@@ -73,8 +73,7 @@ static int64_t checkpoints_backoff(int64_t *backoff_ms)
 
 static void checkpoints_problem(struct checkpoints *c, const char *what, const struct error *err)
 {
-	if (c->options.on_problem)
-		c->options.on_problem(c->options.arg, what, err);
+	c->options.on_problem(c->options.arg, what, err);
 }
 
 /* ---- removing objects ---- */

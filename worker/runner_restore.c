@@ -117,9 +117,7 @@ void runner_restore(struct runner *r)
 
 void runner_restore_stop(struct runner *r)
 {
-	if (r->restore)
-		checkpoint_restore_cancel(r->restore);
-	r->restore = NULL;
+	checkpoint_restore_cancel(STEAL(r->restore));
 	r->restore_at = 0;
 }
 

@@ -118,8 +118,7 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	if (!store_put_new(store, key, json, strlen(json), &why)) {
 		if (why.kind != ERR_CONFLICT) /* else somebody's manifest stands beside it; the sweep tries again */
 			(void)!store_remove(store, m->own.key, &ignored);
-		if (err)
-			*err = why;
+		*err = why;
 		return false;
 	}
 	struct digest_hex hash = digest_of(json, strlen(json));
@@ -226,8 +225,7 @@ static bool ship_search_key(void *arg, const char *key, const struct store_stat 
 	if (!store_get_text(search->store, key, MANIFEST_MAX, &text, &size, &why)) {
 		if (why.kind == ERR_NOT_FOUND || why.kind == ERR_DAMAGED)
 			return true;
-		if (err)
-			*err = why;
+		*err = why;
 		return false;
 	}
 	if (manifest_from_json(text, size, &m, &why) && m.attempt == search->attempt)
