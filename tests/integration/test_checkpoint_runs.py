@@ -175,3 +175,45 @@ def test_a_kill_between_the_files_of_a_save(cluster, tmp_path):
     assert "the save before had more" in "\n".join(log_lines(cluster.log_text(job), 1, "stoker"))
     (tmp_path / "more").touch()
     assert cluster.wait_final(job)["state"] == "succeeded" and (2, 2) in stored()
+
+
+# Saves twice, says it, and ends badly; what it began with is its first line.
+TWICE = """
+n=0
+echo "begin ${STOKER_RESUME##*/}"
+if [ "$STOKER_ATTEMPT" != 1 ]; then exit 0; fi
+for n in 1 2; do
+    echo $n > save-$n.tmp; mv save-$n.tmp save-$n.txt
+    echo "{\\"t\\":\\"checkpoint\\",\\"path\\":\\"save-$n.txt\\",\\"step\\":$n}" >&3
+done
+while [ ! -e %s/go ]; do sleep 0.05; done
+exit 1
+"""
+
+
+@pytest.mark.parametrize("damaged, no_checkpoint, begins, state", [
+    ([2], "fail", "begin save-1.txt", "succeeded"), ([1, 2], "restart", "begin ", "succeeded"),
+    ([1, 2], "fail", None, "failed")])
+def test_what_is_damaged_in_the_store(tmp_path, damaged, no_checkpoint, begins, state):
+    """The next older one is taken, and never a cold start without a word, nor against the wish."""
+    with Cluster(tmp_path, worker_options=["--cpus", "2", "--checkpoint-cache", "0"]) as cluster:
+        job = cluster.submit({"command": ["bash", "-c", TWICE % tmp_path], "recovery": {"no_checkpoint": no_checkpoint},
+                              "checkpoint": {"keep_last": 2},
+                              "retry": {"max_attempts": 2, "backoff": "50ms", "max_backoff": "50ms"}})
+        wait_until(lambda: sorted(c["step"] for c in committed(cluster, job).values()) == [1, 2], 30, "both are stored")
+        for step in damaged:
+            (folder,) = [Path(c["uri"].removeprefix("file://")).parent for c in committed(cluster, job).values()
+                         if c["step"] == step]
+            (folder / "data.tar").write_text("rot")
+        (tmp_path / "go").touch()
+        done = cluster.wait_final(job)
+        assert done["state"] == state
+        said = "\n".join(log_lines(cluster.log_text(job), 2, "stoker"))
+        assert said.count("cannot be used: ") == len(damaged)
+        if begins:
+            assert log_lines(cluster.log_text(job), 2) == [begins]
+        if len(damaged) == 2 and begins:
+            assert "no checkpoint can be used: starting from the beginning" in said
+        if not begins:
+            assert "no checkpoint can be used, and recovery.no_checkpoint is fail" in done["error"], done
+        assert fsck.check(cluster.redis.client()) == []
