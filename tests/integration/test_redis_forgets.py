@@ -238,19 +238,19 @@ def test_a_job_that_ended_runs_again_when_its_end_is_forgotten(lossy, tmp_path, 
 
 
 def test_a_redis_that_comes_back_empty(tmp_path):
-    """What runs goes on, in each queue that a scheduler has seen, and is told of; the rest is lost. A scheduler loads the
+    """What runs goes on, in each queue that a scheduler has seen; the rest is lost, and told of. A scheduler loads the
     functions and makes the queues before anything can be offered back."""
     with FailoverCluster(tmp_path, worker_options=["--cpus", "4", "--queues", "default,gpu"],
                          scheduler_options=["--store", f"file://{tmp_path}/store"]) as lossy:
         jobs = {"a": lossy.submit(job_of(tmp_path, "a")), "g": lossy.submit(job_of(tmp_path, "g"), "gpu")}
         nobody = lossy.submit({"command": ["true"], "delay": "1h"})
         redis = lossy.redis.client()
-        checkpoints = {name: f"stoker:{{{job.split('-')[0]}}}:checkpoints:{job.split('-')[1]}" for name, job in jobs.items()}
+        checkpoints = {"a": "stoker:{default}:checkpoints:1", "g": "stoker:{gpu}:checkpoints:1"}
         for key in checkpoints.values():
             wait_until(lambda key=key: redis.hexists(key, "1-1"), what=f"{key} has one")
         before = {job: lossy.job(job) for job in jobs.values()}
         reaped = redis.hget("stoker:{default}:meta", "last_reap_ms")
-        wait_until(lambda: redis.hget("stoker:{default}:meta", "last_reap_ms") != reaped, what="the scheduler has seen it")
+        wait_until(lambda: redis.hget("stoker:{default}:meta", "last_reap_ms") != reaped, what="a scheduler has seen it")
         _, program = pids(lossy, jobs["g"])
 
         lossy.redis.kill()

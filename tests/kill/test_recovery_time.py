@@ -67,7 +67,7 @@ def test_a_machine_without_power(tmp_path):
 
 
 def test_redis_away_for_longer_than_a_lease(tmp_path):
-    """No run is stopped, no line of a log is missing, and whatever can go goes as soon as Redis is back: jobs whose time
+    """No run is stopped, no line of a log is missing, and what can go goes as soon as Redis is back: jobs whose time
     came meanwhile, one behind a run that ended meanwhile, and new ones."""
     with Cluster(tmp_path, worker_options=["--cpus", "12"]) as cluster:
         run = Training(cluster, step_ms=10, save_every=100, lease="5s")
