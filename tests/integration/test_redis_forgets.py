@@ -250,7 +250,7 @@ def test_a_redis_that_comes_back_empty(tmp_path):
             wait_until(lambda key=key: redis.hexists(key, "1-1"), what=f"{key} has one")
         before = {job: lossy.job(job) for job in jobs.values()}
         reaped = redis.hget("stoker:{default}:meta", "last_reap_ms")
-        wait_until(lambda: redis.hget("stoker:{default}:meta", "last_reap_ms") != reaped, what="a scheduler has seen it")
+        wait_until(lambda: redis.hget("stoker:{default}:meta", "last_reap_ms") != reaped, what="it was seen")
         _, program = pids(lossy, jobs["g"])
 
         lossy.redis.kill()
