@@ -201,6 +201,8 @@ static bool ship_is_told(const struct runner *r, const struct feed *feed)
 
 void runner_check_shipped(struct runner *r)
 {
+	if (r->state == RUN_SHIPPING)
+		runner_flush(r); /* what was said this very moment is not told yet */
 	if (r->state != RUN_SHIPPING || (runner_is_offered(r) && r->stop != STOP_STALE))
 		return;
 	bool shipped = r->is_idle && !r->commit_id && !r->dropping;
