@@ -21,6 +21,7 @@ worker_SOURCES := \
 	worker/feed_send.c \
 	worker/formats.c \
 	worker/formats_dcp.c \
+	worker/formats_deepspeed.c \
 	worker/formats_huggingface.c \
 	worker/formats_megatron.c \
 	worker/formats_numpy.c \

@@ -23,9 +23,8 @@ static const struct format_file_row *const format_files[] = {
 };
 
 static const struct format_folder_row *const format_folders[] = {
-	&format_row_orbax,
-	&format_row_huggingface,
-	&format_row_megatron, /* its folders may hold DCP's */
+	&format_row_orbax,     &format_row_huggingface,
+	&format_row_deepspeed, &format_row_megatron, /* its folders may hold DCP's */
 	&format_row_dcp,
 };
 

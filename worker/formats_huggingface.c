@@ -73,9 +73,11 @@ static struct format_verdict huggingface_check(const struct format_folder *folde
 		return format_torn("huggingface", "is not a JSON object", "trainer_state.json");
 	if (!format_parts_are_right(folder, NULL, &torn) || !huggingface_has_shards(list, &torn))
 		return torn;
-	if (!listing_find(list, "*.safetensors") && !listing_find(list, "*.bin"))
+	/* DeepSpeed's are the weights, too, where they are not gathered (stage3_gather_16bit_weights_on_model_save). */
+	bool has_deepspeed = listing_find(list, "global_step*");
+	if (!listing_find(list, "*.safetensors") && !listing_find(list, "*.bin") && !has_deepspeed)
 		return format_torn("huggingface", "are not there", "the weights");
-	verdict.optimizer = listing_find(list, "optimizer*") || listing_find(list, "global_step*"); /* DeepSpeed's */
+	verdict.optimizer = listing_find(list, "optimizer*") || has_deepspeed;
 	/* Trainer writes them with optimizer.pt: one that is missing is still to come. */
 	const char *doubt = NULL;
 	if (listing_find(list, "optimizer.pt") &&

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "worker/formats.h"
 #include "worker/listing.h"
+#include "worker/pickle.h"
 
 /* ---- files ---- */
 struct format_file {
@@ -32,6 +33,9 @@ bool format_read(int fd, void *into, size_t len, int64_t at);
 /* Whether something between `from` and the end was never written: a writer that sets the size first. */
 bool format_has_hole(const struct format_file *file, int64_t from);
 
+/* What the pickle of a torch file says; false: it is none, or its pickle cannot be read. */
+bool format_torch_facts(int fd, int64_t size, struct pickle_facts *facts);
+
 /* ---- folders ---- */
 struct format_folder {
 	struct listing list;
@@ -45,7 +49,8 @@ struct format_folder_row {
 	struct format_verdict (*check)(const struct format_folder *folder);
 };
 
-extern const struct format_folder_row format_row_orbax, format_row_huggingface, format_row_dcp, format_row_megatron;
+extern const struct format_folder_row format_row_orbax, format_row_huggingface, format_row_dcp, format_row_megatron,
+	format_row_deepspeed;
 
 /* "<name> <why>" */
 struct format_verdict format_torn(const char *framework, const char *why, const char *name);

@@ -6,44 +6,23 @@
 #include "worker/formats_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "lib/beneath.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "worker/names.h"
 
-static char *megatron_latest(const struct listing *list)
-{
-	size_t above = (size_t)(listing_name(list) - list->path);
-	return mem_printf("%.*s%s", (int)above, list->path, NAME_MEGATRON_LATEST);
-}
-
-/* Saved over again, the folder is named by what the save before wrote. */
-static bool megatron_is_renewed(const struct listing *list)
-{
-	CLEANUP(free_p) char *path = megatron_latest(list);
-	struct stat st;
-	return !beneath_stat(list->root, path, &st) ||
-	       (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec < listing_newest(list, NULL);
-}
-
-/* "100", perhaps with the end of a line; -1: no such file, or no number ("release": no training). */
+/* "100"; -1: no such file, or no number ("release": no training). */
 static int64_t megatron_named(const struct listing *list)
 {
-	char text[32] = "", *end;
-	CLEANUP(free_p) char *path = megatron_latest(list);
-	CLEANUP(close_fd) int fd = beneath_open(list->root, path, O_RDONLY | O_NONBLOCK, 0);
-	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
+	char text[32], *end;
+	CLEANUP(free_p) char *path = listing_path_beside(list, NAME_MEGATRON_LATEST);
+	if (!listing_line(list, path, text, sizeof text))
 		return -1;
 	errno = 0;
 	long long value = strtoll(text, &end, 10);
-	return end == text || end[strspn(end, " \r\n")] || errno || value < 0 ? -1 : value;
+	return end == text || end[strspn(end, " ")] || errno || value < 0 ? -1 : value;
 }
 
 /* "iter_0000100" → 100. */
@@ -57,6 +36,7 @@ static int64_t megatron_iteration(const struct listing *list)
 static struct format_verdict megatron_check(const struct format_folder *folder)
 {
 	const int64_t own = megatron_iteration(&folder->list), named = megatron_named(&folder->list);
+	CLEANUP(free_p) char *latest = listing_path_beside(&folder->list, NAME_MEGATRON_LATEST);
 	struct format_verdict verdict = format_row_dcp.is(folder) ? format_row_dcp.check(folder) : format_sum(folder);
 	if (verdict.proof == FORMAT_TORN)
 		return verdict;
@@ -64,7 +44,7 @@ static struct format_verdict megatron_check(const struct format_folder *folder)
 		return format_torn("megatron", "does not name it yet", NAME_MEGATRON_LATEST);
 	str_copy(verdict.framework, sizeof verdict.framework, "megatron");
 	str_copy(verdict.words, sizeof verdict.words, "named by latest_checkpointed_iteration.txt; file hashes");
-	verdict.proof = megatron_is_renewed(&folder->list) ? FORMAT_SOUND : FORMAT_WHOLE;
+	verdict.proof = listing_is_older_than(&folder->list, latest) ? FORMAT_WHOLE : FORMAT_SOUND;
 	verdict.step = own;
 	/* When a newer one is named, this one was whole before; but the file is not its own any more. */
 	if (named == own)

@@ -48,6 +48,15 @@ static struct format_verdict zip_torch(const struct format_file *file, const str
 	return verdict;
 }
 
+bool format_torch_facts(int fd, int64_t size, struct pickle_facts *facts)
+{
+	struct zip_look look = { .pickle_at = -1 };
+	if (zip_walk(fd, size, zip_look_at, &look) != ZIP_RIGHT || look.pickle_at < 0)
+		return false;
+	*facts = pickle_scan(fd, look.pickle_at, look.pickle_size);
+	return facts->state == PICKLE_READ;
+}
+
 static struct format_verdict zip_check(const struct format_file *file)
 {
 	bool is_numpy = format_has_suffix(file->path, ".npz");

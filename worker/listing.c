@@ -112,6 +112,30 @@ int64_t listing_newest(const struct listing *list, const char *except)
 	return listing_newest_at(list, except, 0);
 }
 
+char *listing_path_beside(const struct listing *list, const char *name)
+{
+	return mem_printf("%.*s%s", (int)(listing_name(list) - list->path), list->path, name);
+}
+
+bool listing_line(const struct listing *list, const char *path, char *into, size_t size)
+{
+	CLEANUP(close_fd) int fd = beneath_open(list->root, path, O_RDONLY | O_NONBLOCK, 0);
+	ssize_t got = fd >= 0 ? pread(fd, into, size, 0) : -1;
+	if (got <= 0 || (size_t)got == size)
+		return false;
+	into[got] = '\0';
+	size_t len = strcspn(into, "\r\n");
+	bool is_all = into[len + strspn(into + len, " \r\n")] == '\0' && strlen(into) == (size_t)got;
+	into[len] = '\0';
+	return is_all && len > 0;
+}
+
+bool listing_is_older_than(const struct listing *list, const char *path)
+{
+	struct stat st;
+	return beneath_stat(list->root, path, &st) && listing_time(&st) >= listing_newest(list, NULL);
+}
+
 json_t *listing_json(const struct listing *list, const char *name)
 {
 	CLEANUP(free_p) char *path = listing_path(list, name);

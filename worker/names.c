@@ -137,12 +137,13 @@ static bool name_is_python_temp(const char *name)
 	       strspn(name + 3, "abcdefghijklmnopqrstuvwxyz0123456789_") == 8;
 }
 
-bool name_is_ignored(const char *name)
+bool name_is_ignored(const char *name, bool is_folder)
 {
 	static const char *const tails[] = { "~",           ".tmp",      ".temp", ".part", ".partial",
 					     ".incomplete", ".download", ".swp",  ".lock", ".log" };
 	static const char *const heads[] = { ".", "tmp-", "tmp_", "tmp.", "temp-", "events.out.tfevents" };
 	static const char *const inside[] = { ".tmp-", ".tmp.", ".tmp_", "-tmp-", "_tmp_", ".orbax-checkpoint-tmp" };
+	static const char *const beside[] = { NAME_MEGATRON_LATEST, NAME_DEEPSPEED_LATEST, "zero_to_fp32.py" };
 	for (size_t i = 0; i < ARRAY_LEN(tails); i++)
 		if (name_ends(name, tails[i]))
 			return true;
@@ -152,8 +153,9 @@ bool name_is_ignored(const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++)
 		if (strcasestr(name, inside[i]))
 			return true;
-	if (strcmp(name, NAME_MEGATRON_LATEST) == 0)
-		return true;
+	for (size_t i = 0; i < ARRAY_LEN(beside); i++)
+		if (!is_folder && strcmp(name, beside[i]) == 0)
+			return true;
 	const char *number = strcasestr(name, ".tmp");
 	return (number && number[4] && number[4 + strspn(number + 4, "0123456789")] == '\0') ||
 	       name_is_python_temp(name);

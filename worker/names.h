@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Beside Megatron's iter_<n>/: it goes with the one that it names, and is no checkpoint by itself. */
-#define NAME_MEGATRON_LATEST "latest_checkpointed_iteration.txt"
+/* Beside Megatron's iter_<n>/ and DeepSpeed's global_step<n>/: it goes with the one that it names, and is no checkpoint
+ * by itself. */
+#define NAME_MEGATRON_LATEST  "latest_checkpointed_iteration.txt"
+#define NAME_DEEPSPEED_LATEST "latest"
 
 struct name_info {
 	int64_t step;  /* "step-200", "checkpoint_200", "epoch=3-step=200", "iter_0000200"; -1: none */
@@ -24,6 +26,6 @@ struct name_info name_parse(const char *path);
 
 /* A name that writers use until a file is whole (x.tmp, .x, tmp-checkpoint-5, x.part, …), or no checkpoint at
  * all (logs, locks, event files). name is one part of a path. */
-bool name_is_ignored(const char *name);
+bool name_is_ignored(const char *name, bool is_folder);
 
 #endif

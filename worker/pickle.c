@@ -406,7 +406,7 @@ struct pickle_facts pickle_scan(int fd, int64_t at, int64_t len)
 {
 	CLEANUP(free_p) unsigned char *window = mem_alloc(WINDOW_BYTES);
 	struct pickle p = { .fd = fd, .at = at, .end = at + len, .window = window };
-	struct pickle_facts facts = { .step = -1, .epoch = -1, .optimizer = -1 };
+	struct pickle_facts facts = { .step = -1, .epoch = -1, .data_ranks = -1, .model_ranks = -1, .optimizer = -1 };
 	pickle_run(&p);
 	if (p.state == PICKLE_READ && p.stack.count == 0)
 		p.state = PICKLE_STRANGE;

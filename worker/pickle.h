@@ -20,10 +20,11 @@ enum pickle_state {
 
 struct pickle_facts {
 	enum pickle_state state;
-	int64_t end;   /* behind the STOP; only of PICKLE_READ, as the rest */
-	int64_t step;  /* -1: it does not say */
-	int64_t epoch; /* the same */
-	int optimizer; /* 1 its state is in it, 0 not, -1 cannot be told */
+	int64_t end;                     /* behind the STOP; only of PICKLE_READ, as the rest */
+	int64_t step;                    /* -1: it does not say */
+	int64_t epoch;                   /* the same */
+	int64_t data_ranks, model_ranks; /* DeepSpeed's dp_world_size and mp_world_size; -1: it does not say */
+	int optimizer;                   /* 1 its state is in it, 0 not, -1 cannot be told */
 };
 
 /* The pickle in the len bytes at `at`; what follows it is not looked at. */

@@ -13,7 +13,13 @@ bool pickle_box_new(struct pickle_boxes *boxes, bool is_object, struct pickle_va
 		boxes->items = mem_realloc(boxes->items, boxes->room * sizeof *boxes->items);
 	}
 	boxes->items[boxes->count] = (struct pickle_box){
-		.step = -1, .epoch = -1, .inner_step = -1, .inner_epoch = -1, .is_object = is_object
+		.step = -1,
+		.epoch = -1,
+		.inner_step = -1,
+		.inner_epoch = -1,
+		.data_ranks = -1,
+		.model_ranks = -1,
+		.is_object = is_object,
 	};
 	*value = (struct pickle_value){ .kind = KIND_BOX, .number = (int64_t)boxes->count++ };
 	return true;
@@ -72,6 +78,10 @@ void pickle_box_put(struct pickle_boxes *boxes, struct pickle_value into, struct
 	}
 	if (name == KEY_EPOCH && is_count)
 		box->epoch = value.number;
+	if (name == KEY_DATA_RANKS && is_count)
+		box->data_ranks = value.number;
+	if (name == KEY_MODEL_RANKS && is_count)
+		box->model_ranks = value.number;
 	box->has_state |= name == KEY_STATE && pickle_is_full(boxes, value);
 	box->has_groups |= name == KEY_PARAM_GROUPS && pickle_is_full(boxes, value);
 	box->has_optimizer |= name == KEY_OPTIMIZER && pickle_holds_optimizer(boxes, value);
@@ -101,6 +111,8 @@ void pickle_box_tell(const struct pickle_boxes *boxes, struct pickle_value top, 
 		return;
 	facts->step = box->step >= 0 ? box->step : box->inner_step;
 	facts->epoch = box->epoch >= 0 ? box->epoch : box->inner_epoch;
+	facts->data_ranks = box->data_ranks;
+	facts->model_ranks = box->model_ranks;
 	if (boxes->has_moments || box->has_optimizer || box->has_inner_optimizer || pickle_box_is_optimizer(box))
 		facts->optimizer = 1;
 	else if (!box->is_object)

@@ -28,6 +28,7 @@ struct pickle_box {
 	int64_t step, epoch; /* -1: no such key */
 	enum pickle_key step_key;
 	int64_t inner_step, inner_epoch; /* of a dict directly in it */
+	int64_t data_ranks, model_ranks; /* -1: no such key */
 	bool is_full;                    /* not empty */
 	bool is_object;                  /* of some class: what it holds cannot be told */
 	bool has_state, has_groups;      /* of an optimizer, not empty */

@@ -15,6 +15,8 @@ static const struct {
 	{ "iter", KEY_STEP_LAST },
 	{ "iter_num", KEY_STEP_LAST },
 	{ "epoch", KEY_EPOCH },
+	{ "dp_world_size", KEY_DATA_RANKS },
+	{ "mp_world_size", KEY_MODEL_RANKS },
 	{ "optimizer", KEY_OPTIMIZER },
 	{ "optimizers", KEY_OPTIMIZER },
 	{ "optimizer_state", KEY_OPTIMIZER },

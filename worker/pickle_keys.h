@@ -12,6 +12,8 @@ enum pickle_key {
 	KEY_STEP_LATER,
 	KEY_STEP_LAST,
 	KEY_EPOCH,
+	KEY_DATA_RANKS, /* DeepSpeed: how many processes saved */
+	KEY_MODEL_RANKS,
 	KEY_OPTIMIZER,
 	KEY_STATE, /* these two: torch's Optimizer.state_dict() */
 	KEY_PARAM_GROUPS,

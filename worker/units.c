@@ -113,7 +113,7 @@ bool units_wants_folder(const struct units *u, enum unit_root root, const char *
 	int depth = unit_depth(path);
 	if (root == UNIT_IN_CHECKPOINTS) {
 		CLEANUP(free_p) char *first = mem_strndup(path, unit_prefix(path, 1));
-		return depth <= FOLDER_DEPTH_MAX && (depth == 0 || !name_is_ignored(first));
+		return depth <= FOLDER_DEPTH_MAX && (depth == 0 || !name_is_ignored(first, true));
 	}
 	for (size_t i = 0; i < u->pattern_count; i++) {
 		int parts = unit_depth(u->patterns[i]);
@@ -128,9 +128,9 @@ static bool unit_place_at(struct unit_place *place, const char *path, bool is_fo
 {
 	CLEANUP(free_p) char *own = mem_strndup(path, unit_prefix(path, depth));
 	const char *slash = strrchr(own, '/');
-	if (name_is_ignored(slash ? slash + 1 : own))
-		return false;
 	place->is_folder = is_folder || unit_depth(path) > depth;
+	if (name_is_ignored(slash ? slash + 1 : own, place->is_folder))
+		return false;
 	place->name = place->is_folder ? mem_strdup(own) : mem_strdup(name_parse(own).group);
 	place->path = STEAL(own);
 	return true;

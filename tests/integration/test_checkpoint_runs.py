@@ -217,3 +217,53 @@ def test_what_is_damaged_in_the_store(tmp_path, damaged, no_checkpoint, begins, 
         if not begins:
             assert "no checkpoint can be used, and recovery.no_checkpoint is fail" in done["error"], done
         assert fsck.check(cluster.redis.client()) == []
+
+
+# Saves as DeepSpeed does, with two ranks: step 1 wholly; of step 2 all but the share of the second rank, which nobody
+# waits for before `latest` is written. Then it waits.
+DEEPSPEED = """
+import os, pickle, sys, time, zipfile
+out, resume = os.environ["STOKER_CHECKPOINT_DIR"], os.environ.get("STOKER_RESUME")
+if resume:
+    print("resume", open(f"{resume}/latest").read(), sorted(os.listdir(resume)), flush=True)
+    sys.exit(0)
+
+def put(path, thing):
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("archive/data.pkl", pickle.dumps(thing, 2))
+        z.writestr("archive/data/0", bytes(4096))
+
+def save(step, shares):
+    tag = f"{out}/global_step{step}"
+    os.mkdir(tag)
+    put(f"{tag}/mp_rank_00_model_states.pt", {"global_steps": step, "dp_world_size": 2, "mp_world_size": 1})
+    for rank in range(shares):
+        put(f"{tag}/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", {"optimizer_state_dict": {"rank": rank}})
+    for name, text in (("zero_to_fp32.py", "pass"), ("latest", f"global_step{step}")):
+        with open(f"{out}/{name}", "w") as f:
+            f.write(text)
+
+save(1, 2)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+save(2, 1)
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_rank_that_has_not_saved_yet(cluster, tmp_path):
+    (tmp_path / "train.py").write_text(DEEPSPEED)
+    job = cluster.submit({"command": ["/usr/bin/python3", str(tmp_path / "train.py"), str(tmp_path / "go")],
+                          "retry": {"max_attempts": 2, "backoff": "50ms", "max_backoff": "50ms"}})
+    first = wait_until(lambda: committed(cluster, job), 30, "the first is stored")
+    said, = first.values()
+    assert said["step"] == 1 and "named by latest" in said["verified"], said
+    (tmp_path / "go").touch()
+    wait_until(lambda: "of some ranks" in "\n".join(log_lines(cluster.log_text(job), 1, "stoker")), 30,
+               "the second is refused although `latest` names it")
+    os.kill(program(cluster, job), signal.SIGKILL)
+    assert cluster.wait_final(job)["state"] == "succeeded"
+    assert log_lines(cluster.log_text(job), 2) == [
+        "resume global_step1 ['global_step1', 'latest']"]
+    assert [c["step"] for c in committed(cluster, job).values()] == [1]

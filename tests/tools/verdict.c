@@ -57,7 +57,9 @@ int main(void)
 		if (!path)
 			return 2;
 		*root++ = *path++ = '\0';
-		if (name_is_ignored(path))
+		CLEANUP(free_p) char *whole = mem_printf("%s/%s", root, path);
+		struct stat st;
+		if (name_is_ignored(path, stat(whole, &st) == 0 && S_ISDIR(st.st_mode)))
 			puts("ignored");
 		else
 			verdict_answer(strcmp(line, "suspect") == 0 ? SHIP_SUSPECT : SHIP_SETTLED, root, path);

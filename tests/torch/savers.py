@@ -17,6 +17,9 @@ dcp, dcp-old                    by hand, as torch.distributed.checkpoint's FileS
                                 has it, but cannot import it under Python 3.11): each tensor by torch.save into the
                                 shard of its rank, then .metadata by pickle, renamed; -old in place
 megatron                        Megatron-LM's order and names, each file by torch.save
+deepspeed, deepspeed-late       DeepSpeed's order, names and keys (ZeRO 2, two ranks), each file by torch.save: it saves
+                                only with its own launcher and compiled parts; -late with a rank that writes after
+                                `latest` is there, since nobody waits for it
 orbax                           by hand, in the order that strace showed of orbax-checkpoint 0.12.8: its names, its
                                 _CHECKPOINT_METADATA and its renames; the arrays' bytes are any
 numpy                           numpy.savez
@@ -135,6 +138,32 @@ def save_megatron(folder, step):
     (folder / "latest_checkpointed_iteration.txt").write_text(str(step))
 
 
+def save_deepspeed(folder, step, late=False):
+    import torch
+    to = folder / f"global_step{step}"
+    to.mkdir(exist_ok=True)
+    torch.save({"module": {"w": tensor(step)}, "buffer_names": [], "optimizer": None, "lr_scheduler": None,
+                "data_sampler": None, "random_ltd": None, "sparse_tensor_module_names": set(), "skipped_steps": 0,
+                "global_steps": step, "global_samples": 8 * step, "dp_world_size": 2, "mp_world_size": 1,
+                "ds_config": {"train_batch_size": 8, "steps_per_print": 994}, "ds_version": "0.14.4"},
+               to / "mp_rank_00_model_states.pt")
+
+    def share(rank):
+        torch.save({"optimizer_state_dict": {
+            "base_optimizer_state": {"state": {0: {"exp_avg": tensor(step + rank), "exp_avg_sq": tensor(step + rank)}},
+                                     "param_groups": [{"lr": 0.1, "params": [0]}]},
+            "single_partition_of_fp32_groups": [tensor(step + rank)], "zero_stage": 2, "partition_count": [2]},
+            "ds_config": {}, "ds_version": "0.14.4"}, to / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+
+    share(0)
+    if not late:
+        share(1)
+    (folder / "zero_to_fp32.py").write_text("# stands for DeepSpeed's\n")
+    (folder / "latest").write_text(f"global_step{step}")
+    if late:
+        share(1)
+
+
 def save_orbax(folder, step):
     to = folder / f"{step}.orbax-checkpoint-tmp"
     item = to / "state.orbax-checkpoint-tmp"
@@ -172,6 +201,7 @@ LAYOUTS = {
     "huggingface-over": lambda folder, step: save_huggingface(folder, step, "checkpoint-5"),
     "dcp": save_dcp, "dcp-old": lambda folder, step: save_dcp(folder, step, in_place=True),
     "megatron": save_megatron, "orbax": save_orbax, "tinygrad": save_tinygrad,
+    "deepspeed": save_deepspeed, "deepspeed-late": lambda folder, step: save_deepspeed(folder, step, late=True),
 }
 
 
@@ -197,6 +227,14 @@ def step_of(layout, path):
         for (rank, _), (name, at, size) in places.items():
             part = io.BytesIO((path / name).read_bytes()[at:at + size])
             assert torch.equal(torch.load(part), tensor(step + rank))
+        return step
+    elif layout.startswith("deepspeed"):
+        saved = torch.load(path / "mp_rank_00_model_states.pt")
+        step, weights = saved["global_steps"], saved["module"]
+        for rank in range(saved["dp_world_size"]):
+            share = torch.load(path / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")["optimizer_state_dict"]
+            assert torch.equal(share["single_partition_of_fp32_groups"][0], tensor(step + rank))
+        assert torch.equal(weights["w"], tensor(step))
         return step
     else:
         raise NotImplementedError(layout)

@@ -16,6 +16,7 @@ SAVED = {
     "dcp": ("step-20", "dcp", -1, -1, -1, True),
     "dcp-old": ("step-20", "dcp", -1, -1, -1, True),
     "megatron": ("iter_0000020", "megatron", 20, -1, 1, True),
+    "deepspeed": ("global_step20", "deepspeed", 20, -1, 1, True),
     "orbax": ("20", "orbax", 20, -1, 1, True),
     "tinygrad": ("model.safetensors", "safetensors", 20, -1, 1, False),
 }
@@ -30,7 +31,7 @@ def test_a_finished_save(tmp_path, ask, python_of, layout):
         ("accepted", framework, step, epoch, optimizer), said
     assert ask(tmp_path / name).answer == ("accepted" if proves else "refused")
     assert math.isnan(said.loss) if framework != "huggingface" else said.loss == 0.2
-    if framework in ("torch", "numpy", "huggingface", "megatron") and layout != "torch-old":
+    if framework in ("torch", "numpy", "huggingface", "megatron", "deepspeed") and layout != "torch-old":
         assert "CRC of" in said.words, said
 
 

@@ -11,7 +11,8 @@ from recording import Replay, contents, record, weight
 
 CUTS = int(os.environ.get("STOKER_CUTS", "1000"))
 PAGE = 4096
-RECORDED = ["torch", "lightning", "numpy", "huggingface", "huggingface-over", "dcp", "dcp-old", "megatron", "orbax"]
+RECORDED = ["torch", "lightning", "numpy", "huggingface", "huggingface-over", "dcp", "dcp-old", "megatron", "orbax",
+            "deepspeed", "deepspeed-late"]
 NEVER = ["torch-old"]  # nothing in it says where it ends
 
 
@@ -86,7 +87,9 @@ def test_cut_anywhere(tmp_path, ask, recorded, dice, layout):
     if layout in NEVER:
         assert not accepted
     else:
-        assert len(accepted) >= 2, "both saves are accepted once they are there"
+        # Of the late one the last save has no `latest` that came after all of it.
+        wanted = 1 if layout == "deepspeed-late" else 2
+        assert len(accepted) >= wanted, "both saves are accepted once they are there"
 
 
 def test_pages_that_never_came(tmp_path, ask, python_of, dice):

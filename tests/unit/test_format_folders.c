@@ -232,6 +232,95 @@ static void test_megatron(void **state)
 	assert_int_equal(proof_of(f, "iter_7"), FORMAT_OPAQUE);
 }
 
+/* pickle.dumps({"module": 1.0, "global_steps": 5, "dp_world_size": 2, "mp_world_size": 1}) */
+#define DEEPSPEED_WEIGHTS                                                                                              \
+	"\200\002}q\000(X\006\000\000\000moduleq\001G?\360\000\000\000\000\000\000X\014\000\000\000"                   \
+	"global_stepsq\002K\005X\015\000\000\000dp_world_sizeq\003K\002X\015\000\000\000mp_world_sizeq\004K\001u."
+
+static void deepspeed_make(struct fixture *f, const char *folder, size_t shares)
+{
+	CLEANUP(free_p) char *weights = mem_printf("%s/mp_rank_00_model_states.pt", folder);
+	torch_make(f->folder, weights, DEEPSPEED_WEIGHTS);
+	for (size_t i = 0; i < shares; i++) {
+		CLEANUP(free_p) char *name = mem_printf("%s/zero_pp_rank_%zu_mp_rank_00_optim_states.pt", folder, i);
+		torch_make(f->folder, name, PICKLE_ALL);
+	}
+}
+
+/* Which ranks there are the weights say; which tag is whole `latest` does. */
+static void test_deepspeed(void **state)
+{
+	struct fixture *f = *state;
+	deepspeed_make(f, "out/global_step100", 1);
+	assert_int_equal(proof_of(f, "out/global_step100"), FORMAT_TORN);
+	folder_text(f->folder, "out/latest", "global_step100");
+	struct format_verdict v = format_check(f->root, "out/global_step100", NULL);
+	assert_int_equal(v.proof, FORMAT_TORN); /* the second rank's share is missing */
+	assert_non_null(strstr(v.words, "of some ranks"));
+	deepspeed_make(f, "out/global_step100", 2);
+	assert_int_equal(proof_of(f, "out/global_step100"), FORMAT_SOUND); /* perhaps `latest` is of the save before */
+	rewrite(f, "out/latest");
+	v = format_check(f->root, "out/global_step100", NULL);
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_string_equal(v.framework, "deepspeed");
+	assert_string_equal(v.beside, "latest");
+	assert_int_equal(v.step, 100);
+	assert_int_equal(v.optimizer, 1);
+	deepspeed_make(f, "out/global_step200", 2);
+	assert_int_equal(proof_of(f, "out/global_step200"), FORMAT_TORN);
+	folder_text(f->folder, "out/latest", "global_step200\n");
+	rewrite(f, "out/latest");
+	assert_int_equal(proof_of(f, "out/global_step200"), FORMAT_WHOLE);
+	v = format_check(f->root, "out/global_step100", NULL);
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_string_equal(v.beside, "");
+	folder_text(f->folder, "out/global_step200/zero_pp_rank_1_mp_rank_00_optim_states.pt", "PK\3\4 cut");
+	rewrite(f, "out/latest");
+	assert_int_equal(proof_of(f, "out/global_step200"), FORMAT_TORN);
+}
+
+/* Tags that say no step, ranks that the weights do not tell, and folders that have both in them. */
+static void test_deepspeed_otherwise(void **state)
+{
+	struct fixture *f = *state;
+	deepspeed_make(f, "out/best", 2);
+	folder_text(f->folder, "out/latest", "global_step100");
+	struct format_verdict v = format_check(f->root, "out/best", NULL); /* save_latest=False */
+	assert_int_equal(v.proof, FORMAT_SOUND);
+	assert_string_equal(v.beside, "");
+	assert_int_equal(v.step, 5);
+	deepspeed_make(f, "x.ckpt/checkpoint", 1); /* as Lightning does */
+	folder_text(f->folder, "x.ckpt/zero_to_fp32.py", "print()");
+	folder_text(f->folder, "x.ckpt/latest", "checkpoint");
+	rewrite(f, "x.ckpt/latest");
+	assert_int_equal(proof_of(f, "x.ckpt"), FORMAT_TORN);
+	deepspeed_make(f, "x.ckpt/checkpoint", 2);
+	rewrite(f, "x.ckpt/latest");
+	v = format_check(f->root, "x.ckpt", NULL);
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_string_equal(v.framework, "deepspeed");
+	assert_string_equal(v.beside, "");
+	folder_text(f->folder, "x.ckpt/scheduler.bin", "PK\3\4 cut");
+	assert_int_equal(proof_of(f, "x.ckpt"), FORMAT_TORN);
+	folder_text(f->folder, "x.ckpt/scheduler.bin", "written after it, as Accelerate does");
+	rewrite(f, "x.ckpt/scheduler.bin");
+	assert_int_equal(proof_of(f, "x.ckpt"), FORMAT_SOUND);
+	torch_make(f->folder, "old/global_step5/mp_rank_00_model_states.pt", PICKLE_WEIGHTS);
+	folder_text(f->folder, "old/latest", "global_step5");
+	rewrite(f, "old/latest");
+	assert_int_equal(proof_of(f, "old/global_step5"), FORMAT_SOUND);
+	/* A Trainer's, without gathered weights. */
+	deepspeed_make(f, "checkpoint-5/global_step5", 2);
+	torch_make(f->folder, "checkpoint-5/rng_state_0.pth", PICKLE_WEIGHTS);
+	folder_text(f->folder, "checkpoint-5/latest", "global_step5");
+	assert_int_equal(proof_of(f, "checkpoint-5"), FORMAT_TORN);
+	folder_text(f->folder, "checkpoint-5/trainer_state.json", "{\"global_step\": 5}");
+	rewrite(f, "checkpoint-5/trainer_state.json");
+	v = format_check(f->root, "checkpoint-5", NULL);
+	assert_int_equal(v.proof, FORMAT_WHOLE);
+	assert_int_equal(v.optimizer, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +330,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_orbax, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_megatron, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deepspeed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deepspeed_otherwise, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

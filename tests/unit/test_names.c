@@ -71,19 +71,22 @@ static void test_names_of_unfinished_files(void **state)
 					       "tmpab12_cd8",
 					       "5.orbax-checkpoint-tmp-17",
 					       "5.orbax-checkpoint-tmp",
-					       "latest_checkpointed_iteration.txt",
 					       "train.log",
 					       "x.lock",
 					       "events.out.tfevents.1",
 					       "x.pt.tmp-77" };
+	static const char *const files[] = { "latest_checkpointed_iteration.txt", "latest", "zero_to_fp32.py" };
 	static const char *const kept[] = { "x.pt",       "checkpoint-5", "model.safetensors", "tmpl.pt",
 					    "attempt.pt", "prompt.tmpl",  "catalog",           "x" };
 	(void)state;
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-		if (!name_is_ignored(ignored[i]))
+		if (!name_is_ignored(ignored[i], false) || !name_is_ignored(ignored[i], true))
 			fail_msg("%s is not ignored", ignored[i]);
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		if (!name_is_ignored(files[i], false) || name_is_ignored(files[i], true))
+			fail_msg("%s is ignored where it is a folder only", files[i]);
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-		if (name_is_ignored(kept[i]))
+		if (name_is_ignored(kept[i], false) || name_is_ignored(kept[i], true))
 			fail_msg("%s is ignored", kept[i]);
 }
 

@@ -333,24 +333,33 @@ static void test_a_folder_is_replaced_as_a_whole(void **state)
 	assert_string_equal(bytes, "weights");
 }
 
-/* Megatron loads what the file beside its folder names: it goes and comes back with the folder. */
+/* Megatron and DeepSpeed load what the file beside their folder names: it goes and comes back with the folder. */
 static void test_the_file_beside_comes_along(void **state)
 {
 	struct fixture *f = *state;
-	struct error err = { .message = "" };
-	CLEANUP(free_p) char *resume = NULL;
-	folder_text(f->source, "iter_0000007/mp_rank_00/weights", "new");
-	folder_text(f->source, "latest_checkpointed_iteration.txt", "7");
-	ship(f, "iter_0000007", true);
-	folder_text(f->checkpoints, "latest_checkpointed_iteration.txt", "9");
-	if (!restore(f, &resume, &err))
-		fail_msg("%s", err.message);
-	CLEANUP(free_p) char *expected = mem_printf("7 %s", f->checkpoints);
-	assert_string_equal(resume, expected);
-	CLEANUP(free_p) char *latest = folder_read(f->checkpoints, "latest_checkpointed_iteration.txt", NULL);
-	assert_string_equal(latest, "7");
-	CLEANUP(free_p) char *weights = folder_read(f->checkpoints, "iter_0000007/mp_rank_00/weights", NULL);
-	assert_string_equal(weights, "new");
+	static const struct {
+		const char *folder, *file, *beside, *text, *older;
+	} rows[] = {
+		{ "iter_0000007", "mp_rank_00/weights", "latest_checkpointed_iteration.txt", "7", "9" },
+		{ "global_step7", "mp_rank_00_model_states.pt", "latest", "global_step7", "global_step9" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct error err = { .message = "" };
+		CLEANUP(free_p) char *resume = NULL;
+		CLEANUP(free_p) char *file = mem_printf("%s/%s", rows[i].folder, rows[i].file);
+		folder_text(f->source, file, "new");
+		folder_text(f->source, rows[i].beside, rows[i].text);
+		ship(f, rows[i].folder, true);
+		folder_text(f->checkpoints, rows[i].beside, rows[i].older);
+		if (!restore(f, &resume, &err))
+			fail_msg("%s", err.message);
+		CLEANUP(free_p) char *expected = mem_printf("7 %s", f->checkpoints);
+		assert_string_equal(resume, expected);
+		CLEANUP(free_p) char *latest = folder_read(f->checkpoints, rows[i].beside, NULL);
+		assert_string_equal(latest, rows[i].text);
+		CLEANUP(free_p) char *weights = folder_read(f->checkpoints, file, NULL);
+		assert_string_equal(weights, "new");
+	}
 }
 
 /* The place is on another file system: copied there, and then renamed. */
