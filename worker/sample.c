@@ -10,6 +10,7 @@
 #include "lib/buf.h"
 #include "lib/compress.h"
 #include "worker/listing.h"
+#include "worker/proof.h"
 
 enum {
 	SAMPLE_BYTES = 64 * 1024,
@@ -20,10 +21,13 @@ enum {
 	SAMPLE_FILE_MOST = 4096, /* of a tar beside the bytes of a file: its header, a long name, folders, padding */
 };
 
-/* First the sizes are added up, then what stands at evenly spaced places of them all is compressed. */
+/* First the sizes are added up, then what stands at evenly spaced places of all that is sent is compressed. */
 struct sample {
 	int root;
-	int64_t all, files;
+	const char *member_root;
+	struct sent *sent;
+	int64_t most;
+	int64_t all;    /* that is sent */
 	int64_t stride; /* 0: adding up */
 	int64_t next;   /* place that is looked at, counted as all */
 	int64_t taken, left;
@@ -39,11 +43,19 @@ static void sample_place(struct sample *s, int fd, int64_t at)
 	s->left += (int64_t)compress_sample(bytes, (size_t)got);
 }
 
-static void sample_file(struct sample *s, const char *path, int64_t size)
+static bool sample_is_sent(const struct sample *s, const char *path, const struct stat *st)
+{
+	CLEANUP(free_p) char *member = mem_printf("%s/%s", s->member_root, path);
+	return !s->sent || !sent_has(s->sent, st, member);
+}
+
+static void sample_file(struct sample *s, const char *path, const struct stat *st)
 {
 	int64_t begin = s->all;
-	s->all += size;
-	s->files++;
+	s->most += st->st_size + SAMPLE_FILE_MOST;
+	if (!sample_is_sent(s, path, st))
+		return;
+	s->all += st->st_size;
 	if (!s->stride || s->next >= s->all)
 		return;
 	CLEANUP(close_fd) int fd = beneath_open(s->root, path, O_RDONLY | O_NONBLOCK, 0);
@@ -59,7 +71,7 @@ static void sample_path(struct sample *s, const char *path, int depth)
 	if (!beneath_stat(s->root, path, &st))
 		return;
 	if (S_ISREG(st.st_mode))
-		sample_file(s, path, st.st_size);
+		sample_file(s, path, &st);
 	if (!S_ISDIR(st.st_mode) || depth == SAMPLE_DEPTH || !listing_read(&list, s->root, path))
 		return;
 	for (size_t i = 0; i < list.count; i++) {
@@ -70,16 +82,17 @@ static void sample_path(struct sample *s, const char *path, int depth)
 
 static void sample_all(struct sample *s, const struct unit *unit)
 {
-	s->all = s->files = 0;
+	s->all = 0;
+	s->most = SAMPLE_FILE_MOST;
 	for (size_t i = 0; i < unit->file_count; i++)
 		sample_path(s, unit->files[i], 0);
 }
 
-struct sampled sample_unit(int root, const struct unit *unit)
+struct sampled sample_unit(int root, const struct unit *unit, struct sent *sent)
 {
-	struct sample s = { .root = root };
+	struct sample s = { .root = root, .member_root = proof_member_root(unit), .sent = sent };
 	sample_all(&s, unit);
-	struct sampled found = { .most = s.all + (s.files + 1) * SAMPLE_FILE_MOST };
+	struct sampled found = { .most = s.most };
 	if (s.all < SAMPLE_LEAST)
 		return found;
 	s.stride = s.all / SAMPLE_PLACES;

@@ -8,12 +8,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "worker/sent.h"
 #include "worker/units.h"
 
 struct sampled {
 	int64_t most; /* how large its tar can be; less if some of it is stored already, or compressed */
-	bool pays;    /* to compress it; false too when nothing can be read: whoever packs it says why */
+	bool pays;    /* to compress what is sent; false too when nothing can be read: whoever packs it says why */
 };
-struct sampled sample_unit(int root, const struct unit *unit);
+/* sent: what an earlier checkpoint has is not sent, and does not count; NULL: all is. */
+struct sampled sample_unit(int root, const struct unit *unit, struct sent *sent);
 
 #endif

@@ -121,6 +121,18 @@ static const struct tarball_member *sent_find(struct sent *sent, const struct st
 	return NULL;
 }
 
+/* Of what is compressed no file can be used alone. */
+static const struct tarball_member *sent_unchanged(struct sent *sent, const struct stat *st, const char *path)
+{
+	const struct tarball_member *last = st->st_size >= SENT_LEAST ? sent_find(sent, st, path) : NULL;
+	return last && !manifest_object_of(&sent->last, last)->is_compressed ? last : NULL;
+}
+
+bool sent_has(struct sent *sent, const struct stat *st, const char *path)
+{
+	return sent_unchanged(sent, st, path) != NULL;
+}
+
 bool sent_known(void *arg, const struct stat *st, struct tarball_member *member)
 {
 	struct sent *sent = arg;
@@ -129,11 +141,7 @@ bool sent_known(void *arg, const struct stat *st, struct tarball_member *member)
 	*id = sent_id_of(st);
 	if (!sent_is_settled(st))
 		id->numbers[0] = -1;
-	if (member->size < SENT_LEAST)
-		return false;
-	const struct tarball_member *last = sent_find(sent, st, member->path);
-	if (last && manifest_object_of(&sent->last, last)->is_compressed)
-		return false;
+	const struct tarball_member *last = sent_unchanged(sent, st, member->path);
 	size_t other = last ? manifest_other(sent->now, manifest_object_of(&sent->last, last)) : 0;
 	if (!other)
 		return false;

@@ -21,6 +21,8 @@ struct sent;
 struct sent *sent_open(const char *run_dir, struct manifest *now);
 void sent_free(struct sent *sent);
 
+/* Whether this file need not be sent, as far as can be told before it is packed. path: the member's. */
+bool sent_has(struct sent *sent, const struct stat *st, const char *path);
 /* A tarball_known_fn; arg is the struct sent. */
 bool sent_known(void *arg, const struct stat *st, struct tarball_member *member);
 size_t sent_known_count(const struct sent *sent);

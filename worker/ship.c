@@ -96,7 +96,7 @@ static bool ship_store(const struct ship_request *request, struct store *store, 
 	CLEANUP(sent) struct sent *sent = sent_open(request->run_dir, m);
 	if (!store_begin(store, m->own.key, &sinks.put, err))
 		return false;
-	const struct sampled sampled = sample_unit(root, request->unit);
+	const struct sampled sampled = sample_unit(root, request->unit, request->unit->sha256 ? NULL : sent);
 	CLEANUP(cache_put) struct cache_put *copy = cache_begin(&request->cache, sampled.most);
 	CLEANUP(compress) struct compress *compress = sampled.pays ? compress_new(ship_stored, &sinks) : NULL;
 	sinks.copy = copy;

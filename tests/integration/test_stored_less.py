@@ -37,7 +37,7 @@ def base(seed):
 if not resume:
     base(0)
 for step in range(begin + 100, 700, 100):
-    write("adapter.bin", b"%d " % step * 1000)
+    write("adapter.bin", b"%d " % step * int(os.environ.get("TIMES", 1000)))
     print(f"step={step}", flush=True)
     said = '{"t":"checkpoint","path":"%s","step":%d}\\n' % (folder, step)
     os.write(int(os.environ["STOKER_CONTROL_FD"]), said.encode())
@@ -56,9 +56,9 @@ class Frozen:
         self.gates = tmp_path / "gates"
         self.gates.mkdir()
 
-    def submit(self, **checkpoint):
+    def submit(self, times=1000, **checkpoint):
         return self.cluster.submit({"command": ["/usr/bin/python3", str(self.tmp_path / "train.py"), str(self.gates)],
-                                    "checkpoint": {"keep_last": 9, **checkpoint}})
+                                    "env": {"TIMES": str(times)}, "checkpoint": {"keep_last": 9, **checkpoint}})
 
     def records(self, job):
         found = self.redis.hgetall(f"stoker:{{default}}:checkpoints:{job.rsplit('-', 1)[1]}")
@@ -224,3 +224,20 @@ def test_what_gets_smaller_is_stored_compressed(frozen):
     frozen.kill(job)
     frozen.cluster.wait_final(job)
     assert log_lines(frozen.cluster.log_text(job), 2)[-1] == "same True"
+
+
+def test_what_is_beside_frozen_weights_is_stored_compressed(frozen):
+    """Weights of noise, once; beside them 4 MB that get smaller."""
+    job = frozen.submit(times=1000000)
+    frozen.saved(job, 100)
+    frozen.go(job, 100)
+    frozen.go(job, 200)
+    records = frozen.records(job)
+    assert "compression" not in records["1-1"] and records["1-1"]["size"] > 24 * 10**6
+    for id in ("1-2", "1-3"):
+        assert (records[id]["compression"], records[id]["uses"]) == ("zstd", [1]) and records[id]["size"] < 10**5
+    assert [words[1] for words in frozen.verify(job)] == ["good"] * 3
+    folder, = frozen.cluster.state_dir().glob(f"runs/{job}-*")
+    wanted = {name: sha256(folder / "checkpoints/all" / name) for name in ("base.bin", "adapter.bin")}
+    frozen.kill(job)
+    assert frozen.resumed(job, 2) == wanted
