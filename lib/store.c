@@ -77,6 +77,12 @@ void store_expect(const char *url, const char *installation, bool is_marked)
 		scheme->expect(url, installation, is_marked);
 }
 
+bool store_is_marked(const char *url)
+{
+	const struct store_scheme *scheme = store_scheme_of(url);
+	return scheme && scheme->is_marked && scheme->is_marked(url);
+}
+
 void store_close(struct store *store)
 {
 	if (store)

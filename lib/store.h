@@ -50,6 +50,7 @@ struct store_scheme {
 	bool (*check)(const char *url, struct error *err); /* the URL alone */
 	void (*remember)(const char *url);                 /* NULL: nothing of it could go unseen */
 	void (*expect)(const char *url, const char *installation, bool is_marked); /* likewise */
+	bool (*is_marked)(const char *url);                                        /* likewise */
 	bool (*open)(const char *url, struct store **store, struct error *err);
 	void (*close)(struct store *store);
 	bool (*begin)(struct store *store, const char *key, struct store_put **put, struct error *err);
@@ -101,6 +102,9 @@ void store_remember(const char *url);
  * knows that there is one; opening it is then ERR_UNAVAILABLE as long as it is missing. Learnt once it holds, here and
  * in what this process forks from then on. */
 void store_expect(const char *url, const char *installation, bool is_marked);
+
+/* The mark was left or seen there, by this process or by any that was forked after store_remember. */
+bool store_is_marked(const char *url);
 
 bool store_is_key(const char *key);
 

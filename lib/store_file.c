@@ -84,6 +84,12 @@ static void file_expect(const char *url, const char *installation, bool is_marke
 		store_mount_expect(folder, installation, is_marked);
 }
 
+static bool file_is_marked(const char *url)
+{
+	CLEANUP(free_p) char *folder = file_folder(url);
+	return folder && store_mount_is_marked(folder);
+}
+
 /* The root itself is made if only its last part is missing: more would hide that something is not mounted. */
 static bool file_open(const char *url, struct store **store, struct error *err)
 {
@@ -425,6 +431,7 @@ const struct store_scheme store_file = {
 	.form = "file:///folder",
 	.remember = file_remember,
 	.expect = file_expect,
+	.is_marked = file_is_marked,
 	.open = file_open,
 	.close = file_close,
 	.begin = file_begin,

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,9 +17,9 @@ static struct {
 } seen;
 
 static struct {
-	char *folder; /* NULL: nothing is expected */
-	char *key;    /* of the mark */
-	bool is_marked;
+	char *folder;    /* NULL: nothing is expected */
+	char *key;       /* of the mark; NULL: of which installation is not known yet */
+	bool *is_marked; /* in memory that is shared with what this process forks */
 } expected;
 
 static void mount_cut(char *path)
@@ -56,9 +57,30 @@ static bool mount_below(const char *folder, dev_t *below)
 	return false;
 }
 
+static bool mount_expects(const char *folder)
+{
+	return expected.key && strcmp(expected.folder, folder) == 0;
+}
+
+static void mount_expect(const char *folder, char *key)
+{
+	if (!expected.is_marked) {
+		void *page = mmap(NULL, sizeof *expected.is_marked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				  -1, 0);
+		if (page == MAP_FAILED)
+			mem_exhausted();
+		expected.is_marked = page;
+	}
+	free(expected.folder);
+	free(expected.key);
+	expected.folder = mem_strdup(folder);
+	expected.key = key;
+}
+
 void store_mount_remember(const char *folder)
 {
 	dev_t below;
+	mount_expect(folder, NULL);
 	free(seen.folder);
 	seen.folder = NULL;
 	if (mount_below(folder, &below)) {
@@ -70,13 +92,17 @@ void store_mount_remember(const char *folder)
 void store_mount_expect(const char *folder, const char *installation, bool is_marked)
 {
 	char *key = mem_printf("%s/mark", installation);
-	if (expected.folder && strcmp(expected.folder, folder) == 0 && strcmp(expected.key, key) == 0)
-		is_marked = is_marked || expected.is_marked; /* what was learnt once holds */
-	free(expected.folder);
-	free(expected.key);
-	expected.folder = mem_strdup(folder);
-	expected.key = key;
-	expected.is_marked = is_marked;
+	bool is_same = expected.folder && strcmp(expected.folder, folder) == 0 &&
+		       (!expected.key || strcmp(expected.key, key) == 0);
+	if (!is_same)
+		expected.is_marked = NULL; /* another one's page stays: of one folder a process, this is rare */
+	mount_expect(folder, key);
+	*expected.is_marked |= is_marked; /* what was learnt once holds */
+}
+
+bool store_mount_is_marked(const char *folder)
+{
+	return mount_expects(folder) && *expected.is_marked;
 }
 
 bool store_mount_check(const char *folder, struct error *err)
@@ -90,15 +116,10 @@ bool store_mount_check(const char *folder, struct error *err)
 			 folder);
 }
 
-static bool mount_expects(const char *folder)
-{
-	return expected.folder && strcmp(expected.folder, folder) == 0;
-}
-
 bool store_mount_check_mark(const char *folder, int root, struct error *err)
 {
 	struct stat st;
-	if (!mount_expects(folder) || !expected.is_marked || beneath_stat(root, expected.key, &st))
+	if (!store_mount_is_marked(folder) || beneath_stat(root, expected.key, &st))
 		return true;
 	if (errno != ENOENT && errno != ENOTDIR)
 		return error_errno(err, ERR_UNAVAILABLE, NULL, "store file://%s: cannot look at %s", folder,
@@ -117,7 +138,7 @@ bool store_mount_mark(const char *folder, int root)
 {
 	struct stat st;
 	const char *name;
-	if (!mount_expects(folder) || expected.is_marked)
+	if (!mount_expects(folder) || *expected.is_marked)
 		return true;
 	if (!beneath_stat(root, expected.key, &st)) {
 		CLEANUP(close_fd) int at = beneath_parent_make(root, expected.key, &name, true);
@@ -126,6 +147,6 @@ bool store_mount_mark(const char *folder, int root)
 		if (fd < 0 || fsync(at) < 0)
 			return false;
 	}
-	expected.is_marked = true;
+	*expected.is_marked = true;
 	return true;
 }

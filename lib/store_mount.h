@@ -6,7 +6,7 @@
  * Two things tell: the device, for what is unmounted while a daemon runs; and a mark,
  * <installation>/mark, that who stores something there first leaves, for a daemon that
  * is started while it is not mounted: whether there has to be one is remembered elsewhere.
- * Of one folder a process, and of what it forks.
+ * Of one folder a process, and of what it forks: who leaves or sees the mark tells all of them.
  */
 #ifndef STOKER_LIB_STORE_MOUNT_H
 #define STOKER_LIB_STORE_MOUNT_H
@@ -16,6 +16,7 @@
 
 void store_mount_remember(const char *folder);
 void store_mount_expect(const char *folder, const char *installation, bool is_marked);
+bool store_mount_is_marked(const char *folder);
 
 /* Before the folder is opened, which might make it; then again with what was opened. ERR_UNAVAILABLE: it is not
  * mounted. */

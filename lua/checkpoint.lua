@@ -157,9 +157,10 @@ do
         end
         is_new = is_new and not known
         local used = is_new and used_by(q, j, list, attempt, summary)
+        local store = is_new and stores.of_commit(q, j, summary.uri)
         attempt_revive(q, j)
-        if is_new and not q.meta.store and tostring(summary.uri):find('^file:') then
-            call('HSET', q.meta_key, 'store', 'marked') -- who stores there first marks it (lib/store_mount.h)
+        if store then
+            stores.remember(q, store) -- who stores there first marks it
         end
         if is_new then
             summary.attempt, summary.seq, summary.token = attempt, seq, j.f.token

@@ -17,6 +17,7 @@ lua_SOURCES := \
 	lua/limit.lua \
 	lua/depend.lua \
 	lua/checkpoints.lua \
+	lua/stores.lua \
 	lua/keep.lua \
 	lua/lend.lua \
 	lua/abroad.lua \

@@ -455,4 +455,5 @@ local share = {} -- lua/share.lua
 local depend = {} -- lua/depend.lua
 local batching = {} -- lua/batch.lua
 local checkpoints = {} -- lua/checkpoints.lua
+local stores = {} -- lua/stores.lua
 local submitting = {} -- lua/submit.lua: parts of it that others use, too

@@ -77,7 +77,7 @@ do
     end
 
     local function prune(keys, args)
-        no_more_arguments(args, 2)
+        no_more_arguments(args, 3)
         local q = queue_open(keys)
         local limit = want_integer(optional(args[1]) or '100', 'limit', 1, MAX_JOBS_A_CALL)
         local is_able = want_match(optional(args[2]) or 'none', 'archive', '^%l+$', 5, 'store or none') == 'store'
@@ -94,6 +94,7 @@ do
         else
             dropped = drop_jobs(q, kept, limit)
         end
+        stores.remember(q, optional(args[3]))
         drop_workers(q)
         drop_classes(q)
         batching.drop_empty(q)

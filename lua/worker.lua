@@ -36,7 +36,8 @@ do
         expect_type(q, 'hash', 'worker:' .. id)
         expect_type(q, 'stream', 'events')
         local known = call('ZSCORE', key_of(q, 'workers'), id)
-        local why = pairs_table(fields).why
+        local said = pairs_table(fields)
+        local why = said.why
         if why and why ~= '' and call('HGET', key, 'why') ~= why then
             event_of_queue(q, 'worker.drained', 'worker', id, 'reason', sentence_of(why))
         end
@@ -55,9 +56,13 @@ do
                 event_of_queue(q, 'worker.up', 'worker', id)
             end
         end
+        local is_marked = stores.is_marked(q, said.store)
+        if said.stored == '1' then
+            stores.remember(q, said.store)
+        end
         event_flush(q)
         return {tonumber(request or 0), drain == '1' and 1 or 0, tonumber(resumed_ms or 0),
-                q.meta.store and q.meta.installation or ''}
+                is_marked and q.meta.installation or ''}
     end
 
     -- A worker of this queue that was heard of, by its record.

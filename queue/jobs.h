@@ -275,9 +275,10 @@ void jobs_sent(struct jobs *jobs, const char *queue, const char *letter, jobs_te
 typedef void jobs_reaped_fn(void *arg, int64_t done, int64_t next_ms, int64_t newest, const struct error *err);
 void jobs_reap(struct jobs *jobs, const char *queue, int64_t newest, jobs_reaped_fn *fn, void *arg);
 /* What is past its bound goes; with has_store nothing does that is to be archived. over: how many jobs wait for that.
- */
+ * marked: the URL of a store of files that has a mark (store_is_marked), to be remembered; NULL: none. */
 typedef void jobs_pruned_fn(void *arg, int64_t dropped, int64_t over, const struct error *err);
-void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg);
+void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, const char *marked, jobs_pruned_fn *fn,
+		void *arg);
 void jobs_inbox(struct jobs *jobs, const char *queue, jobs_tick_fn *fn, void *arg);
 
 /* ---- schedules: jobs that recur ---- */

@@ -81,12 +81,13 @@ void jobs_reap(struct jobs *jobs, const char *queue, int64_t newest, jobs_reaped
 	jobs_send(call);
 }
 
-void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, jobs_pruned_fn *fn, void *arg)
+void jobs_prune(struct jobs *jobs, const char *queue, bool has_store, const char *marked, jobs_pruned_fn *fn, void *arg)
 {
 	struct jobs_call *call = jobs_call_new(jobs, "stoker_prune", queue, jobs_decode_prune, (jobs_any_fn *)fn, arg);
 	if (has_store) {
 		jobs_arg(call, "100");
 		jobs_arg(call, "store");
+		jobs_arg(call, marked ? marked : "");
 	}
 	jobs_send(call);
 }

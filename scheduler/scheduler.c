@@ -45,6 +45,21 @@ static void scheduler_begin(struct scheduler *s)
 
 static void scheduler_ask_next(struct scheduler *s);
 
+/* marked: a URL a line; or, by an older library, that there is some. */
+static bool scheduler_is_named(const char *marked, const char *store)
+{
+	size_t len = strlen(store);
+	while (len > 0 && store[len - 1] == '/')
+		len--;
+	for (const char *line = marked; *line; line += strspn(line, "\n")) {
+		size_t size = strcspn(line, "\n");
+		if (size == len && memcmp(line, store, len) == 0)
+			return true;
+		line += size;
+	}
+	return strcmp(marked, "marked") == 0;
+}
+
 static void scheduler_on_stats(void *arg, const char *text, size_t len, const struct error *err)
 {
 	struct scheduler *s = arg;
@@ -53,7 +68,7 @@ static void scheduler_on_stats(void *arg, const char *text, size_t len, const st
 		log_failure(LOG_WARN, "cannot learn whether something is in the store", err);
 		return; /* Redis went: once more when it is back */
 	}
-	if (*fields_text(stats, "store"))
+	if (scheduler_is_named(fields_text(stats, "store"), s->settings->store))
 		store_expect(s->settings->store, s->found, true);
 	json_array_remove(s->unasked, 0);
 	scheduler_ask_next(s);
@@ -222,6 +237,7 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 					      .jobs = s->jobs,
 					      .webhooks = s->webhooks,
 					      .archive = s->archive,
+					      .store = s->settings->store,
 					      .installation = s->installation,
 					      .on_first = scheduler_on_first_tick,
 					      .arg = s };

@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/store.h"
 #include "lib/fields.h"
 #include "queue/jobs_webhooks.h"
 #include "scheduler/post.h"
@@ -265,6 +266,7 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 	struct ticker *t = call->ticker;
 	struct jobs *jobs = t->options.jobs;
 	json_auto_t *queues = err ? NULL : fields_parse(text, len);
+	const char *marked = t->options.store && store_is_marked(t->options.store) ? t->options.store : NULL;
 	size_t i;
 	json_t *value;
 	json_array_foreach(queues, i, value)
@@ -275,7 +277,7 @@ static void ticker_on_queues(void *arg, const char *text, size_t len, const stru
 		jobs_promote(jobs, queue, ticker_on_promoted, ticker_call_new(t, "promote", queue));
 		jobs_reap(jobs, queue, ticker_newest(t, queue), ticker_on_reaped, ticker_call_new(t, "reap", queue));
 		schedules_fire(jobs, queue, ticker_on_scheduled, ticker_call_new(t, "schedules", queue));
-		jobs_prune(jobs, queue, t->options.archive != NULL, ticker_on_pruned,
+		jobs_prune(jobs, queue, t->options.archive != NULL, marked, ticker_on_pruned,
 			   ticker_call_new(t, "prune", queue));
 		jobs_inbox(jobs, queue, ticker_on_inbox, ticker_call_new(t, "inbox", queue));
 		jobs_webhook_gather(jobs, queue, ticker_on_gathered, ticker_call_new(t, "gather", queue));

@@ -26,6 +26,7 @@ struct ticker_options {
 	const char *installation;
 	struct webhooks *webhooks;
 	struct archive *archive; /* NULL: what is past its bound is dropped */
+	const char *store;       /* URL; NULL: there is none */
 	void (*on_first)(void *arg);
 	void *arg;
 };

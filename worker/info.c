@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "lib/clock.h"
 #include "lib/ready.h"
+#include "lib/store.h"
 
 static void worker_info_grant(struct buf *b, const char *name, const struct grant *grant, const char *labels)
 {
@@ -33,12 +34,21 @@ static void worker_info_machine(struct buf *b, const char *state_dir)
 		   statvfs(state_dir, &disk) == 0 ? (int64_t)(disk.f_bavail * disk.f_frsize) : -1);
 }
 
+static char *worker_info_text(const char *text)
+{
+	json_auto_t *value = json_string(text ? text : "");
+	char *shown = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+	return shown ? shown : mem_strdup("\"\"");
+}
+
 void worker_info_json(const struct worker_info *info, struct buf *into)
 {
-	json_auto_t *text = json_string(info->why);
-	CLEANUP(free_p) char *why = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+	CLEANUP(free_p) char *why = worker_info_text(info->why);
+	CLEANUP(free_p) char *store = worker_info_text(info->store);
 	buf_printf(into, "{\"host\":\"%s\",\"pid\":%d,\"version\":\"%s\",\"state\":\"%s\",\"why\":%s", info->host,
-		   (int)getpid(), STOKER_VERSION, info->state, why ? why : "\"\"");
+		   (int)getpid(), STOKER_VERSION, info->state, why);
+	buf_printf(into, ",\"store\":%s,\"stored\":\"%s\"", store,
+		   info->store && store_is_marked(info->store) ? "1" : "");
 	worker_info_grant(into, "capacity", &info->slots->total, info->labels_json);
 	worker_info_grant(into, "used", &info->slots->used, NULL);
 	buf_str(into, ",\"runs\":");

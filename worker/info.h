@@ -16,6 +16,7 @@ struct worker_info {
 	const char *labels_json;
 	const struct runs *runs;
 	const char *state_dir;
+	const char *store; /* that was given; NULL: it is in the state folder */
 };
 
 void worker_info_json(const struct worker_info *info, struct buf *into);

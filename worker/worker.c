@@ -126,7 +126,8 @@ static void worker_beat(struct worker *worker)
 				     .slots = &worker->slots,
 				     .labels_json = worker->labels_json,
 				     .runs = worker->runs,
-				     .state_dir = worker->state_dir };
+				     .state_dir = worker->state_dir,
+				     .store = worker->settings->store };
 	buf_init(&info, 1024 * 1024);
 	worker_info_json(&about, &info);
 	worker->beat_at_ms = clock_boot_ms();

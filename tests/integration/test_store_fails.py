@@ -14,7 +14,7 @@ import pytest
 import fsck
 from cluster import Cluster
 from disk import small_disk
-from harness import events_each, wait_until
+from harness import BUILD, events_each, wait_until
 from s3 import Faults, S3Server
 from worker_harness import pids
 
@@ -281,3 +281,44 @@ def test_a_new_store_is_taken_when_it_is_marked(cluster, disk, tmp_path):
     subprocess.run(hint, shell=True, check=True)
     run.wait_stored(1)
     run.end()
+
+
+def marked(cluster):
+    return cluster.redis.client().hget("stoker:{default}:meta", "store")
+
+
+def test_a_store_in_which_only_the_scheduler_stored_something(cluster, disk):
+    """Packed code, and nothing was ever committed: Redis knows of the mark all the same."""
+    code = f"/api/v1/code/{'0' * 64}/{hashlib.sha256(b'x').hexdigest()}"
+    assert marked(cluster) is None and cluster.request("POST", code, b"x")[0] < 300
+    wait_until(lambda: marked(cluster) == f"file://{disk.path}", 30, "Redis knows")
+    cluster.kill_everything()
+    cluster.schedulers[0].kill()
+    disk.bind_away()
+    cluster.start_scheduler()
+    status, text = cluster.request("POST", code, b"x")
+    assert status == 503 and "is it mounted?" in text
+    assert not list(disk.path.iterdir())
+    disk.umount()
+
+
+def test_a_worker_that_stores_in_its_own_folder(tmp_path):
+    """What it commits says nothing about a store that is given later: that one is new, and is not asked for a mark."""
+    with Cluster(tmp_path / "c", workers=0) as cluster:
+        state = cluster.state_dir()
+        cluster.workers[0] = cluster.launch(
+            "worker", 0, [BUILD / "stoker-worker", "--redis-url", cluster.redis.url, "--id", "w0", "--state-dir", state,
+                          "--breaker", "0", "--cpus", "2"], cluster.folder / "own.log")
+        first = Run(cluster, tmp_path)
+        first.save(1)
+        first.wait_stored(1)
+        first.end()
+        assert len(list(state.glob("store/*/mark"))) == 1 and marked(cluster) is None
+        cluster.workers[0].kill()
+        cluster.start_worker()
+        (tmp_path / "second").mkdir()
+        run = Run(cluster, tmp_path / "second")
+        run.save(1)
+        run.wait_stored(1)
+        run.end()
+        assert marked(cluster) == f"file://{cluster.store()}"

@@ -304,7 +304,7 @@ static void test_ticks(void **state)
 	jobs_reap(f->jobs, "gpu", 9, on_reaped, f);
 	GOOD(f);
 	assert_int_equal(f->count, 9);
-	jobs_prune(f->jobs, "gpu", false, on_tick, f);
+	jobs_prune(f->jobs, "gpu", false, NULL, on_tick, f);
 	GOOD(f);
 	assert_int_equal(f->done, 0);
 	assert_int_equal(f->next_ms, 0);
