@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "cli/bar.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/entry.h"
@@ -23,6 +24,7 @@ struct download {
 	FILE *file;
 	char *checkpoint; /* the id of the one that was named */
 	int64_t lines;
+	struct bar bar;
 	int64_t attempt; /* of the last line of the log */
 	struct buf said;
 };
@@ -80,6 +82,7 @@ static void download_log_entry(void *arg, const json_t *entry)
 		text += len + (text[len] == '\n');
 		d->lines++;
 	}
+	bar_draw(&d->bar, d->lines);
 }
 
 static void download_point(void *arg, const json_t *entry)
@@ -89,13 +92,29 @@ static void download_point(void *arg, const json_t *entry)
 	if (text)
 		fprintf(d->file, "%s\n", text);
 	d->lines++;
+	bar_draw(&d->bar, d->lines);
 }
 
-static bool download_streams(struct download *d, struct error *err)
+/* Of how many only the last attempt tells: next is the number of its next one. */
+static void download_bar(struct download *d, const char *title, const char *unit, const json_t *job, const char *next)
 {
-	return download_open(d, "log.txt", err) && pages_each(d->cli, d->id, "/logs", download_log_entry, d, err) &&
-	       download_close(d, "lines", err) && download_open(d, "metrics.ndjson", err) &&
-	       pages_points(d->cli, d->id, download_point, d, err) && download_close(d, "points", err);
+	int64_t size = fields_int(job, "attempt", 0) == 1 ? fields_int(job, next, 1) - 1 : 0;
+	d->bar = bar_begin_count(d->cli, title, unit, size);
+}
+
+static bool download_streams(struct download *d, const json_t *job, struct error *err)
+{
+	download_bar(d, "log", "lines", job, "log_next");
+	if (!download_open(d, "log.txt", err) || !pages_each(d->cli, d->id, "/logs", download_log_entry, d, err) ||
+	    !download_close(d, "lines", err))
+		return false;
+	bar_end(&d->bar, d->lines);
+	download_bar(d, "metrics", "points", job, "metric_next");
+	if (!download_open(d, "metrics.ndjson", err) || !pages_points(d->cli, d->id, download_point, d, err) ||
+	    !download_close(d, "points", err))
+		return false;
+	bar_end(&d->bar, d->lines);
+	return true;
 }
 
 static bool download_result(struct download *d, const json_t *show, struct error *err)
@@ -164,8 +183,8 @@ static bool download_all(struct download *d, const char *which, struct error *er
 		return false;
 	if (mkdir(d->folder, 0777) < 0 && errno != EEXIST)
 		return error_errno(err, ERR_SYSTEM, NULL, "cannot make the folder %s", d->folder);
-	return download_json(d, "job.json", show, err) && download_streams(d, err) && download_result(d, show, err) &&
-	       download_checkpoints(d, which, err);
+	return download_json(d, "job.json", show, err) && download_streams(d, json_object_get(show, "job"), err) &&
+	       download_result(d, show, err) && download_checkpoints(d, which, err);
 }
 
 static bool download_run(struct cli *cli, const void *options, const struct arg_list *words, struct error *err)
@@ -175,8 +194,10 @@ static bool download_run(struct cli *cli, const void *options, const struct arg_
 	struct download d = { .cli = cli, .id = id, .folder = mem_strdup(o->to ? o->to : id) };
 	buf_init(&d.said, 1 << 20);
 	bool ok = download_all(&d, o->checkpoints ? o->checkpoints : "latest", err);
-	if (d.file)
+	if (d.file) {
+		bar_clear(&d.bar);
 		fclose(d.file);
+	}
 	cli_print(&d.said);
 	buf_done(&d.said);
 	free(d.folder);
