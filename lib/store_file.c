@@ -90,6 +90,23 @@ static bool file_is_marked(const char *url)
 	return folder && store_mount_is_marked(folder);
 }
 
+/* False with errno. What is in it is worth no more than its name, so that one is on disk, too. */
+static bool file_make_root(const char *folder)
+{
+	CLEANUP(free_p) char *above = mem_strdup(folder);
+	char *slash = strrchr(above, '/');
+	slash[slash == above] = '\0';
+	if (mkdir(folder, 0777) < 0)
+		return errno == EEXIST;
+	CLEANUP(close_fd) int fd = beneath_root(above);
+	if (fd >= 0 && fsync(fd) == 0)
+		return true;
+	int saved = errno;
+	rmdir(folder); /* so that the next one tries it again */
+	errno = saved;
+	return false;
+}
+
 /* The root itself is made if only its last part is missing: more would hide that something is not mounted. */
 static bool file_open(const char *url, struct store **store, struct error *err)
 {
@@ -99,7 +116,7 @@ static bool file_open(const char *url, struct store **store, struct error *err)
 				 "store %s: expected file:///folder with an absolute path", url);
 	if (!store_mount_check(folder, err))
 		return false;
-	if (mkdir(folder, 0777) < 0 && errno != EEXIST)
+	if (!file_make_root(folder))
 		return error_errno(err, ERR_UNAVAILABLE, "the folder above it must exist",
 				   "store %s: cannot make the folder", url);
 	int root = beneath_root(folder);

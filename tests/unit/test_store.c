@@ -91,6 +91,13 @@ static void test_a_name_only_for_what_is_on_disk(void **state)
 	struct fixture *f = *state;
 	struct error err;
 	put(f->store, "folder", "is there");
+	CLEANUP(free_p) char *url = mem_printf("file://%s/another", f->folder);
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(store) struct store *another = NULL;
+		memset(steps, 0, sizeof steps);
+		assert_true(store_open(url, &another, &err));
+		assert_string_equal(steps, i == 0 ? "d" : "");
+	}
 	memset(steps, 0, sizeof steps);
 	put(f->store, "plain", "1");
 	assert_string_equal(steps, "fnd");
