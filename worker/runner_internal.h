@@ -75,7 +75,9 @@ struct runner {
 	bool is_away_said; /* since the last renewal */
 
 	/* what Redis may have forgotten */
-	struct adoption_checkpoint kept[RUNNER_KEPT_MAX]; /* the newest that were committed, and not deleted since */
+	struct runner_kept {
+		char *id, *summary;
+	} kept[RUNNER_KEPT_MAX]; /* the newest that were committed, and not deleted since */
 	size_t kept_count;
 	bool is_offering;    /* the attempt is offered back: nothing else is asked until that is answered */
 	int64_t offer_at;    /* when to try again; 0: not waiting */

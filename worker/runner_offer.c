@@ -16,7 +16,7 @@ void runner_keep(struct runner *r, const char *id, const char *summary)
 	runner_keep_no_more(r, id);
 	if (r->kept_count == RUNNER_KEPT_MAX)
 		runner_keep_no_more(r, r->kept[0].id);
-	r->kept[r->kept_count++] = (struct adoption_checkpoint){ .id = mem_strdup(id), .summary = mem_strdup(summary) };
+	r->kept[r->kept_count++] = (struct runner_kept){ .id = mem_strdup(id), .summary = mem_strdup(summary) };
 }
 
 void runner_keep_no_more(struct runner *r, const char *id)
@@ -24,8 +24,8 @@ void runner_keep_no_more(struct runner *r, const char *id)
 	for (size_t i = 0; i < r->kept_count; i++) {
 		if (strcmp(r->kept[i].id, id) != 0)
 			continue;
-		free((char *)r->kept[i].id);
-		free((char *)r->kept[i].summary);
+		free(r->kept[i].id);
+		free(r->kept[i].summary);
 		memmove(&r->kept[i], &r->kept[i + 1], (--r->kept_count - i) * sizeof r->kept[0]);
 		return;
 	}
@@ -102,7 +102,7 @@ static void offer_send(struct runner *r)
 		known[count++] = (struct adoption_checkpoint){ resume, summary };
 	size_t first = r->kept_count + count > RUNNER_KEPT_MAX ? 1 : 0;
 	for (size_t i = first; i < r->kept_count; i++)
-		known[count++] = r->kept[i];
+		known[count++] = (struct adoption_checkpoint){ r->kept[i].id, r->kept[i].summary };
 	const struct adoption adoption = { .worker = r->task->settings->worker,
 					   .attempt = r->record->attempt,
 					   .installation = r->record->installation,

@@ -308,13 +308,13 @@ static bool unit_kind(const struct unit *unit, char kind[16])
 	       str_format(kind, 16, "%.*s", (int)(blank - unit->name), unit->name);
 }
 
-/* Of this kind and root; NULL: none is known. */
-static struct unit_usual *units_usual(const struct units *u, enum unit_root root, const char *kind)
+/* Which of u->usual is of this kind and root; usual_count: none is known. */
+static size_t units_usual(const struct units *u, enum unit_root root, const char *kind)
 {
-	for (size_t i = 0; i < u->usual_count; i++)
-		if (u->usual[i].root == root && strcmp(u->usual[i].kind, kind) == 0)
-			return (struct unit_usual *)&u->usual[i];
-	return NULL;
+	size_t i = 0;
+	while (i < u->usual_count && (u->usual[i].root != root || strcmp(u->usual[i].kind, kind) != 0))
+		i++;
+	return i;
 }
 
 void units_whole(struct units *u, const struct unit *unit)
@@ -322,15 +322,14 @@ void units_whole(struct units *u, const struct unit *unit)
 	char kind[16];
 	if (!unit_kind(unit, kind))
 		return;
-	struct unit_usual *usual = units_usual(u, unit->root, kind);
-	if (!usual) {
-		if (u->usual_count == UNIT_KINDS_MAX)
-			return;
-		usual = &u->usual[u->usual_count++];
-		*usual = (struct unit_usual){ .root = unit->root };
-		str_copy(usual->kind, sizeof usual->kind, kind);
+	size_t at = units_usual(u, unit->root, kind);
+	if (at == UNIT_KINDS_MAX)
+		return;
+	if (at == u->usual_count) {
+		u->usual[u->usual_count++] = (struct unit_usual){ .root = unit->root };
+		str_copy(u->usual[at].kind, sizeof u->usual[at].kind, kind);
 	}
-	usual->files = unit->file_count;
+	u->usual[at].files = unit->file_count;
 }
 
 size_t units_lacks(const struct units *u, const struct unit *unit)
@@ -338,9 +337,10 @@ size_t units_lacks(const struct units *u, const struct unit *unit)
 	char kind[16];
 	if (!unit_kind(unit, kind))
 		return 0;
-	const struct unit_usual *usual = units_usual(u, unit->root, kind);
-	size_t most = usual ? usual->files : 0;
-	for (size_t i = 0; !usual && i < u->count; i++) { /* what was put back, or is of an earlier run */
+	size_t at = units_usual(u, unit->root, kind);
+	bool is_known = at < u->usual_count;
+	size_t most = is_known ? u->usual[at].files : 0;
+	for (size_t i = 0; !is_known && i < u->count; i++) { /* what was put back, or is of an earlier run */
 		char other[16];
 		if (u->items[i]->changes == 0 && u->items[i]->root == unit->root && unit_kind(u->items[i], other) &&
 		    strcmp(other, kind) == 0 && u->items[i]->file_count > most)
