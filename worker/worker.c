@@ -73,17 +73,29 @@ static void worker_note_resumed(struct worker_queue *queue, int64_t resumed_ms)
 	worker_beat_soon(worker); /* each queue's answer lets it claim again */
 }
 
+static void worker_say_failed(const struct worker_queue *queue, const struct error *err)
+{
+	if (queue->worker->is_leaving)
+		log_failure(LOG_INFO, "a queue was not told that this worker is gone: it sees that no heartbeat comes",
+			    err);
+	else
+		log_failure(LOG_WARN,
+			    queue->is_registered ? "a queue does not hear of this worker"
+						 : "cannot register with a queue yet",
+			    err);
+}
+
 static void worker_registered(void *arg, const struct worker_answer *answer, const struct error *err)
 {
 	struct worker_queue *queue = arg;
 	struct worker *worker = queue->worker;
-	queue->is_asking = false;
+	queue->asking--;
 	if (err && !queue->has_said_no)
-		log_failure(LOG_WARN, "cannot register with a queue yet", err);
+		worker_say_failed(queue, err);
 	queue->has_said_no = err != NULL;
 	if (worker->is_leaving) {
 		bool all_gone = true;
-		queue->is_gone = true;
+		queue->is_gone = queue->asking == 0;
 		for (size_t i = 0; i < worker->queue_count; i++)
 			all_gone = all_gone && worker->queues[i].is_gone;
 		if (all_gone)
@@ -133,10 +145,10 @@ static void worker_beat(struct worker *worker)
 	worker->beat_at_ms = clock_boot_ms();
 	for (size_t i = 0; i < worker->queue_count; i++) {
 		struct worker_queue *queue = &worker->queues[i];
-		queue->is_outdated = queue->is_asking;
-		if (queue->is_asking && !worker->is_leaving)
+		queue->is_outdated = queue->asking > 0;
+		if (queue->asking > 0 && !worker->is_leaving)
 			continue;
-		queue->is_asking = true;
+		queue->asking++;
 		jobs_worker(worker->jobs, queue->name, worker->id, buf_text(&info), worker_registered, queue);
 	}
 }

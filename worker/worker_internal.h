@@ -27,9 +27,9 @@ struct worker_queue {
 	int64_t resumed_ms; /* when an operator last asked it to go on, as its heartbeats are told */
 	bool is_registered;
 	bool has_begun;   /* to claim: later it is only stopped and resumed */
-	bool is_asking;   /* a heartbeat is on its way */
+	int asking;       /* heartbeats on their way: one, and the last */
 	bool is_outdated; /* and something changed since it was sent */
-	bool has_said_no; /* its registration failed; said once */
+	bool has_said_no; /* a heartbeat failed; said once */
 	bool is_gone;     /* the last heartbeat was answered */
 };
 

@@ -157,3 +157,15 @@ def test_a_flag_from_outside_stops_the_run(cluster):
     cluster.redis.client().fcall("stoker_corrupt", 1, "stoker:{default}:meta", job.split("-")[1], "1", "bad data")
     done = cluster.wait_final(job)
     assert (done["state"], done["attempt"]) == ("succeeded", "2")
+
+
+def test_a_worker_says_goodbye(cluster):
+    """Also when a heartbeat is still on its way: its answer is not that of the last one."""
+    redis = cluster.redis.client()
+    for _ in range(8):
+        wait_until(lambda: redis.zscore("stoker:{default}:workers", "w0"), what="it is registered")
+        assert cluster.workers[0].stop() == 0
+        assert redis.zscore("stoker:{default}:workers", "w0") is None
+        assert redis.hget("stoker:{default}:worker:w0", "state") == "gone"
+        cluster.start_worker()
+    assert " warn: " not in cluster.workers[0].text()
