@@ -177,7 +177,7 @@ objects: $(LAYERS:%=$(B)/%.a)
 
 # The fuzzers: built by scripts/fuzz.sh with FUZZ=1, into a folder of their own.
 FUZZERS := $(fuzz_TARGETS:%=$(B)/tests/fuzz/fuzz_%)
-$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(fuzz_SUPPORT:%.c=$(B)/%.o) $(B)/worker.a $(B)/queue.a $(B)/lib.a
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(fuzz_SUPPORT:%.c=$(B)/%.o) $(B)/scheduler.a $(B)/worker.a $(B)/queue.a $(B)/lib.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_QUEUE) $(LIBS_STORE)
 .PHONY: fuzzers list-fuzzers
 fuzzers: $(FUZZERS)

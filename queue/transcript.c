@@ -22,7 +22,14 @@ bool entry_place_parse(const char *text, struct entry_place *place)
 		return false;
 	const char *number = end + 1;
 	place->number = strtoll(number, &end, 10);
-	return end != number && !*end && place->attempt >= 0 && place->number >= 0;
+	return end != number && !*end && place->attempt >= 0 && place->attempt <= ENTRY_NUMBER_MAX &&
+	       place->number >= 0 && place->number <= ENTRY_NUMBER_MAX;
+}
+
+int64_t entry_lines(const json_t *entry)
+{
+	int64_t lines = fields_int(entry, "lines", 1);
+	return lines >= 1 && lines <= ENTRY_NUMBER_MAX ? lines : 1;
 }
 
 int entry_place_compare(const struct entry_place *a, const struct entry_place *b)

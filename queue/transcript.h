@@ -14,6 +14,7 @@
 #ifndef STOKER_QUEUE_TRANSCRIPT_H
 #define STOKER_QUEUE_TRANSCRIPT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,8 +34,12 @@ struct entry_place {
 	int64_t attempt;
 	int64_t number;
 };
+/* No attempt, number or count of lines is larger: what is added up of a few of them is still a number. */
+#define ENTRY_NUMBER_MAX (INT64_C(1) << 53)
 /* "" is {0, 0}, which is before all. False: it is no id. */
 bool entry_place_parse(const char *text, struct entry_place *place);
+/* How many lines an entry has; 1 where it says nothing that could be right. */
+int64_t entry_lines(const json_t *entry);
 int entry_place_compare(const struct entry_place *a, const struct entry_place *b);
 
 struct transcript_piece {

@@ -18,8 +18,7 @@ void api_entry_end(const json_t *entry, char *into, size_t size)
 	if (!json_object_get(entry, "lines") || !entry_place_parse(id, &at))
 		str_copy(into, size, id);
 	else
-		str_format(into, size, "%" PRId64 "-%" PRId64, at.attempt,
-			   at.number + fields_int(entry, "lines", 1) - 1);
+		str_format(into, size, "%" PRId64 "-%" PRId64, at.attempt, at.number + entry_lines(entry) - 1);
 }
 
 static void api_read(struct api_call *call, const char *after, int64_t limit, jobs_text_fn *fn)
@@ -88,7 +87,7 @@ static void api_on_uid(void *arg, const char *text, size_t len, const struct err
 		return;
 	}
 	if (json_object_get(next, "gap"))
-		query.before.number += fields_int(next, "lines", 1);
+		query.before.number += entry_lines(next);
 	archive_transcript(call->scheduler->archive, call->queue, &query, false, api_on_transcript, call);
 }
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include "lib/digest.h"
 #include "lib/fields.h"
 #include "lib/store.h"
 #include "queue/code.h"
+#include "scheduler/archive_index.h"
 
 enum {
 	INDEX_MAX = 4 * 1024 * 1024,
@@ -87,43 +87,6 @@ static int objects_largest_first(const void *a, const void *b)
 
 /* ---- writing ---- */
 
-static json_t *archive_index_row(const struct archive_job *job, int64_t *at)
-{
-	json_auto_t *record = fields_parse(job->parts[ARCHIVE_RECORD], strlen(job->parts[ARCHIVE_RECORD]));
-	json_t *fields = json_object_get(record, "job");
-	if (!fields)
-		return NULL;
-	json_object_set_new(fields, "n", json_integer(job->n));
-	CLEANUP(free_p) char *code = code_named(fields_text(record, "spec"));
-	json_t *row = json_pack("{s:O, s:s}", "job", fields, "code", code);
-	for (int part = 0; part < ARCHIVE_PARTS; part++) {
-		if (!job->parts[part])
-			continue;
-		int64_t len = (int64_t)strlen(job->parts[part]);
-		json_object_set_new(row, archive_part_names[part],
-				    json_pack("[IIs]", (json_int_t)*at, (json_int_t)len,
-					      digest_of(job->parts[part], (size_t)len).text));
-		*at += len + 1;
-	}
-	return row;
-}
-
-static char *archive_index(const struct archive_job *jobs, size_t count, struct error *err)
-{
-	json_t *rows = json_array();
-	json_auto_t *index = json_pack("{s:s, s:o}", "stoker", "archive", "jobs", rows);
-	int64_t at = 0;
-	for (size_t i = 0; i < count; i++) {
-		json_t *row = archive_index_row(&jobs[i], &at);
-		if (!row) {
-			error_set(err, ERR_INTERNAL, NULL, "the record of job %" PRId64 " is no JSON", jobs[i].n);
-			return NULL;
-		}
-		json_array_append_new(rows, row);
-	}
-	return json_dumps(index, JSON_COMPACT);
-}
-
 static bool archive_write_line(struct store_put *put, const char *text, struct error *err)
 {
 	return store_write(put, text, strlen(text), err) && store_write(put, "\n", 1, err);
@@ -152,7 +115,7 @@ bool archive_put(const struct archive_place *place, int64_t now_ms, const struct
 	}
 	if (getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
 		return error_errno(err, ERR_SYSTEM, NULL, "no random number for the name of an object");
-	CLEANUP(free_p) char *index = archive_index(jobs, count, err);
+	CLEANUP(free_p) char *index = archive_index_make(jobs, count, err);
 	CLEANUP(free_p) char *prefix = archive_prefix(place, least / ARCHIVE_BLOCK);
 	CLEANUP(free_p)
 	char *key = mem_printf("%s%" PRId64 "-%" PRId64 "-%" PRId64 ".%08" PRIx32, prefix, least, most, now_ms, noise);
@@ -208,7 +171,7 @@ static json_t *reader_index(struct reader *r, struct error *err)
 		r->at += len + (end ? 1 : 0);
 	}
 	json_t *index = fields_parse(buf_text(&line), line.len);
-	if (!fields_is(index, "stoker", "archive") || !json_is_array(json_object_get(index, "jobs"))) {
+	if (!archive_index_is_right(index)) {
 		json_decref(index);
 		reader_damaged(r, err);
 		return NULL;
@@ -246,18 +209,6 @@ static bool reader_open(struct reader *r, struct store *store, const char *key, 
 	return *index != NULL;
 }
 
-static const json_t *index_find(const json_t *index, int64_t n)
-{
-	size_t i;
-	json_t *row;
-	json_array_foreach(json_object_get(index, "jobs"), i, row)
-	{
-		if (fields_int(json_object_get(row, "job"), "n", 0) == n)
-			return row;
-	}
-	return NULL;
-}
-
 static bool archive_get_from(struct store *store, const char *key, int64_t n, enum archive_part part, struct buf *text,
 			     bool *is_there, struct error *err)
 {
@@ -266,15 +217,13 @@ static bool archive_get_from(struct store *store, const char *key, int64_t n, en
 	if (!reader_open(r, store, key, &index, err))
 		return false;
 	CLEANUP(store_get) struct store_get *get = r->get;
-	const json_t *row = index_find(index, n);
+	const json_t *row = archive_index_find(index, n);
 	const json_t *place = json_object_get(row, archive_part_names[part]);
 	*is_there = row != NULL;
 	if (!place)
 		return true;
-	int64_t at = json_integer_value(json_array_get(place, 0)), len = json_integer_value(json_array_get(place, 1));
-	if (at < 0 || len < 0)
-		return reader_damaged(r, err);
-	return reader_copy(r, at, len, text, err);
+	return reader_copy(r, json_integer_value(json_array_get(place, 0)),
+			   json_integer_value(json_array_get(place, 1)), text, err);
 }
 
 bool archive_get(const struct archive_place *place, int64_t n, enum archive_part part, struct buf *text,
@@ -438,7 +387,7 @@ static bool scan_code(struct reader *r, const json_t *row, int64_t *at, struct e
 	CLEANUP(buf) struct buf text;
 	buf_init(&text, ARCHIVE_PART_MAX);
 	int64_t from = json_integer_value(json_array_get(place, 0)), len = json_integer_value(json_array_get(place, 1));
-	if (from < *at || len < 0)
+	if (from < *at)
 		return reader_damaged(r, err);
 	if (!reader_copy(r, from - *at, len, &text, err))
 		return false;
@@ -464,8 +413,9 @@ static bool scan_object(struct store *store, const struct object *object, json_t
 	CLEANUP(store_get) struct store_get *get = r->get;
 	json_array_foreach(json_object_get(index, "jobs"), i, row)
 	{
-		if (!scan_code(r, row, &at, err) || json_array_append(jobs, json_object_get(row, "job")) < 0)
+		if (!scan_code(r, row, &at, err))
 			return scan_damaged(object, damaged, err);
+		json_array_append(jobs, json_object_get(row, "job"));
 	}
 	return true;
 }

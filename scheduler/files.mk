@@ -32,6 +32,7 @@ scheduler_SOURCES := \
 	scheduler/api_verify.c \
 	scheduler/api_webhooks.c \
 	scheduler/archive.c \
+	scheduler/archive_index.c \
 	scheduler/archive_store.c \
 	scheduler/attempts.c \
 	scheduler/bell.c \

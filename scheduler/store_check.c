@@ -38,7 +38,7 @@ static bool check_entry(struct check_stream *c, struct error *err)
 		return error_set(err, ERR_DAMAGED, NULL, "entry %" PRId64 " stands where its index has entry %" PRId64,
 				 at.number, c->wanted);
 	c->wanted = -1;
-	c->next = at.number + fields_int(entry, "lines", 1);
+	c->next = at.number + entry_lines(entry);
 	return true;
 }
 

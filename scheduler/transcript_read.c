@@ -114,7 +114,7 @@ static bool page_add(struct page *page, const char *line, size_t len, struct err
 	struct entry_place at;
 	if (!entry || !entry_place_parse(fields_text(entry, "id"), &at) || at.attempt != page->attempt)
 		return error_set(err, ERR_DAMAGED, NULL, "a line of it is no entry of attempt %" PRId64, page->attempt);
-	int64_t lines = fields_int(entry, "lines", 1), last = at.number + lines - 1;
+	int64_t lines = entry_lines(entry), last = at.number + lines - 1;
 	page->next = last + 1;
 	int64_t end = before->attempt == page->attempt ? before->number - 1 : INT64_MAX;
 	if (last < page->wanted)
@@ -310,7 +310,7 @@ static json_t *archived_slice(const json_t *all, struct transcript_query *query,
 	*is_hole = first &&
 		   (is_gap || (first == json_array_get(all, 0) && !transcript_is_next(&query->after, &query->before)));
 	if (is_gap)
-		query->before.number += fields_int(first, "lines", 1);
+		query->before.number += entry_lines(first);
 	return page;
 }
 
@@ -327,7 +327,7 @@ static bool archived_is_cut(const struct archive_place *place, const json_t *all
 	json_auto_t *json = fields_parse(buf_text(&record), record.len);
 	*is_cut = json_object_get(json_object_get(json, "job"), "is_cut") != NULL;
 	entry_place_parse(fields_text(entry, "id"), &last);
-	last.number += fields_int(entry, "lines", 1) - 1;
+	last.number += entry_lines(entry) - 1;
 	if (entry && entry_place_compare(&last, &query->after) > 0)
 		query->after = last; /* what was asked with is the beginning of the last entry */
 	return true;

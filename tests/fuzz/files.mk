@@ -2,6 +2,7 @@
 fuzz_SUPPORT := tests/fuzz/fuzz.c
 
 fuzz_TARGETS := \
+	archive \
 	control \
 	cron \
 	http_response \

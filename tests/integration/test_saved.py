@@ -201,11 +201,10 @@ def test_a_download_goes_on_where_it_stopped(saved):
 
 def test_all_of_a_job(saved):
     job = saved.run()
-    _, bars = on_a_terminal(saved.cluster, "download", job, "--to", saved.tmp_path / "seen", "--checkpoints", "none")
-    assert re.search(r"log  \[#{24}\] (\d+) of \1 lines ", bars) and "metrics  [########################] 3 of 3" in bars
     to = saved.tmp_path / "all"
-    said = saved.cli("download", job, "--to", to, "--checkpoints", "all").splitlines()
-    assert f"{to}/metrics.ndjson  3 points" in said
+    said, bars = on_a_terminal(saved.cluster, "download", job, "--to", to, "--checkpoints", "all")
+    assert re.search(r"log  \[#{24}\] (\d+) of \1 lines ", bars) and "metrics  [########################] 3 of 3" in bars
+    assert f"{to}/metrics.ndjson  3 points" in said.splitlines()
     assert sorted(p.name for p in to.iterdir()) == ["checkpoint-1-1", "checkpoint-1-2", "checkpoint-1-3", "job.json",
                                                     "log.txt", "metrics.ndjson"]
     assert json.loads((to / "job.json").read_text())["job"]["state"] == "succeeded"
