@@ -203,7 +203,7 @@ def test_all_of_a_job(saved):
     job = saved.run()
     to = saved.tmp_path / "all"
     said, bars = on_a_terminal(saved.cluster, "download", job, "--to", to, "--checkpoints", "all")
-    assert re.search(r"log  \[#{24}\] (\d+) of \1 lines ", bars) and "metrics  [########################] 3 of 3" in bars
+    assert re.search(r"log  \[#{24}\] (\d+) of \1 lines ", bars) and re.search(r"metrics  \[#+\] 3 of 3 ", bars)
     assert f"{to}/metrics.ndjson  3 points" in said.splitlines()
     assert sorted(p.name for p in to.iterdir()) == ["checkpoint-1-1", "checkpoint-1-2", "checkpoint-1-3", "job.json",
                                                     "log.txt", "metrics.ndjson"]
