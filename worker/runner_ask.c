@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
+#include "lib/proc.h"
 #include "worker/runner_internal.h"
 
 static const char ask_line[] = "{\"t\":\"checkpoint\"}\n";
@@ -55,6 +56,19 @@ void runner_begin_asking(struct runner *r)
 		r->asked_steps = r->step > 0 ? r->step / every->steps : 0;
 }
 
+/* Who has no handler would die of it: it has none yet, or none any more (Python takes them away before it exits, and
+ * the last step is often one at which it is asked). Not its group: what it started has no answer to it. */
+static void ask_by_signal(struct runner *r, int number)
+{
+	bool is_heard = proc_catches(r->program, number);
+	if (is_heard)
+		kill(r->program, number);
+	else if (!r->ask_was_told)
+		runner_say(r, "it is not asked for a checkpoint: it has no handler for SIG%s now",
+			   sigabbrev_np(number));
+	r->ask_was_told = true;
+}
+
 /* A program that does not read has a full pipe one day: it was asked often enough. */
 static void ask_now(struct runner *r)
 {
@@ -63,7 +77,7 @@ static void ask_now(struct runner *r)
 	if (r->is_reaped || r->stop)
 		return;
 	if (how != ASK_LINE)
-		kill(r->program, signals[how]); /* not its group: what it started has no answer to it */
+		ask_by_signal(r, signals[how]);
 	else if (r->ask_fd >= 0 && write(r->ask_fd, ask_line, strlen(ask_line)) < 0 && errno == EPIPE)
 		runner_close_asking(r);
 	log_debug("asked for a checkpoint", "job=%s step=%lld", r->record->id, (long long)r->step);

@@ -160,6 +160,7 @@ struct runner {
 	int ask_fd;          /* where lines go that ask for one; -1: none do */
 	int64_t ask_at;      /* the next time; 0: by steps, or never */
 	int64_t asked_steps; /* so many times `every` steps were reached by then */
+	bool ask_was_told;   /* it was asked by a signal, or the log says why not */
 
 	struct progress progress;
 	char *result; /* JSON that it said on the control fd, or wrote to its file; NULL: none */

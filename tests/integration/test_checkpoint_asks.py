@@ -90,6 +90,32 @@ for step in range(6000):
         assert cluster.wait_final(job)["state"] == "succeeded"
 
 
+# Asked at its last step, when it has no handler any more: Python takes them away before it exits. And before it has one.
+NO_HANDLER = """
+import os, signal, sys, time
+print("step=10", flush=True)
+time.sleep(0.3)
+signal.signal(signal.SIGUSR1, lambda *_: print("asked", flush=True))
+print("step=20", flush=True)
+time.sleep(0.3)
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+print("step=30", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
+"""
+
+
+def test_who_has_no_handler_is_not_killed(cluster, tmp_path):
+    job = start(cluster, tmp_path, NO_HANDLER, every="10 steps", ask="SIGUSR1")
+    wait_until(lambda: cluster.job(job).get("step") == "30" or cluster.job(job)["state"] in ("failed", "waiting"), 30,
+               "all steps are told")
+    (tmp_path / "go").touch()
+    done = cluster.wait_final(job)
+    assert (done["state"], done["attempt"]) == ("succeeded", "1") and said(cluster, job).count("asked") == 1
+    told = [line for e in cluster.log_text(job) for line in e.get("stoker", "").splitlines() if "SIGUSR1" in line]
+    assert told == ["it is not asked for a checkpoint: it has no handler for SIGUSR1 now"]
+
+
 def test_nobody_is_asked_without_every(cluster, tmp_path):
     job = start(cluster, tmp_path, 'import os; print(os.environ.get("STOKER_ASK_FD"))')
     cluster.wait_final(job)
