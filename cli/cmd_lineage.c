@@ -48,14 +48,18 @@ static void lineage_facts(const json_t *facts, struct buf *into)
 	}
 }
 
+/* In their order: a hash of Redis has none. */
 static void lineage_attempts(const json_t *shown, struct buf *into)
 {
-	const char *attempt;
-	json_t *facts;
+	int64_t last = fields_int(json_object_get(shown, "job"), "attempt", 0);
 	json_auto_t *lineage = fields_json(shown, "lineage");
-	json_object_foreach(lineage, attempt, facts)
-	{
-		buf_printf(into, "attempt %s\n", attempt);
+	for (int64_t attempt = 1; attempt <= last; attempt++) {
+		char name[24];
+		str_format(name, sizeof name, "%" PRId64, attempt);
+		const json_t *facts = json_object_get(lineage, name);
+		if (!facts)
+			continue;
+		buf_printf(into, "attempt %s\n", name);
 		lineage_facts(facts, into);
 	}
 }

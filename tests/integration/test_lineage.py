@@ -75,6 +75,8 @@ def test_lineage_goes_with_the_job(cluster, tmp_path):
         "max_attempts": 13, "backoff": "1ms", "max_backoff": "1ms"}}, root))
     assert cluster.wait_final(job)["state"] == "failed"
     assert sorted(map(int, cluster.show(job)["lineage"])) == list(range(4, 14)), "the newest ten"
+    told = [line.split()[1] for line in cluster.cli("lineage", job).stdout.splitlines() if line.startswith("attempt ")]
+    assert told == [str(n) for n in range(4, 14)]
     cluster.cli("rm", job)
     assert cluster.redis.client().keys("*lineage*") == []
 
