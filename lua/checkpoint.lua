@@ -10,9 +10,8 @@ do
         if type(uses) ~= 'table' or #uses == 0 or #uses > USES_MAX then
             fail('INVALID', 'summary.uses: expected a list of 1 to %d numbers', USES_MAX)
         end
-        for name, seq in pairs(uses) do
-            if type(name) ~= 'number' or type(seq) ~= 'number' or seq ~= math.floor(seq) or seq < 0 or
-                seq > LARGEST then
+        for _, seq in ipairs(uses) do
+            if type(seq) ~= 'number' or seq ~= math.floor(seq) or seq < 0 or seq > LARGEST then
                 fail('INVALID', 'summary.uses: expected numbers of checkpoints, got %s', quoted(seq))
             end
         end

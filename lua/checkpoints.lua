@@ -7,13 +7,19 @@ function checkpoints.want_id(text)
     return want_match(text, 'checkpoint', CHECKPOINT_ID, 33, '<attempt>-<sequence>')
 end
 
+-- A record as a table; nil: there is none, or a stranger's.
+function checkpoints.decoded(text)
+    local ok, record = pcall(cjson.decode, text)
+    return ok and type(record) == 'table' and record or nil
+end
+
 -- Of texts by id, oldest first: {id, attempt, seq, record}.
 function checkpoints.listed(texts)
     local list = {}
     for id, text in pairs(texts) do
         local attempt, seq = id:match(CHECKPOINT_ID)
-        local ok, record = pcall(cjson.decode, text)
-        if attempt and ok and type(record) == 'table' then
+        local record = checkpoints.decoded(text)
+        if attempt and record then
             list[#list + 1] = {id = id, attempt = tonumber(attempt), seq = tonumber(seq), record = record}
         end
     end

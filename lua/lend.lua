@@ -135,11 +135,11 @@ do
     -- Notes with a job that has the objects, if it still has the record, who else has it by now; those who are done
     -- with it go. Another job of this call may have been lent it, too.
     local function note_borrower(q, from_n, id, to)
-        local text = redis.pcall('HGET', key_of(q, 'checkpoints:' .. from_n), id)
-        if type(text) ~= 'string' then
+        local record = checkpoints.decoded(redis.pcall('HGET', key_of(q, 'checkpoints:' .. from_n), id))
+        if not record then
             return
         end
-        local c, lent = {id = id, record = cjson.decode(text)}, {}
+        local c, lent = {id = id, record = record}, {}
         local before = type(c.record.lent) == 'table' and c.record.lent or {}
         local looks = is_time_to_look(#before)
         for _, one in ipairs(before) do

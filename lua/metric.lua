@@ -6,7 +6,7 @@ do
     local FIRST_FIELDS = {'time_ms', 'step', 'epoch'}
 
     local function want_value(name, value)
-        if type(name) ~= 'string' or #name > 64 or not name:match('^[%a_][%w_./-]*$') then
+        if #name > 64 or not name:match('^[%a_][%w_./-]*$') then
             fail('INVALID', 'point: %s is not a name of a value', quoted(name))
         elseif type(value) == 'number' then
             return number_text(value)

@@ -114,18 +114,27 @@ local function recovery_resume_from(q, j, c)
               not c and 'there is no good checkpoint' or nil)
 end
 
--- At a claim: what this attempt starts from. A first attempt without a past says nothing. Answers the summary.
+-- Instead of the one that the job names: the best one, else the newest.
+local function recovery_other(q, j, is_best)
+    local good = checkpoints.committed(checkpoints.load(q, j.n))
+    return is_best and checkpoints.best(good, spec_policy(q, j.n).best)[1] or good[#good]
+end
+
+-- At a claim: what this attempt starts from. A first attempt without a past says nothing. Answers the summary. The
+-- claim cannot fail any more: what nobody can read is not there.
 local function recovery_select(q, j)
-    local id = j.f.resume_next or j.f.checkpoint
-    if id and j.f.resume_best and not j.f.resume_next then
-        local best = checkpoints.best(checkpoints.load(q, j.n), spec_policy(q, j.n).best)[1]
-        id = best and best.id or id
+    local id, is_best = j.f.resume_next or j.f.checkpoint, j.f.resume_best and not j.f.resume_next
+    local summary = id and redis.pcall('HGET', key_of(q, 'checkpoints:' .. j.n), id)
+    local record = checkpoints.decoded(summary)
+    if id and id ~= 'none' and (is_best or not record) then
+        local ok, other = pcall(recovery_other, q, j, is_best)
+        if ok and other then
+            id, record, summary = other.id, other.record, cjson.encode(other.record)
+        end
     end
-    local summary = id and call('HGET', key_of(q, 'checkpoints:' .. j.n), id) or nil
     job_clear(j, 'resume_next')
-    spent.begin(q, j, summary and id)
-    if summary then
-        local record = cjson.decode(summary)
+    spent.begin(q, j, record and id)
+    if record then
         if record.lent then -- nothing to its runner, and it may be long
             record.lent = nil
             summary = cjson.encode(record)
@@ -134,7 +143,7 @@ local function recovery_select(q, j)
     elseif j.f.attempt ~= '1' then
         recovery_resume_from(q, j, nil)
     end
-    return summary
+    return record and summary
 end
 
 -- Says recovery.completed once the attempt got past what it resumed from: its step did, or, when it tells no steps, it

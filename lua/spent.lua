@@ -46,9 +46,8 @@ do
         if not id or id:find('^0%-') then
             return 0
         end
-        local text = redis.pcall('HGET', key_of(q, 'checkpoints:' .. j.n), id)
-        local ok, record = pcall(cjson.decode, type(text) == 'string' and text or '{}')
-        return ok and type(record) == 'table' and tonumber(record.trained_ms) or 0
+        local record = checkpoints.decoded(redis.pcall('HGET', key_of(q, 'checkpoints:' .. j.n), id))
+        return record and tonumber(record.trained_ms) or 0
     end
 
     -- Training that counts, from now on.

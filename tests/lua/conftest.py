@@ -146,3 +146,11 @@ def q(redis):
     yield queue
     problems = fsck.check(redis)
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def spoiled(redis):
+    """A queue for a test that damages it for good: nobody looks at what it leaves behind."""
+    queue = Queue(redis)
+    queue.create("installation1")
+    return queue
