@@ -402,3 +402,90 @@ def test_what_is_kept_of_them_is_bounded(q):
     assert q.redis.zcard(q.key("forgotten")) == 10000
     assert q.redis.zscore(q.key("forgotten"), 25000) and not q.redis.zscore(q.key("forgotten"), 15000)
     q.redis.delete(q.key("forgotten"))
+
+
+# ---------------------------------------------------------------- what comes back with it
+
+def test_too_much_is_no_offer(q):
+    claim = q.start()
+    with pytest.raises(ResponseError, match="^INVALID expected .* at most 32 times <checkpoint> <summary>"):
+        offer(q, claim, "w1", {f"1-{i}": summary(claim, i, i) for i in range(33)})
+
+
+def test_a_redis_of_no_installation_takes_nothing_back(spoiled):
+    claim = spoiled.start()
+    spoiled.redis.hdel(spoiled.key("meta"), "installation")
+    with pytest.raises(ResponseError, match="^INVALID installation: this Redis belongs to none, the attempt to"):
+        offer(spoiled, claim)
+
+
+def test_only_what_this_job_saved_so_far_comes_back(q):
+    """Not what another job lent, nor what a later attempt would have."""
+    claim = q.start()
+    offer(q, claim, "w1", {"0-1": summary(claim, 1, 1), "1-1": summary(claim, 1, 1), "2-1": summary(claim, 1, 1)})
+    assert q.checkpoints(1) == {"1-1": "committed"}
+
+
+def test_what_its_summary_says_of_its_time_and_token_stays(q):
+    claim = q.start()
+    offer(q, claim, "w1", {"1-1": summary(claim, 1, 1, token="7", time_ms=8)})
+    kept = json.loads(q.redis.hget(q.key("checkpoints:1"), "1-1"))
+    assert (kept["token"], kept["time_ms"]) == ("7", 8)
+
+
+def test_what_is_older_than_the_newest_that_redis_knows_was_let_go(q):
+    first = q.start()
+    q.end(first, "preempted")
+    second, = q.take()
+    q.commit(second, 1, 20)
+    offer(q, second, "w1", {"1-1": summary(first, 1, 10), "2-2": summary(second, 2, 30)})
+    assert q.checkpoints(1) == {"2-1": "committed", "2-2": "committed"} and q.job(1)["checkpoint"] == "2-2"
+
+
+def test_of_many_attempts_the_newest_is_the_last(q):
+    first = q.start()
+    q.commit(first, 9, 90)
+    q.end(first, "preempted")
+    second, = q.take()
+    offer(q, second, "w1", {f"2-{i}": summary(second, i, i) for i in range(1, 5)})
+    assert q.job(1)["checkpoint"] == "2-4"
+
+
+def test_of_a_flagged_run_that_is_being_cancelled_nothing_comes_back(q):
+    claim = q.start()
+    q.corrupt(1, 1, "nonsense", 5)
+    q.cancel(1, "ada", "enough")
+    assert offer(q, claim, "w1", {"1-1": summary(claim, 1, 3)}) == ["ok", "cancel", "enough"]
+    assert q.checkpoints(1) == {}
+
+
+def test_a_checkpoint_without_a_step_is_one_to_go_on_from(q, moment):
+    remember, forget = moment
+    first = q.start()
+    q.commit(first, 1)
+    q.end(first, "preempted")
+    remember()
+    claim, = q.take()
+    forget()
+    assert offer(q, claim)[0] == "ok" and (q.job(1)["resume"], q.job(1)["resumed_at"]) == ("1-1", "0")
+    q.end(claim, "succeeded")
+
+
+def test_the_first_claim_of_a_job_that_goes_elsewhere_may_be_forgotten(q, moment):
+    remember, forget = moment
+    q.add(retry={"elsewhere": "1h"})
+    remember()
+    claim, = q.take()
+    forget()
+    assert offer(q, claim)[0] == "ok" and q.state(1) == "running"
+
+
+def test_a_tenant_pays_for_a_class_that_is_forgotten_too(spoiled):
+    q = spoiled
+    q.add(tenant="ada", resources={"cpus": 4})
+    claim, = q.take()
+    q.set_job(1, state="queued", attempt="0", token="0", lane="cpu4:5:ada", entry="1-1")
+    q.redis.hdel(q.key("classes"), "cpu4")
+    q.redis.delete(q.key("usage"))
+    assert offer(q, claim)[0] == "ok"
+    assert q.redis.hget(q.key("usage"), "ada").split()[0] == "60.000", "as for one processor"

@@ -230,3 +230,49 @@ def test_a_key_whose_job_is_gone_is_free(q):
     q.redis.set(q.key("unique:k"), "77")
     assert q.add(unique={"key": "k"}) == "1"
     assert q.redis.get(q.key("unique:k")) == "1"
+
+
+# ---- what strangers, or the loss of writes, have left behind
+
+def test_a_key_whose_job_has_ended_is_free(q):
+    q.end(q.start(), "succeeded")
+    q.redis.set(q.key("unique:u"), "1")
+    n = q.add(unique={"key": "u"})
+    assert q.redis.get(q.key("unique:u")) == n
+
+
+def test_a_key_that_is_kept_for_a_time_outlives_its_job(q):
+    q.redis.set(q.key("unique:u"), "7 expired", px=100000)
+    with pytest.raises(ResponseError, match=r'^CONFLICT unique.key: job default-7 \(gone\) has the key "u"'):
+        q.add(unique={"key": "u"})
+    q.redis.delete(q.key("unique:u"))
+
+
+def test_who_does_not_belong_into_the_line_leaves_it_and_nothing_else_happens(q):
+    running = [q.add(**limited(most=4)) and q.take()[0] for _ in range(4)]
+    waits = q.add(**limited(most=4))
+    free = q.add()
+    of_other = [q.add(**limited("other", 1)) for _ in range(2)][1]
+    line = q.key("limited:user-7")
+    q.redis.zadd(line, {"99": 1, free: 2, of_other: 3})
+    for claim in running[:3]:
+        q.end(claim, "succeeded")
+    assert q.redis.zrange(line, 0, -1) == [waits]
+    assert states(q, free, of_other, waits) == ["queued", "waiting", "waiting"]
+    assert q.redis.zrange(q.key("limited:other"), 0, -1) == [of_other]
+    q.end(running[3], "succeeded")
+    assert q.state(waits) == "queued"
+
+
+def test_a_slot_that_a_child_never_took_goes_with_it(q):
+    parent = q.start()
+    child = q.add(**limited(most=1), after=["default-" + parent["n"]])
+    q.redis.zadd(q.key("slots:user-7"), {child: 1})
+    q.end(parent, "permanent")
+    assert q.state(child) == "cancelled" and not q.redis.exists(q.key("slots:user-7"))
+
+
+def test_a_bucket_that_is_no_number_is_empty(q):
+    q.redis.set(q.key("rate:api"), "soon")
+    numbers = [q.add(rate={"key": "api", "max": 1, "per": "1h"}) for _ in range(2)]
+    assert states(q, *numbers) == ["queued", "waiting"]

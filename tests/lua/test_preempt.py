@@ -345,3 +345,89 @@ def test_for_the_lowest_priority_nobody_goes(urgent):
     machine.take()
     q.add(**job(0, 2))
     assert look(q) == []
+
+
+# ---------------------------------------------------------------- what cannot be read is passed by
+
+def without(*fields):
+    return lambda q, n: q.redis.hdel(q.key(f"job:{n}"), *fields)
+
+
+def replaced(q, n):
+    q.redis.delete(q.key(f"job:{n}"))
+    q.redis.set(q.key(f"job:{n}"), "a stranger's")
+
+
+@pytest.mark.parametrize("spoil, stays", [
+    (replaced, True), (without("state"), True), (without("worker"), True), (without("class"), True),
+    (lambda q, n: q.set_job(n, **{"class": "cpu7"}), True),  # a class that nobody knows
+    (without("priority"), True),  # it may be as urgent as anything
+    (without("claimed_ms"), False)])
+def test_a_running_job_that_nobody_can_read_stays(spoiled, spoil, stays):
+    q = spoiled
+    q.limit("", "", "", "ada", "", "1")
+    machine = Machine(q)
+    q.add(**job(1, 2))
+    machine.take()
+    spoil(q, 1)
+    q.add(**job(9, 2))
+    age(q)
+    q.promote()
+    assert ("job.preempt_asked" in q.events()) != stays
+
+
+@pytest.mark.parametrize("odd", [{"x": "1"}, {"n": "99", "attempt": "0"}, {"n": "2", "attempt": "0"}])
+def test_an_entry_in_front_that_is_nobodys_is_passed_by(urgent, odd):
+    """Of no job, of one that is gone, of one that has another entry."""
+    q, machine = urgent, Machine(urgent)
+    q.add(**job(1, 2))
+    machine.take()
+    q.redis.xgroup_create(q.key("ready:cpu2:9:-"), "workers", "0", mkstream=True)
+    q.redis.xadd(q.key("ready:cpu2:9:-"), odd)
+    q.add(**job(9, 2))
+    head = q.redis.xrange(q.key("ready:cpu2:9:-"))[0][0].split("-")[0]
+    rank = float(q.redis.zscore(q.key("lanes"), "cpu2:9:-")) // 10**13 * 10**13
+    q.redis.zadd(q.key("lanes"), {"cpu2:9:-": rank + int(head) - 2000})
+    assert q.promote() and q.job(1)["stop_for"] == "2"
+    assert len(q.take("w2", 9)) == 1 and q.redis.xlen(q.key("ready:cpu2:9:-")) == 1
+
+
+def test_an_entry_of_what_is_no_job_is_passed_by(spoiled):
+    q = spoiled
+    q.limit("", "", "", "ada", "", "1")
+    machine = Machine(q)
+    q.add(**job(1, 2))
+    machine.take()
+    q.add(**job(9, 2)), q.add(**job(9, 2))
+    replaced(q, 2)
+    age(q)
+    q.promote()
+    assert q.job(1)["stop_for"] == "3"
+
+
+def test_a_machine_that_is_being_emptied_is_not_asked_for_more(urgent):
+    """Not even when nobody says for whom; another one that has nothing to give is no way out."""
+    q = urgent
+    for name in ("w1", "w2"):
+        q.add(**job(1, 1))
+        q.add(**job(1, 1))
+        Machine(q, name).take()
+    q.set_job(1, special="1", stop="preempt", stop_reason="a spot notice")
+    q.set_job(3, special="1", stop="cancel")
+    q.set_job(4, priority=9)
+    q.add(**job(9, 2))
+    assert look(q) == ["1"]
+    q.set_job(4, priority=1)
+    assert look(q) == ["1"], "what is being cancelled goes anyhow, and is not enough"
+    Machine(q, "w3", cpus=1)
+    q.add(**job(8, 1))
+    assert look(q) == ["1"]
+
+
+def test_a_machine_with_nothing_of_ours_has_nothing_to_give(urgent):
+    q = urgent
+    idle = Machine(q, "w1")
+    idle.used = 2  # by others
+    idle.beat()
+    q.add(**job(9, 2))
+    assert look(q) == []

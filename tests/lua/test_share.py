@@ -162,3 +162,38 @@ def test_wrong_shares_change_nothing(q, args, says):
     with pytest.raises(ResponseError, match=f"^INVALID .*{says}"):
         q.share(*args)
     assert q.snapshot() == before
+
+
+def test_a_weight_that_is_no_number_is_one(q):
+    q.redis.hset(q.key("shares"), "ada", "much")
+    fill(q, "ada", 10)
+    fill(q, "bob", 10)
+    assert collections.Counter(taken(q, 10)) == {"ada": 5, "bob": 5}
+    q.redis.delete(q.key("shares"))
+
+
+def test_within_the_minute_that_was_prepaid_a_renewal_costs_nothing(q):
+    fill(q, "ada", 1)
+    claim, = q.take()
+    q.renew(*claim.fence)
+    assert used(q) == {"ada": 60}
+
+
+def test_what_ran_in_a_class_that_nobody_knows_counts_as_one_processor(spoiled):
+    q = spoiled
+    fill(q, "ada", 1, resources={"cpus": 4})
+    claim, = q.take()
+    q.redis.hdel(q.key("classes"), "cpu4")
+    q.set_job(1, charged_ms=q.now() - 100000)
+    q.end(claim, "succeeded")
+    assert 100 <= used(q)["ada"] - 240 < 102
+
+
+def test_of_equals_the_one_that_waits_longest_goes_first(q):
+    for tenant in ("ada", "bob", "ada"):
+        fill(q, tenant, 1)
+        seen = q.now()
+        while q.now() == seen:
+            pass
+    q.redis.hset(q.key("usage"), "bob", f"60 {q.now() + 100000}")  # what ada used, too, after its first job
+    assert [c["n"] for c in q.take(most=3)] == ["1", "2", "3"]
