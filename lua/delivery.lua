@@ -84,8 +84,9 @@ do
                  :format(length, waiting))
             return
         end
-        call('ZADD', lane, q.now_text, id)
-        call('HINCRBY', q.meta_key, 'webhook_waiting', 1)
+        if call('ZADD', lane, q.now_text, id) == 1 then -- else events are told again
+            call('HINCRBY', q.meta_key, 'webhook_waiting', 1)
+        end
         call('ZADD', key_of(q, 'deliveries'), 'LT', q.now_text, delivery.target)
     end
 

@@ -212,8 +212,7 @@ do
 
     -- The webhook that a job brought along, if it wants this event.
     local function own_hook(q, n, event)
-        local text = call('GET', key_of(q, 'spec:' .. n))
-        local ok, spec = pcall(cjson.decode, text or '')
+        local ok, spec = pcall(cjson.decode, redis.pcall('GET', key_of(q, 'spec:' .. n))) -- a stranger's is none
         local hook = ok and type(spec) == 'table' and spec.webhook
         if type(hook) ~= 'table' or type(hook.url) ~= 'string' then
             return nil
