@@ -27,7 +27,7 @@ do
             return 'cancelled'
         elseif j.f.stop == 'corrupted' then
             return 'corrupted'
-        elseif reported == 'cancelled' and j.f.stop ~= 'cancel' then
+        elseif reported == 'cancelled' then -- unasked
             return 'preempted'
         end
         return reported
@@ -92,7 +92,7 @@ do
         local policy = spec_policy(q, j.n)
         local why = recovery_decide(q, j, policy)
         if why then
-            return attempt_failed(q, j, actor, clip(why .. ': ' .. (j.f.error or ''), TEXT_MAX))
+            return attempt_failed(q, j, actor, clip(why .. ': ' .. j.f.error, TEXT_MAX))
         end
         local corrupted = job_number(j, 'corrupted')
         local delay_ms = attempt_backoff_ms(j, policy.recovery, corrupted)

@@ -204,7 +204,7 @@ do
             class_fits(requirement, w.free.total, 1) == 0 then
             return
         end
-        local head_ms = (tonumber(call('ZSCORE', key_of(q, 'lanes'), lane)) or 0) % LANE_RANK_STEP
+        local head_ms = call('ZSCORE', key_of(q, 'lanes'), lane) % LANE_RANK_STEP
         local is_old = not w.has_reserved and q.now - head_ms >= RESERVE_AFTER_MS
         w.has_reserved = true
         if not is_old and not may_be_kept then
@@ -274,8 +274,7 @@ do
             local i = share.pick(q, open)
             local taken, has_more = walk_lane(q, w, open[i].lane, 1)
             if taken == 1 and has_more then
-                local score = call('ZSCORE', key_of(q, 'lanes'), open[i].lane)
-                open[i].head_ms = (tonumber(score) or 0) % LANE_RANK_STEP
+                open[i].head_ms = call('ZSCORE', key_of(q, 'lanes'), open[i].lane) % LANE_RANK_STEP
             else
                 table.remove(open, i)
             end

@@ -85,7 +85,7 @@ do
                    'inbox | send less at a time, and wait for the answers'):format(length - BACKLOG_MAX, BACKLOG_MAX))
             length = BACKLOG_MAX
         end
-        local bytes = length > 0 and call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0
+        local bytes = call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
         if bytes > BACKLOG_BYTES then
             call('UNLINK', key)
             answer(q, name, 'error', ('FULL all %d entries were dropped unread: the inbox held %d bytes, its bound ' ..
@@ -130,7 +130,7 @@ do
     local function take(q, name, entries)
         local list, refused, ids = {}, {}, {}
         for i, entry in ipairs(entries) do
-            local found, wrong = fields_of(entry[2] or {})
+            local found, wrong = fields_of(entry[2])
             ids[i], refused[i] = entry[1], wrong
             if found then
                 append(list, found.spec, found.key or '')
@@ -142,9 +142,7 @@ do
             local verdict = refused[i] and {'error', refused[i]} or answers[at]
             answer(q, name, 'entry', id, verdict[1] == 'ok' and 'job' or 'error', clip(verdict[2], TEXT_MAX))
         end
-        if ids[1] then
-            call('XDEL', key_of(q, 'inbox:' .. name), unpack(ids))
-        end
+        call('XDEL', key_of(q, 'inbox:' .. name), unpack(ids))
         queue_flush(q)
         return #ids
     end

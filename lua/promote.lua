@@ -11,7 +11,7 @@ do
         local numbers = call('ZRANGEBYSCORE', key_of(q, 'elsewhere'), '-inf', q.now_text, 'LIMIT', 0, limit)
         for i, n in ipairs(numbers) do
             due[i] = job_find(q, n) or job_of_fields(n, {})
-            if due[i].f.state == 'queued' then
+            if due[i].f.state == 'queued' and due[i].f.lane then
                 expect_can_queue(q, due[i])
                 expect_type(q, 'stream', 'ready:' .. due[i].f.lane)
             end

@@ -33,7 +33,7 @@ do
         job_set(j, 'suspect', suspect)
         job_set(j, 'again', is_again and 1 or nil)
         if sentence then
-            reason = clip((reason and reason .. '; ' or '') .. sentence, TEXT_MAX)
+            reason = clip(reason .. '; ' .. sentence, TEXT_MAX)
         end
         event_note(q, j, 'recovery.detected', 'checkpoint', j.f.checkpoint, 'step', onset, 'reason', reason,
                    'actor', actor)

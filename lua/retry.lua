@@ -118,16 +118,15 @@ do
         if known then
             return job_id(q, known)
         end
-        local fields
         local ok, answer = pcall(function()
-            fields = records.back(q, n, text)
+            records.back(q, n, text)
             return action_once(q, 'retry', n, o)
         end)
         records.away(q, n)
         if not ok then
             error(answer, 0)
         end
-        call('SET', key, q.known.loaded[n].f.retried_as or fields.retried_as, 'PX', integer_text(q.meta.key_ttl_ms))
+        call('SET', key, q.known.loaded[n].f.retried_as, 'PX', integer_text(q.meta.key_ttl_ms))
         return answer
     end
 

@@ -25,6 +25,13 @@ def text(node):
     return " ".join(node.text.decode().split())
 
 
+def is_constant(node):
+    """A literal, or what is written in capitals: by that the library knows a table that never changes."""
+    if node.type == "unary_expression" and operator(node) == "#":
+        node = node.child_by_field_name("operand")
+    return node.type in LITERALS or node.type == "identifier" and text(node).isupper()
+
+
 def operator(node):
     found = node.child_by_field_name("operator")
     return found.type if found else None
@@ -62,12 +69,12 @@ class Instrumented:
         elif node.type == "unary_expression" and operator(node) == "not":
             self.condition(node.child_by_field_name("operand"), inside)
         elif node.type == "binary_expression" and operator(node) in ("and", "or"):
-            self.condition(node.child_by_field_name("left"), inside)
+            self.condition(node.child_by_field_name("left"), inside, is_value and operator(node) == "or")
             right = node.child_by_field_name("right")
             if is_value and operator(node) == "and":
                 self.visit(right, inside)
             else:
-                self.condition(right, inside)
+                self.condition(right, inside, is_value)
         elif node.type in LITERALS:
             self.visit(node, inside)
         else:
@@ -96,7 +103,7 @@ class Instrumented:
         over = clause.named_children[1:] if clause.type == "for_numeric_clause" else \
             [c for call in clause.named_children[-1].named_children if call.child_by_field_name("arguments")
              for c in call.child_by_field_name("arguments").named_children]
-        outcomes = (True,) if over and all(c.type in LITERALS for c in over) else (True, False)
+        outcomes = (True,) if over and all(is_constant(c) for c in over) else (True, False)
         number = self.branch("loop", clause, inside, outcomes)
         do = next(c for c in node.children if c.type == "do")
         if outcomes == (True,):

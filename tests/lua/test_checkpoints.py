@@ -307,3 +307,22 @@ def test_a_job_goes_on_from_a_checkpoint_that_has_no_step(q):
     assert q.retry(1, 1) == "default-2"
     q.add(resume="default-1@latest")
     assert [claim["resume"] for claim in q.take(most=2)] == ["0-1", "0-1"]
+
+
+@pytest.mark.parametrize("onset, state", [(5, "committed"), ("", "quarantined")])
+def test_of_a_flagged_run_that_is_being_cancelled_only_what_lies_before_is_good(q, onset, state):
+    claim = q.start()
+    q.corrupt(1, 1, "nan", onset)
+    q.cancel(1)
+    q.commit(claim, 1, 3), q.commit(claim, 2, 7)
+    assert q.checkpoints(1) == {"1-1": state, "1-2": "quarantined"}
+
+
+def test_a_step_that_nobody_reported_completes_no_recovery(q):
+    claim = q.start(**spec())
+    q.commit(claim, 1, 5)
+    claim = again(q, claim, "corrupted")
+    q.renew(*claim.fence, "phase", "running")
+    q.set_job(1, step="9", claimed_ms=1)
+    q.renew(*claim.fence)
+    assert q.events("recovery.completed") == [] and q.job(1)["recover_step"] == "5"

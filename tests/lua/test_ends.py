@@ -321,3 +321,55 @@ def test_where_a_stalled_program_was(q):
         q.end(claim, "stalled", trace=7)
     assert q.snapshot() == before
     assert len(q.events("job.stalled")) == 1
+
+
+def test_an_error_that_ended_with_nothing_is_one(q):
+    q.end(q.start(), "error", exit=0)
+    assert (q.job(1)["state"], q.job(1)["error"], q.job(1)["exit"]) == ("waiting", "error", "0")
+
+
+def test_told_twice_in_one_call_it_ends_once(q):
+    claim, other = q.start(), q.start()
+    words = [*claim.fence, "succeeded", '{"exit":0}']
+    assert q.finish(*words, *words, *other.fence, "succeeded", '{"exit":0}') == [["ok", "succeeded"]] * 3
+    assert [e["job"] for e in q.events("job.succeeded")].count("default-1") == 1
+    assert q.redis.hget(q.key("meta"), "active") == "0"
+
+
+def test_a_record_that_lost_its_class_ends_well(spoiled):
+    q = spoiled
+    claim = q.start()
+    q.redis.hdel(q.key("job:1"), "class")
+    assert q.end(claim, "succeeded", step=3) == ["ok", "succeeded"] and q.job(1)["step"] == "3"
+
+
+# ---- retry
+
+def test_retried_twice_in_one_call_it_goes_on_once(q):
+    claim = q.start()
+    q.end(claim, "error")
+    assert q.each("retry", "", "ada", "", 1, 1) == [["ok", "default-1"]] * 2
+    assert q.state(1) == "queued" and len(q.events("job.queued")) == 1
+
+
+def test_a_retry_of_an_attempt_that_is_over_is_done(q):
+    q.end(q.start(), "error")
+    q.hurry(1)
+    q.end(q.take()[0], "error")
+    assert q.retry(1, 1) == "default-1" and q.state(1) == "waiting", "the second one has its own time"
+
+
+def test_a_retry_goes_on_from_the_best_if_the_job_did(q):
+    claim = q.start(resume="best")
+    q.commit(claim, 1, 5, loss=1), q.commit(claim, 2, 7, loss=2)
+    q.end(claim, "permanent")
+    q.retry(1, 1)
+    assert json.loads(q.take()[0]["checkpoint"])["step"] == 5
+
+
+def test_without_its_spec_nothing_can_be_done_again(spoiled):
+    q = spoiled
+    q.end(q.start(), "permanent")
+    q.redis.delete(q.key("spec:1"))
+    with pytest.raises(ResponseError, match="^NOTFOUND the spec of job default-1 is gone"):
+        q.retry(1, 1)

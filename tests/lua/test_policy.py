@@ -315,3 +315,22 @@ def test_workers_that_are_not_there(q, function):
     with pytest.raises(ResponseError, match="^INVALID worker: expected"):
         getattr(q, function)("w 9")
     assert not q.redis.exists(q.key("worker:w9"))
+
+
+def test_an_entry_of_elsewhere_that_is_nobodys_goes(spoiled):
+    """Of no job, of one that runs, of one that is queued for everybody, of one that does not know where it is."""
+    q = spoiled
+    q.start()
+    q.add(retry={"elsewhere": "1h"}), q.add(retry={"elsewhere": "1h"})
+    q.redis.hdel(q.key("job:3"), "lane")
+    q.redis.zadd(q.key("elsewhere"), dict.fromkeys(("1", "2", "3", "99"), 1))
+    lanes = q.redis.keys(q.key("ready:*"))
+    q.promote()
+    assert not q.redis.exists(q.key("elsewhere")) and q.redis.keys(q.key("ready:*")) == lanes
+    assert q.state(2) == "queued" and "job.queued" not in q.events()
+
+
+def test_the_tick_comes_again_for_what_is_due_first(q):
+    q.add(delay="1h")
+    q.end(q.start(retry={"elsewhere": "1m"}), "lost")
+    assert 50000 < q.promote()[1] <= 60000

@@ -183,3 +183,21 @@ def test_without_a_limit_of_its_own_it_is_ten(q):
     corrupted(q, 12)
     assert q.promote()[0] == 10
     assert q.retry(next(n for n in range(1, 13) if q.state(n) == "waiting"), 1), "somebody who asks for it gets it"
+
+
+def test_what_waits_for_something_else_is_no_recovery(q):
+    """And what a stranger put in the place of one that recovers is none either."""
+    q.limit("", "", "", "ada", 1)
+    corrupted(q, 2)
+    assert q.promote()[0] == 1
+    waiting, = (n for n in ("1", "2") if q.state(n) == "waiting")
+    q.set_job(waiting, reason="delay")
+    q.hurry(waiting)
+    assert q.state(waiting) == "queued"
+    q.redis.set(q.key("job:99"), "no hash")
+    q.redis.zadd(q.key("recovering"), {"99": 1})
+    corrupted(q, 1)
+    assert "99" in q.redis.zrange(q.key("recovering"), 0, -1)
+    q.hurry(3)
+    assert "99" not in q.redis.zrange(q.key("recovering"), 0, -1)
+    q.redis.delete(q.key("job:99"))

@@ -241,3 +241,61 @@ def test_no_stream_before_the_first_line(q):
     q.renew(*claim.fence, "phase", "running")
     q.end(claim, "succeeded")
     assert not q.redis.exists(q.key("log:1"), q.key("metrics:1"), q.key("history:1"), q.key("checkpoints:1"))
+
+
+# ---------------------------------------------------------------- what strangers did to it
+
+def test_nothing_new_of_a_long_log_is_not_noted(q):
+    claim = q.start()
+    q.log(*claim.fence, *say(1, "a"))
+    q.set_job(1, log_bytes=2 << 20)
+    assert q.log(*claim.fence, *say(1, "a")) == ["ok", 2] and not q.redis.exists(q.key("sizes:1"))
+    q.set_job(1, log_bytes=1)
+
+
+def test_sizes_and_entries_that_nobody_can_read_count_nothing(q):
+    claim = q.start()
+    q.redis.xadd(q.key("log:1"), {"odd": "1"}, id="0-1")
+    q.log(*claim.fence, *say(1, "aa"))
+    q.set_job(1, log_bytes=9 << 20)
+    q.log(*claim.fence, *say(2, "bbb"))
+    assert [i for i, _ in entries(q, "log:1")] == [], "all of it, as far as anybody knows"
+    q.log(*claim.fence, *say(3, "c"), *say(4, "d"), *say(5, "e"))
+    q.set_job(1, log_bytes=2 << 20)
+    q.log(*claim.fence, *say(6, "f"), *say(7, "gg"))
+    assert q.redis.lrange(q.key("sizes:1"), 0, -1) == ["1", "2"]
+    q.set_job(1, log_bytes=6)
+
+
+def test_a_size_that_is_no_number_is_none(q):
+    claim = q.start()
+    q.set_job(1, log_bytes=2 << 20)
+    q.log(*claim.fence, *say(1, "aa"), *say(2, "bbb"), *say(3, "c"))
+    q.redis.lset(q.key("sizes:1"), 0, "x")
+    q.redis.xdel(q.key("log:1"), "1-1")
+    q.log(*claim.fence, *say(4, "d"))
+    assert q.job(1)["log_bytes"] == str((2 << 20) + 7), "it is not taken off"
+    q.redis.lset(q.key("sizes:1"), 0, "x")
+    q.set_job(1, log_bytes=9 << 20)
+    q.log(*claim.fence, *say(5, "e"))
+    assert [i for i, _ in entries(q, "log:1")] == []
+
+
+def test_a_first_attempt_that_was_lent_its_beginning_marks_its_points_off(q):
+    first = q.start()
+    q.commit(first, 1, 5)
+    q.end(first, "permanent")
+    claim = q.start(resume="default-1@latest")
+    q.metric(*claim.fence, 1, '{"loss":1}')
+    mark, point = entries(q, "metrics:2")
+    assert (mark[0], mark[1]["resumed_at"], point[0]) == ("1-0", "5", "1-1")
+    q.redis.hdel(q.key("job:2"), "resumed_at")
+    q.end(claim, "preempted")
+
+
+def test_without_a_place_to_resume_at_it_is_the_beginning(q):
+    q.end(q.start(), "preempted")
+    claim, = q.take()
+    q.redis.hdel(q.key("job:1"), "resumed_at")
+    q.metric(*claim.fence, 1, '{"loss":1}')
+    assert entries(q, "metrics:1")[0][1]["resumed_at"] == "0"
