@@ -15,7 +15,7 @@ do
         if name == 'retry' then
             local info = call('INFO', 'memory')
             local used, most = info:match('used_memory:(%d+)'), info:match('maxmemory:(%d+)')
-            if used and most and tonumber(most) > 0 and tonumber(used) > tonumber(most) then
+            if tonumber(most) > 0 and tonumber(used) > tonumber(most) then
                 fail('FULL', 'Redis is full: queue %s takes no new jobs | raise maxmemory, or let finished jobs go',
                      q.name)
             end
@@ -25,9 +25,8 @@ do
 
     local function want_states(text)
         local states = {}
-        for state in (text or ''):gmatch('[^,]+') do
-            if state ~= 'held' and STATE_FINAL[state] == nil and state ~= 'waiting' and state ~= 'queued' and
-                state ~= 'running' then
+        for state in text:gmatch('[^,]+') do
+            if state ~= 'held' and STATE_FINAL[state] == nil then
                 fail('INVALID', 'states: expected names of states, got %s', quoted(text))
             end
             states[state] = true

@@ -125,7 +125,7 @@ do
         for i = 1, #events do
             if events[i].list then
                 stream_add(q, 'events', '*', EVENTS_KEPT, events[i].list)
-            elseif events[i].count > 0 then
+            else
                 tell(key, events[i])
             end
         end

@@ -7,10 +7,10 @@ do
     -- How many of its jobs are in each state; nil: too many to count in one moment.
     local function count(q, batch)
         local members = 'members:' .. batch
-        if (fsck.ask(q, 'ZCARD', members) or 0) > COUNTED then
+        if call('ZCARD', key_of(q, members)) > COUNTED then
             return nil
         end
-        local counts, all = {total = 0}, fsck.ask(q, 'ZRANGE', members, 0, -1) or {}
+        local counts, all = {total = 0}, call('ZRANGE', key_of(q, members), 0, -1)
         for i = 1, #all do
             local f = fsck.job_fields(q, all[i], 'batch')
             if f and f.batch == batch then

@@ -187,7 +187,7 @@ do
 
     local function schedule_record(q, at, name, s, score)
         local wanted = (s.paused_ms or s.error) and 'inf' or s.next_ms
-        if tonumber(wanted) ~= tonumber(score) and wanted ~= score then
+        if tonumber(wanted) ~= tonumber(score) then
             fsck.found(at, 'schedule-place', fsck.into(q, 'schedules', wanted == 'inf' and '+inf' or wanted, name),
                        'schedule %s stands at %s, its next due time is %s', name, score, wanted)
         end

@@ -194,8 +194,7 @@ do
         if not j then
             leftovers(q, at, n)
             return {}
-        elseif STATE_FINAL[j.f.state] == nil and j.f.state ~= 'waiting' and j.f.state ~= 'queued' and
-            j.f.state ~= 'running' then
+        elseif STATE_FINAL[j.f.state] == nil then
             fsck.found(at, 'job-state', nil, 'job %s has the state %s', job_id(q, n), quoted(j.f.state))
             return {}
         end

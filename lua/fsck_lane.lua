@@ -13,8 +13,8 @@ do
 
     -- The last delivered id of the group `workers`; nil when the lane has not exactly this group.
     local function delivered_of(q, lane)
-        local groups = redis.pcall('XINFO', 'GROUPS', key_of(q, 'ready:' .. lane))
-        if groups.err or #groups ~= 1 then
+        local groups = call('XINFO', 'GROUPS', key_of(q, 'ready:' .. lane))
+        if #groups ~= 1 then
             return nil
         end
         local group = pairs_table(groups[1])
@@ -135,15 +135,14 @@ do
     end
 
     local function class_of_lane(lane)
-        return lane:match('^[^:]+') or ''
+        return lane:match('^[^:]+')
     end
 
     -- The labels of a class are those of its jobs' specs.
     local function make_class(q, lane)
         return function()
             local first = call('XRANGE', key_of(q, 'ready:' .. lane), '-', '+', 'COUNT', 1)[1]
-            local n = first and pairs_table(first[2]).n
-            local ok, values = pcall(spec_of_job, q, n or '')
+            local ok, values = pcall(spec_of_job, q, pairs_table(first[2]).n or '')
             class_put(q, class_of_lane(lane), class_needs(class_of_lane(lane), ok and values['resources.labels'] or {}))
         end
     end

@@ -7,16 +7,15 @@ do
     end
 
     local function has_slot(f)
-        return f and (f.state == 'queued' or f.state == 'running')
+        return f.state == 'queued' or f.state == 'running'
     end
 
     -- Who is first in the line goes as soon as a slot is free.
     local function head_of_line(q, at, j, slots, line)
-        local first = fsck.ask(q, 'ZRANGE', line, 0, 0) or {}
-        if first[1] ~= j.n then
+        if call('ZRANGE', key_of(q, line), 0, 0)[1] ~= j.n then
             return
         end
-        if (fsck.ask(q, 'ZCARD', slots) or 0) < job_number(j, 'slot_max') then
+        if call('ZCARD', key_of(q, slots)) < job_number(j, 'slot_max') then
             fsck.found(at, 'line-stuck', function()
                 expect_can_queue(q, j)
                 limits.ready(q, j, 'promote')
@@ -55,8 +54,8 @@ do
 
     local function unique_key(q, at, j)
         local key = not STATE_FINAL[j.f.state] and j.f.unique
-        if key and fsck.type_holds(q, at, 'unique:' .. key, 'string') and j.f.unique_until ~= 'expired' and
-            not fsck.has_key(q, 'unique:' .. key) then
+        if key and fsck.type_holds(q, at, 'unique:' .. key, 'string') and not fsck.has_key(q, 'unique:' .. key) and
+            spec_of_job(q, j.n)['unique.until'] ~= 'expired' then
             fsck.found(at, 'unique-lost', function()
                 call('SET', key_of(q, 'unique:' .. key), j.n)
             end, 'job %s has lost its key %s', job_id(q, j.n), quoted(key))

@@ -99,7 +99,7 @@ end
 
 local function job_ready(q, j, event)
     job_renew_class(q, j)
-    if j.f.needs or j.f.unmet then
+    if j.f.needs then
         depend.forget(q, j)
     end
     append(q.batch.unwait, j.n)

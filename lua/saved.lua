@@ -30,7 +30,7 @@ do
         end
         local parts, summaries = {}, #page > 0 and call('HMGET', key, unpack(page)) or {}
         for i = 1, #page do
-            parts[i] = ('{"id":%s,"summary":%s}'):format(cjson.encode(page[i]), summaries[i] or '{}')
+            parts[i] = ('{"id":%s,"summary":%s}'):format(cjson.encode(page[i]), summaries[i])
         end
         local cursor = #ordered > #page and page[#page] or ''
         return ('{"count":%d,"cursor":%s,"checkpoints":%s}'):format(#ids, cjson.encode(cursor), json_list(parts))

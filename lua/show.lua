@@ -6,7 +6,7 @@ do
 
     -- Jobs queued before it in its lane, counted up to AHEAD_MAX.
     local function ahead(q, j)
-        if j.f.state ~= 'queued' or not j.f.entry then
+        if j.f.state ~= 'queued' or not j.f.entry or not j.f.lane then
             return 0
         end
         local group = redis.pcall('XINFO', 'GROUPS', key_of(q, 'ready:' .. j.f.lane))

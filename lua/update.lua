@@ -119,7 +119,7 @@ do
         end
         if one.delay_ms and is_waiting and not ({delay = 1, retry = 1, recovery = 1, held = 1})[j.f.reason or ''] then
             fail('CONFLICT', 'job %s waits for something else than time (%s): a delay would not hold', job_id(q, j.n),
-                 j.f.reason)
+                 j.f.reason or 'nobody knows for what')
         end
         check_lane(q, one)
         limits.expect(q, j)

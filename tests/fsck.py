@@ -164,7 +164,9 @@ class Queue:
         for n, job in self.jobs.items():
             name = "unique:" + job.get("unique", "")
             if job["state"] not in FINAL and "unique" in job and name not in self.types:
-                self.say("job %s has lost its key %s", n, job["unique"])
+                spec = json.loads(self.client.get(f"{self.base}spec:{n}") or "{}")
+                if spec.get("unique", {}).get("until") != "expired":
+                    self.say("job %s has lost its key %s", n, job["unique"])
 
     def check_job(self, n, job, entries):
         state = job.get("state")

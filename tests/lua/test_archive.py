@@ -343,3 +343,38 @@ def test_the_index_keeps_the_newest(q):
     reindex(q, "a", "end")
     ids, page = listed(q, 1)
     assert ids == ["default-200001"] and page["past"] == 11
+
+
+def test_a_large_page_ends_early(q):
+    for _ in range(6):
+        q.end(q.start(env={"x": "y" * 125000, "z": "y" * 125000}), "succeeded")
+    bound(q, 0)
+    assert len(taken(q)[1]) == 5, "a megabyte is enough for one call"
+
+
+def test_of_a_job_that_lost_its_parts_the_rest_is_kept(spoiled):
+    q = spoiled
+    n = ended(q, detail={"result": "[1]"})
+    bound(q, 0)
+    q.redis.delete(q.key("spec:1"), q.key("result:1"))
+    (_, _, kept), = taken(q)[1]
+    assert (kept["job"]["state"], kept["spec"], kept["result"]) == ("succeeded", "{}", "null") and n == "1"
+
+
+def test_a_record_with_many_checkpoints_comes_back_whole(q):
+    n = ended(q, "permanent")
+    bound(q, 0)
+    record = json.loads(archive(q)[n])
+    one = record["checkpoints"]["1-1"]
+    record["checkpoints"] = {f"1-{i}": one.replace('"seq":1', f'"seq":{i}') for i in range(1, 700)}
+    assert q.retry(n, 1, "", json.dumps(record), "1-650") == "default-2"
+    assert json.loads(q.redis.hget(q.key("checkpoints:2"), q.job(2)["checkpoint"]))["seq"] == 650
+
+
+@pytest.mark.parametrize("job", [{"state": "failed"}, {"state": "running", "uid": "a"}, {}])
+def test_what_is_no_record_of_a_job(q, job):
+    n = ended(q, "permanent")
+    bound(q, 0)
+    archive(q)
+    with pytest.raises(ResponseError, match="^INVALID archived record: this is none of job default-1"):
+        q.retry(n, 1, "", json.dumps({"job": job, "spec": "{}"}))

@@ -1,4 +1,5 @@
 """Batches: counted as their jobs move, done when all have ended, and followed by a job."""
+import hashlib
 import json
 
 import pytest
@@ -207,3 +208,57 @@ def test_a_strange_key_in_the_way(q):
         q.add(batch="b")
     assert q.snapshot() == before
     q.redis.delete(q.key("batch:b"))
+
+
+def then(**more):
+    return json.dumps({"then": {"command": "x", **more}})
+
+
+def test_a_batch_whose_last_job_is_removed_still_does_what_follows(q):
+    q.batch("b", then())
+    q.end(q.start(batch="b"), "succeeded")
+    q.remove(1)
+    q.promote()
+    assert q.state(2) == "queued" and batch(q, "b")["then_job"] == "default-2"
+
+
+def test_what_followed_is_not_changed_any_more(q):
+    q.batch("b", then())
+    q.end(q.start(batch="b"), "succeeded")
+    q.promote()
+    with pytest.raises(ResponseError, match="^CONFLICT"):
+        q.batch("b", then(name="late"))
+
+
+def test_a_fire_of_what_has_nothing_to_follow_goes_out(q):
+    q.batch("a", then())
+    q.end(q.start(batch="a"), "succeeded")
+    q.promote()
+    q.batch("b", "{}")
+    q.redis.zadd(q.key("fires"), {"a": 1, "b": 1})
+    q.promote()
+    assert not q.redis.exists(q.key("fires")) and q.redis.hget(q.key("meta"), "next") == "2"
+
+
+def test_a_batch_that_does_not_know_when_it_began_is_none(spoiled):
+    q = spoiled
+    claim = q.start(batch="b")
+    q.redis.hdel(q.key("batch:b"), "created_ms")
+    q.end(claim, "succeeded")
+    assert "done_ms" not in q.redis.hgetall(q.key("batch:b")) and q.state(1) == "succeeded"
+
+
+@pytest.mark.parametrize("text, says", [
+    ('{"jobs":[{"command":"x"}],"jobs":[]}', "graph: a name stands twice"),
+    ('{"jobs":[{"command":"x"}],"then":[]}', r"then: expected a spec, got \"\[\]\"")])
+def test_a_graph_of_the_wrong_form(q, text, says):
+    with pytest.raises(ResponseError, match="^INVALID " + says):
+        q.graph(text)
+
+
+@pytest.mark.parametrize("call, text", [
+    (lambda q: q.graph("{}", "k"), b"{}"), (lambda q: q.redis.fcall("stoker_commit", 1, q.key("meta"), "s", "k"), b"s")])
+def test_a_key_that_does_not_say_how_many_names_one(q, call, text):
+    q.add()
+    q.redis.set(q.key("key:k"), "1 " + hashlib.sha1(text).hexdigest(), px=100000)
+    assert call(q) == ["default-1"]

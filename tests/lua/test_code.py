@@ -101,3 +101,31 @@ def test_what_is_wrong_is_refused(q, args):
         q.condemn(*args)
     with pytest.raises(ResponseError, match="^INVALID"):
         q.code_uses("jobs")
+
+
+@pytest.mark.parametrize("cursor", ["jobs:" + "1" * 16, "9:0", "1:" + "1" * 21, "odd:1"])
+def test_a_cursor_that_is_none(q, cursor):
+    with pytest.raises(ResponseError, match="^INVALID cursor: not one of ours"):
+        q.code_uses(cursor)
+
+
+def test_a_diff_alone_and_both_at_once_spare_theirs(q):
+    q.condemn("mark", "run1", A, B, C)
+    q.submit(json.dumps({"command": ["x"], "lineage": {"git_diff": C}}))
+    assert json.loads(q.condemn("doom", "run1", C)) == []
+    q.submit(spec(A, lineage={"git_diff": B}))
+    assert json.loads(q.condemn("doom", "run1", A, B)) == []
+
+
+def test_however_many_there_are_all_uses_are_told(q):
+    """Over many calls, and where a text is no JSON: what looks like a hash is one."""
+    large = [word for i in range(100) for word in (spec(f"{i:064x}", env={"x": "y" * 11000}), "")]
+    q.bulk("", *large[:100]), q.bulk("", *large[100:])
+    q.add(code=A)
+    q.redis.zadd(q.key("outbox"), {f"ask other-{i} 7": 1 for i in range(1, 300)})
+    q.schedule(spec(B, schedule={"name": "s", "every": 60}))
+    kept = q.redis.get(q.key("schedule-spec:s"))
+    q.redis.set(q.key("schedule-spec:s"), "{\\u0061 " + C)
+    assert uses(q) == {f"{i:064x}" for i in range(100)} | {A, C}
+    q.redis.set(q.key("schedule-spec:s"), kept)
+    q.redis.delete(q.key("outbox"))

@@ -410,3 +410,35 @@ def test_what_waited_for_the_one_before_still_needs_a_slot(q):
     assert (q.state(2), q.job(2)["reason"]) == ("waiting", "limit")
     q.end(claim, "succeeded")
     assert q.state(2) == "queued"
+
+
+def spoiled_chain(q, spoil):
+    """Three of a schedule that wait for each other, of which something is spoiled; what the next due time makes."""
+    fire = Fire(q, rule={"overlap": "queue"})
+    for _ in range(3):
+        fire()
+    spoil(q)
+    return fire()
+
+
+@pytest.mark.parametrize("spoil, what", [
+    (lambda q: q.redis.delete(q.key("job:2")), "fired"), (lambda q: q.redis.hdel(q.key("job:3"), "behind"), "fired"),
+    (lambda q: q.set_job(3, state="running"), "fired"),
+    (lambda q: q.set_job(3, behind="3"), "skipped")])  # for ever
+def test_a_chain_that_is_spoiled_ends_somewhere(spoiled, spoil, what):
+    assert spoiled_chain(spoiled, spoil)[0] == what
+
+
+def test_one_that_waits_for_nobody_goes(spoiled):
+    q = spoiled
+    spoiled_chain(q, lambda q: q.redis.hdel(q.key("job:3"), "behind"))
+    q.hurry(3)
+    assert q.state(3) == "queued"
+
+
+def test_the_answer_says_when_the_next_one_is_due(q):
+    for name, at in (("a", 20000), ("b", 10000)):
+        q.schedule(text(rule={"name": name}))
+        revision = of(q, name)["revision"]
+        q.fire(name, revision, 0, 0, q.now() + at)
+    assert 9000 < due(q)[1] <= 10000

@@ -152,3 +152,33 @@ def test_ten_thousand(q):
     assert time.monotonic() - begun < 5, "Redis may not stand still"
     print("commit of 10,000:", time.monotonic() - begun)
     assert q.redis.zcard(q.key("waiting")) == 10000
+
+
+@pytest.mark.parametrize("more, says", [({"resume": "default-1@latest"}, "resume: not in a graph of more than"),
+                                        ({"batch": "b"}, "batch: a graph is one batch")])
+def test_what_no_staged_job_has(q, more, says):
+    q.add()
+    with pytest.raises(ResponseError, match=r"^INVALID jobs\[0\]: " + says):
+        stage(q, [node("a", **more)])
+
+
+def test_a_staged_child_that_holds_and_one_with_a_delay(q):
+    stage(q, [node("a"), node("b", "a", on_unmet="hold"), node("c", "a", delay="1h", on_unmet="cancel")])
+    commit(q, "s")
+    q.hurry(1)
+    claim, = q.take()
+    assert int(q.job(3)["due_ms"]) > q.now() + 3500000 and q.job(3)["reason"] == "dependency"
+    q.end(claim, "permanent")
+    assert (q.state(2), q.job(2)["unmet"]) == ("waiting", "default-1, which it needs, failed")
+    assert q.state(3) == "cancelled"
+
+
+def test_parents_outside_that_run_or_are_in_another_queue(q):
+    claim = q.start()
+    stage(q, [node("a", "default-1", "other-7"), node("b", "default-1")])
+    commit(q, "s")
+    assert q.redis.zrange(q.key("outbox"), 0, -1) == ["ask other-7 2"]
+    q.end(claim, "succeeded")
+    assert (q.state(2), q.job(2)["needs"], q.state(3)) == ("waiting", "1", "queued")
+    q.tell(2, "other-7", "succeeded")
+    assert q.state(2) == "queued"

@@ -150,3 +150,67 @@ def test_strangers_in_the_way(q):
         q.update(n, '{"priority":9}')
     assert q.snapshot() == before
     q.redis.delete(q.key("ready:cpu1:9:-"))
+
+
+def test_the_same_delay_counts_anew_and_nothing_else_changes(q):
+    n = q.add(delay="1h")
+    q.hurry(n), q.update(n, '{"delay":"1h"}')
+    before = spec(q, n)
+    assert q.state(n) == "waiting" and due(q, n) > q.now() + 3500000
+    q.update(n, '{"delay":"1h"}')
+    assert spec(q, n) == before and due(q, n) > q.now() + 3500000
+
+
+def test_a_delay_of_what_was_held_when_it_was_queued(q):
+    q.add()
+    q.hold(1)
+    q.update(1, '{"delay":"1h"}')
+    assert q.release(1) == "waiting" and q.job(1)["reason"] == "delay" and due(q, 1) > q.now() + 3500000
+
+
+def test_a_name_of_what_waits_under_limits(q):
+    """In the line for a slot it keeps its place; under a rate it has none."""
+    slot, rate = {"concurrency": {"key": "k", "max": 1}}, {"rate": {"key": "r", "max": 1, "per": "1h"}}
+    q.add(**slot), q.add(**rate)
+    q.add(**slot), q.add(**rate), q.add(**slot, **rate)
+    line = q.redis.zrange(q.key("limited:k"), 0, -1, withscores=True)
+    for n in (3, 4, 5):
+        q.update(n, '{"name":"new"}')
+        assert (q.job(n)["name"], q.job(n)["reason"]) == ("new", "limit")
+    assert q.redis.zrange(q.key("limited:k"), 0, -1, withscores=True) == line
+
+
+def test_what_was_null_is_what_is_given(q):
+    q.submit('{"command":"x","retry":null}')
+    q.update(1, '{"retry":{"max_attempts":5}}')
+    assert spec(q, 1)["retry"] == {"max_attempts": 5}
+
+
+def test_a_name_of_what_wants_graphics_leaves_its_class(q):
+    q.add(resources={"gpus": 2, "memory": "4GiB"}, priority=3)
+    before = q.redis.hgetall(q.key("classes"))
+    q.redis.delete(q.key("classes"))
+    q.update(1, '{"name":"new"}')
+    assert q.redis.hgetall(q.key("classes")) == before and len(q.take()) == 1
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda q: q.redis.delete(q.key("spec:1")), "NOTFOUND the spec of job default-1 is gone"),
+    (lambda q: q.redis.set(q.key("spec:1"), "[1]"), "NOTFOUND the spec of job default-1 is gone"),
+    (lambda q: q.redis.hdel(q.key("job:1"), "reason"), "CONFLICT job default-1 waits for something else than time")])
+def test_a_job_of_which_half_is_gone(spoiled, spoil, says):
+    q = spoiled
+    q.add(delay="1h")
+    spoil(q)
+    before = q.snapshot()
+    with pytest.raises(ResponseError, match="^" + says):
+        q.update(1, '{"delay":"2h"}')
+    assert q.snapshot() == before
+
+
+def test_a_lane_or_class_that_is_none_goes_with_the_change(spoiled):
+    q = spoiled
+    q.add()
+    q.set_job(1, lane="odd", **{"class": "odd"})
+    q.update(1, '{"priority":7}')
+    assert (q.job(1)["lane"], json.loads(q.redis.hget(q.key("classes"), "odd"))["cpus"]) == ("odd:7:-", 1)
