@@ -237,10 +237,11 @@ do
             local ok, checked = pcall(function()
                 return submit_check(q, submitting.read(q, b[1]))
             end)
-            if not ok and (checked.fail or checked):match('^FULL ') then
+            local wrong = not ok and (type(checked) == 'table' and (checked.fail or checked.err) or checked)
+            if not ok and wrong:match('^FULL ') then
                 return call('ZADD', key_of(q, 'fires'), integer_text(q.now + FIRE_AGAIN_MS), id)
             elseif not ok then
-                call('HSET', key, 'then_error', sentence_of(tostring(checked.fail or checked)))
+                call('HSET', key, 'then_error', sentence_of(wrong))
             else
                 checked.text = b[1]
                 submit_reserve(q, 1)

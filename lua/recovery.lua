@@ -115,7 +115,7 @@ local function recovery_resume_from(q, j, c)
 end
 
 -- Instead of the one that the job names: the best one, else the newest.
-local function recovery_other(q, j, is_best)
+function recovering.other(q, j, is_best)
     local good = checkpoints.committed(checkpoints.load(q, j.n))
     return is_best and checkpoints.best(good, spec_policy(q, j.n).best)[1] or good[#good]
 end
@@ -127,7 +127,7 @@ local function recovery_select(q, j)
     local summary = id and redis.pcall('HGET', key_of(q, 'checkpoints:' .. j.n), id)
     local record = checkpoints.decoded(summary)
     if id and id ~= 'none' and (is_best or not record) then
-        local ok, other = pcall(recovery_other, q, j, is_best)
+        local ok, other = pcall(recovering.other, q, j, is_best)
         if ok and other then
             id, record, summary = other.id, other.record, cjson.encode(other.record)
         end

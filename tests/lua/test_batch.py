@@ -257,8 +257,18 @@ def test_a_graph_of_the_wrong_form(q, text, says):
 
 
 @pytest.mark.parametrize("call, text", [
-    (lambda q: q.graph("{}", "k"), b"{}"), (lambda q: q.redis.fcall("stoker_commit", 1, q.key("meta"), "s", "k"), b"s")])
+    (lambda q: q.graph("{}", "k"), b"{}"),
+    (lambda q: q.redis.fcall("stoker_commit", 1, q.key("meta"), "s", "k"), b"s")])
 def test_a_key_that_does_not_say_how_many_names_one(q, call, text):
     q.add()
     q.redis.set(q.key("key:k"), "1 " + hashlib.sha1(text).hexdigest(), px=100000)
     assert call(q) == ["default-1"]
+
+
+def test_what_follows_meets_a_stranger(q):
+    q.batch("b", then(resources={"cpus": 2}))
+    q.end(q.start(batch="b"), "succeeded")
+    q.redis.set(q.key("ready:cpu2:5:-"), "a stranger's")
+    q.promote()
+    assert "WRONGTYPE" in batch(q, "b")["then_error"] and "then_job" not in batch(q, "b")
+    q.redis.delete(q.key("ready:cpu2:5:-"))

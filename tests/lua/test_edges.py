@@ -33,6 +33,8 @@ REFUSED = {
     "a report of no number": (lambda q: q.finish("x", *q.run.fence[1:], "succeeded", "{}"), "INVALID"),
     "cut by a text": (lambda q: q.end(q.run, "succeeded", cut="yes"), "detail.cut: expected true or false"),
     "half a job to index": (lambda q: q.reindex("s1", "add", 7), "1 to 100 times <n> <fields>"),
+    "a job and a half to index": (lambda q: q.reindex("s1", "add", 7, "{}", 8), "1 to 100 times <n> <fields>"),
+    "time spent that is no text": (lambda q: q.end(q.run, "error", spent=True), "spent: expected"),
     "too many jobs to index": (lambda q: q.reindex("s1", "add", *[7, "{}"] * 101), "1 to 100 times <n> <fields>"),
     "an index of nothing": (lambda q: q.reindex("s1", "add"), "1 to 100 times <n> <fields>"),
     "a worker's long name of a field": (lambda q: q.worker("w1", json.dumps({"x" * 33: 1})), "is not a name"),
@@ -221,3 +223,39 @@ def test_many_are_retried_where_there_is_room(q):
         q.each("retry", "", "", "", 1)
     q.redis.config_set("maxmemory", 1 << 40)
     assert q.each("retry", "", "", "", 1) == [["ok", "default-2"]]
+
+
+@pytest.mark.parametrize("bound", ["9" * 16, "many", "-1"])
+def test_a_bound_that_is_none_stops_what_needs_it(q, bound):
+    q.redis.hset(q.key("meta"), "max_jobs", bound)
+    with pytest.raises(ResponseError, match="^INVALID queue default: the field max_jobs of meta must be an integer"):
+        q.add()
+    q.redis.hdel(q.key("meta"), "max_jobs")
+
+
+def test_where_nobody_knows_the_goodput_the_rest_is_told(spoiled):
+    spoiled.redis.set(spoiled.key("goodput"), "a stranger's")
+    assert json.loads(spoiled.stats())["goodput"] == {}
+
+
+def test_a_letter_of_no_kind_is_handed_out_again(q):
+    q.redis.zadd(q.key("outbox"), {"odd x": 1})
+    assert q.promote()[2] == ["odd x"]
+    assert 4000 < q.redis.zscore(q.key("outbox"), "odd x") - q.now() <= 5000
+    q.redis.delete(q.key("outbox"))
+
+
+def test_so_many_leases_each_have_theirs(q):
+    """Texts of numbers that are often used are kept, and not for ever."""
+    for first in range(1000, 2100, 100):
+        q.bulk("", *[word for ms in range(first, first + 100) for word in (spec(lease=f"{ms}ms"), "")])
+    assert [q.job(n)["lease_ms"] for n in (1, 500, 1001, 1100)] == ["1000", "1499", "2000", "2099"]
+
+
+def test_an_inbox_that_is_no_stream_has_nothing(q):
+    q.submitter("add", "app"), q.submitter("add", "other")
+    q.redis.set(q.key("inbox:app"), "a stranger's")
+    q.redis.xadd(q.key("inbox:other"), {"spec": spec()})
+    assert [s["waiting"] for s in json.loads(q.submitters())["submitters"]] == [0, 1]
+    assert q.inbox()[0] == 1 and q.state(1) == "queued"
+    q.redis.delete(q.key("inbox:app"))

@@ -115,7 +115,8 @@ def test_what_is_no_id_of_a_checkpoint_is_on_no_page(spoiled):
     claim = q.start()
     q.commit(claim, 1, 5)
     q.redis.hset(q.key("checkpoints:1"), "odd", "{}")
-    assert [c["id"] for c in json.loads(q.redis.fcall('stoker_checkpoints', 1, q.key('meta'), 1))["checkpoints"]] == ["1-1"]
+    page = json.loads(q.redis.fcall("stoker_checkpoints", 1, q.key("meta"), 1))
+    assert [c["id"] for c in page["checkpoints"]] == ["1-1"]
 
 
 @pytest.mark.parametrize("states", ["waiting", "queued", "running", "held", "failed", "waiting,queued,running"])

@@ -5,9 +5,11 @@ import pytest
 from redis.exceptions import ResponseError
 
 import fsck
+import test_repair
 from harness import wait_until
-from test_repair import (LANE, META, broken, codes, dead, edit, found, held_job, lines, mend, with_batch,  # noqa: F401
-                         with_hook, with_schedule, with_uses)
+from test_repair import LANE, codes, edit, found, held_job, lines, mend, with_batch, with_hook, with_schedule, with_uses
+
+broken = test_repair.broken  # the fixture
 
 
 def queued_elsewhere(q):
@@ -96,7 +98,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize("what", MENDED)
-def test_it_is_mended(broken, what):  # noqa: F811
+def test_it_is_mended(broken, what):
     code, spoil = MENDED[what]
     spoil(broken)
     assert code in codes(broken) and code in mend(broken)
@@ -104,19 +106,19 @@ def test_it_is_mended(broken, what):  # noqa: F811
 
 
 @pytest.mark.parametrize("what", TOLD)
-def test_it_is_told(broken, what):  # noqa: F811
+def test_it_is_told(broken, what):
     code, spoil = TOLD[what]
     spoil(broken)
     assert {f["repair"] for f in found(broken) if f["code"] == code} == {False}
 
 
-def test_a_class_comes_back_though_nobody_can_read_the_spec(broken):  # noqa: F811
+def test_a_class_comes_back_though_nobody_can_read_the_spec(broken):
     spoil_spec(broken)
     assert "class-missing" in mend(broken)
     assert json.loads(broken.redis.hget(broken.key("classes"), "cpu1"))["cpus"] == 1
 
 
-def test_a_key_that_was_kept_for_a_time_is_not_lost_after_it(broken):  # noqa: F811
+def test_a_key_that_was_kept_for_a_time_is_not_lost_after_it(broken):
     broken.add(unique={"key": "u", "until": "expired", "for": "1h"})
     broken.redis.pexpire(broken.key("unique:u"), 1)
     wait_until(lambda: not broken.redis.exists(broken.key("unique:u")), what="its time is over")
@@ -130,13 +132,13 @@ OVER = ["indexed forgotten 3", "indexed waiting x", "borrower other-1:9", "targe
 
 
 @pytest.mark.parametrize("step", OVER)
-def test_what_went_meanwhile_is_nothing(broken, step):  # noqa: F811
+def test_what_went_meanwhile_is_nothing(broken, step):
     answer = json.loads(broken.fsck(step))
     assert answer["findings"] == [] and answer["cursor"] == ""
 
 
 @pytest.mark.parametrize("step", ["entries odd -", "pending odd -", "members odd 0", "log 4", "log 3"])
-def test_what_became_something_else_meanwhile_is_nothing(broken, step):  # noqa: F811
+def test_what_became_something_else_meanwhile_is_nothing(broken, step):
     q = broken
     for key in ("ready:odd", "members:odd", "log:4", "job:3"):
         q.redis.delete(q.key(key))
@@ -145,25 +147,25 @@ def test_what_became_something_else_meanwhile_is_nothing(broken, step):  # noqa:
 
 
 @pytest.mark.parametrize("cursor", ["   ", "entries", "entries  ", "queue x", "job", "lanes x"])
-def test_a_step_that_is_none(broken, cursor):  # noqa: F811
+def test_a_step_that_is_none(broken, cursor):
     with pytest.raises(ResponseError, match="^INVALID fsck: there is no step"):
         broken.fsck(cursor)
 
 
-def test_a_finding_stands_where_it_was_found(broken):  # noqa: F811
+def test_a_finding_stands_where_it_was_found(broken):
     broken.set_job(3, stop="cancel")
     assert broken.repair("jobs 1", "job-special") == "gone" and "special" not in broken.job(3)
     assert broken.repair("job 3", "job-special") == "repaired"
 
 
-def test_a_call_has_so_many_findings(broken):  # noqa: F811
+def test_a_call_has_so_many_findings(broken):
     broken.redis.zadd(broken.key("waiting"), {str(1000 + i): 1 for i in range(500)})
     first = json.loads(broken.fsck("", 1000))
     assert 200 <= len(first["findings"]) < 300 and first["cursor"] != ""
     assert len([f for f in found(broken) if f["code"] == "index-ghost"]) == 500
 
 
-def test_what_is_too_much_to_count_is_not_counted(broken):  # noqa: F811
+def test_what_is_too_much_to_count_is_not_counted(broken):
     q = broken
     q.redis.hincrby(q.key("meta"), "active", 1), q.redis.hset(q.key("meta"), "webhook_waiting", 7)
     assert {"active", "deliveries-count"} <= codes(q)
@@ -174,12 +176,12 @@ def test_what_is_too_much_to_count_is_not_counted(broken):  # noqa: F811
     assert {"lane-gone", "delivery-lane"} <= told and not {"active", "deliveries-count", "batch-lost"} & told
 
 
-def test_what_goes_by_itself_is_no_leftover(broken):  # noqa: F811
+def test_what_goes_by_itself_is_no_leftover(broken):
     broken.redis.set(broken.key("spec:99"), "{}", px=60000)
     assert codes(broken) == set()
 
 
-def test_a_log_that_began_with_the_end_of_a_line_is_walked(broken):  # noqa: F811
+def test_a_log_that_began_with_the_end_of_a_line_is_walked(broken):
     """A point of no value is where an attempt began; a log of full pages ends at its last line."""
     q = broken
     q.end(q.running, "preempted")
@@ -195,7 +197,7 @@ def test_a_log_that_began_with_the_end_of_a_line_is_walked(broken):  # noqa: F81
     assert mend(q) == {"log-bytes"} and q.job(3)["log_bytes"] == "500"
 
 
-def test_lines_that_go_while_it_looks_are_no_finding(broken):  # noqa: F811
+def test_lines_that_go_while_it_looks_are_no_finding(broken):
     q = broken
     lines(q, 3)
     step = json.loads(q.fsck("log 3", 1))

@@ -4,7 +4,10 @@ import json
 import pytest
 from redis.exceptions import ResponseError
 
-from test_webhooks import SECRET, URL, bodies, gather, hook, pairs, take, take_all  # noqa: F401
+import test_webhooks
+from test_webhooks import SECRET, URL, bodies, gather, take, take_all
+
+hook = test_webhooks.hook  # the fixture
 
 OWN = {"webhook": {"url": "https://own.example/x"}}
 
@@ -182,3 +185,11 @@ def test_a_dead_one_without_its_body_is_no_longer_dead(q, hook):
     q.webhook_resend(id)
     assert take(q) == [] and dead(q) == []
     q.redis.delete(q.key("delivery:" + id))
+
+
+def test_a_lane_that_stands_before_its_time_finds_its_place_again(q, hook):
+    id = q.webhook_test("h1")
+    q.redis.zadd(q.key("deliveries:to:h1"), {id: q.now() + 60000})
+    q.redis.zadd(q.key("deliveries"), {"h1": 1})
+    assert take(q) == []
+    assert q.redis.zscore(q.key("deliveries"), "h1") == q.redis.zscore(q.key("deliveries:to:h1"), id)
