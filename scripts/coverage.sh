@@ -17,9 +17,14 @@ failed=0
 for test in $(make -s COVERAGE=1 B="$build" list-unit-tests); do
 	timeout 300 "$test" >"$build/coverage/unit.out" 2>&1 || { cat "$build/coverage/unit.out" && failed=1; }
 done
+# The paths of sockets are short (107 bytes), and the logs long: they are left where they are only until they were read.
+left=$(mktemp -d)
+trap 'rm -rf "$left"' EXIT
 for suite in lua integration; do
-	/usr/bin/python3 -m pytest -q "tests/$suite" -n $((2 * $(nproc))) --dist loadfile \
-		--basetemp "$build/coverage/$suite" || failed=1
+	/usr/bin/python3 -m pytest -q "tests/$suite" -n $((2 * $(nproc))) --dist loadfile --basetemp "$left/$suite" || failed=1
+	find "$left/$suite" -name '*redis*.log' -exec grep -ho ' # stoker-branch -\?[0-9]*$' {} + |
+		sort -u >"$build/coverage/$suite.redis.log"
+	rm -rf "${left:?}/$suite"
 done
 [ "$failed" -eq 0 ] || echo "coverage.sh: tests failed: the build that counts is slower, run those again by themselves"
 /usr/bin/python3 tests/coverage/coverage.py "$build" && exit "$failed"

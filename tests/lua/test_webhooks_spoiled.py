@@ -20,11 +20,17 @@ def dead(q, *args):
     return [d["delivery"] for d in json.loads(q.webhook_dead(*args))["deliveries"]]
 
 
-def bury(q, count=1):
-    """So many dead deliveries; their ids, the newest first."""
+def waiting(q, count):
+    """So many deliveries; their ids."""
     ids = []
     while len(ids) < count:  # the id of a test is the time
         ids += {q.webhook_test("h1")} - set(ids)
+    return ids
+
+
+def bury(q, count=1):
+    """So many dead deliveries; their ids, the newest first."""
+    ids = waiting(q, count)
     for one in take_all(q):
         q.webhook_done(one["id"], one["try"], "refused", "", "no")
     assert sorted(dead(q)) == sorted(ids)
@@ -130,7 +136,7 @@ def test_where_nobody_knows_how_far_it_was_read_all_is_told_again(q, hook):
 # ---------------------------------------------------------------- deliveries
 
 def test_a_delivery_whose_record_is_gone_goes(q, hook):
-    first, second = q.webhook_test("h1"), q.webhook_test("h1")
+    first, second = waiting(q, 2)
     q.redis.delete(q.key("delivery:" + first))
     assert [one["id"] for one in take(q)] == [second]
     assert q.redis.hget(q.key("meta"), "webhook_waiting") == "1"

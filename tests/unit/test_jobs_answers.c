@@ -50,7 +50,7 @@ static void call_promote(struct fixture *f)
 
 static void call_prune(struct fixture *f)
 {
-	jobs_prune(f->jobs, "gpu", true, on_tick, f);
+	jobs_prune(f->jobs, "gpu", true, NULL, on_tick, f);
 }
 
 static void call_reap(struct fixture *f)
