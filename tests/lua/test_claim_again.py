@@ -33,6 +33,8 @@ def test_asked_again_nothing_is_left_of_what_others_have_since(q):
     q.lose(1)
     second, = q.take("w2")
     assert q.take(request=1) == [] and q.job(1)["token"] == second["token"]
+    q.adopt(*second.fence, "w1")
+    assert q.take(request=1) == [], "it looks after another attempt of it by now"
 
 
 def gone(q):
