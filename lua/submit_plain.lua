@@ -143,7 +143,7 @@ do
     -- To a worker that waits for it. nil: there is none.
     local function hand_over(q, traits, spec_text, name, actor)
         q.meta, q.active, q.events = {}, 0, {submitted(actor)}
-        q.batch, q.known = {leases = {}, bells = {}}, {listed = {}, ringing = {}}
+        q.batch, q.known = {bells = {}}, {listed = {}, ringing = {}}
         if type(redis.pcall('XLEN', key_of(q, 'ready:' .. traits.lane))) ~= 'number' or
             redis.pcall('HGET', key_of(q, 'classes'), traits.class) ~= traits.requirement then
             return nil
@@ -164,6 +164,7 @@ do
         call('MSET', key_of(q, 'spec:', n), spec_text)
         event_join(q, q.events[1], n, '0')
         if given then
+            q.batch.leases = {}
             offers.begin(q, offer)
         end
         queue_flush(q)

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 import fsck
 from conftest import Queue
-from harness import BUILD
+from harness import BUILD, wait_until
 
 LIBRARY = (BUILD / "stoker.lua").read_text()
 OPEN = "function submitting.plainly(keys, list, from, step, actor)\n"
@@ -46,6 +46,7 @@ STEPS = st.one_of(
     st.tuples(st.just("bulk"), ACTOR, st.lists(st.tuples(SPECS, KEY), min_size=1, max_size=4)),
     st.tuples(st.just("same"), SPECS, st.integers(1, 4), ACTOR), st.tuples(st.just("claim"), st.integers(0, 1)),
     st.tuples(st.just("meta"), META), st.tuples(st.just("listen"), st.integers(0, 1)),
+    st.tuples(st.just("listen"), st.integers(0, 1)), st.tuples(st.just("deaf")),
     st.tuples(st.just("stranger"), st.sampled_from(["lanes", "events", "ready:cpu1:5:-", "wake:cpu1", "job:2", "idle",
                                                     "classes", "spec:2", "leases"])))
 
@@ -54,7 +55,7 @@ def play(redis, text, steps):
     """What every step answered, what the worker was told, and what Redis holds at the end."""
     redis.flushall()
     redis.function_load(text, replace=True)
-    q, answers, told = Queue(redis), [], []
+    q, answers = Queue(redis), []
     q.create("installation1")
     request = 0
     pubsub = redis.pubsub(ignore_subscribe_messages=True)
@@ -79,6 +80,9 @@ def play(redis, text, steps):
                 free = {"cpus": step[1] + 1, "gpus": 0, "memory": 1 << 30, "labels": {}, "given": []}
                 channel = ["c"] if step[0] == "listen" else []
                 answers.append(q.claim("w", json.dumps(free), 1, request, *channel))
+            elif step[0] == "deaf":  # the worker is gone, and its offer is still there
+                pubsub.unsubscribe(q.key("given:c"))
+                wait_until(lambda: redis.pubsub_numsub(q.key("given:c"))[0][1] == 0, 5, "nobody listens")
             elif step[0] == "meta" and step[1][1]:
                 redis.hset(q.key("meta"), *step[1])
             elif step[0] == "meta":
@@ -89,13 +93,24 @@ def play(redis, text, steps):
         except ResponseError as error:
             answers.append(str(error))
     redis.publish(q.key("events"), "the end")
-    while (message := pubsub.get_message(timeout=5))["data"] != "the end":
-        told.append(message["data"])
+    told = told_until(pubsub, "the end")
     pubsub.close()
     straight = [int(redis.get(name) or 0) for name in ("lined up", "handed over")]
     redis.delete("lined up", "handed over")
     problems = fsck.check(redis) if is_sound else []
     return without_times([answers, told, contents(redis)]), straight, problems
+
+
+def told_until(pubsub, end):
+    heard = []
+
+    def is_over():
+        message = pubsub.get_message()
+        heard.extend([message["data"]] if message else [])
+        return heard[-1:] == [end]
+
+    wait_until(is_over, 5, "what was published arrives", every=0)
+    return heard[:-1]
 
 
 def contents(redis):
@@ -134,6 +149,23 @@ def test_both_ways_lead_to_the_same(redis):
 
     check()
     assert gone[0] > 20 and gone[1] > 2, gone
+
+
+def test_a_worker_that_is_gone_is_given_nothing(redis):
+    """What is the same as the job before finds its offer, and nobody on the channel: it is queued."""
+    redis.function_load(counting(), replace=True)
+    q = Queue(redis)
+    q.create("installation1")
+    text = json.dumps({"command": ["a"]})
+    q.submit(text)
+    q.end(q.take()[0], "succeeded")
+    free = {"cpus": 1, "gpus": 0, "memory": 1 << 30, "labels": {}, "given": []}
+    assert q.claim("w", json.dumps(free), 1, 1, "c") == [] and redis.zrange(q.key("idle"), 0, -1) == ["w"]
+    assert q.submit(text) == "default-2" and redis.get("handed over") == "1"
+    assert q.state(2) == "queued" and not redis.exists(q.key("idle"), q.key("leases"))
+    assert redis.zrange(q.key("lanes"), 0, -1) == ["cpu1:5:-"] and redis.zcard(q.key("wake:cpu1")) == 1
+    redis.delete("handed over")
+    assert fsck.check(redis) == []
 
 
 def test_what_goes_straight(redis):

@@ -91,7 +91,8 @@ class Soak:
     def soak(self):
         self.set_up()
         work = [(self.submit, 1 / self.rate), (self.cancel_and_flag, 1), (self.hurt, 5), (self.ask, 2),
-                (self.follow, 0.2), (self.reschedule, 7), (self.read_events, 0.2)]
+                (self.follow, 0.2), (self.reschedule, 7), (self.read_events, 0.2),
+                (self.resend, 19)]
         threads = [threading.Thread(target=self.again, args=one) for one in work]
         for thread in threads:
             thread.start()
@@ -231,6 +232,10 @@ class Soak:
             "name": name, "every": f"{self.chance.randrange(1, 9)}s"}})
         if self.chance.random() < 0.5:
             self.forget(name)
+
+    def resend(self):
+        """What was refused too often is sent again; else 1,000 of them would be kept."""
+        self.machine.api("POST", "/api/v1/deliveries/all/resend", {})
 
     def forget(self, schedule):
         """The answer to an earlier try may have been lost: then it is gone already."""
