@@ -296,7 +296,8 @@ local META_FIELDS = {'queue', 'installation', 'lease_min_ms', 'lease_max_ms', 'p
 local META_NUMBERS = {next = 0, active = 0, max_jobs = 1000000, max_finished = 100000, key_ttl_ms = 86400000,
                       max_running = 0, rate_max = 0, rate_per_ms = 0, preempt = 0}
 
-local queue_new, queue_names
+local queue_new
+local submitting = {} -- lua/submit.lua: parts of it that others use, too
 do
     local QUEUES_KEPT, KEYS_KEPT = 100, 1000
 
@@ -329,7 +330,7 @@ do
 
     -- The names of a queue by the key of its `meta`. They follow from that key alone: those of the last are kept.
     local kept, kept_count = {}, 0
-    function queue_names(keys)
+    function submitting.names_of(keys)
         local key = keys[1]
         local names = #keys == 1 and kept[key]
         if names then
@@ -352,7 +353,7 @@ do
     -- Everything of one call: the names, the time, the fields of `meta`, and what `queue_flush` writes once at the end
     -- (many jobs a call share one ZADD, XACK, XDEL …).
     function queue_new(keys)
-        local names, time = queue_names(keys), call('TIME')
+        local names, time = submitting.names_of(keys), call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
         return {
             base = names.base, name = names.name, keys = names.keys, meta_key = keys[1],
@@ -456,4 +457,3 @@ local depend = {} -- lua/depend.lua
 local batching = {} -- lua/batch.lua
 local checkpoints = {} -- lua/checkpoints.lua
 local stores = {} -- lua/stores.lua
-local submitting = {} -- lua/submit.lua: parts of it that others use, too

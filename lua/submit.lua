@@ -305,7 +305,7 @@ do
         local spec_text, key, actor = args[1] or '', optional(args[2]), want_actor(args[3])
         local plain = not key and submitting.plainly(keys, args, 1, 3, actor)
         if plain then
-            return job_id(queue_names(keys), integer_text(plain))
+            return job_id(submitting.names_of(keys), integer_text(plain))
         end
         local q = queue_open(keys, META)
         expect_type(q, 'stream', 'events')
@@ -401,7 +401,7 @@ do
         end
         local plain = submitting.plainly(keys, args, 2, 2, actor)
         if plain then
-            local q, answers = queue_names(keys), {}
+            local q, answers = submitting.names_of(keys), {}
             for i = 1, (#args - 1) / 2 do
                 answers[i] = {'ok', job_id(q, integer_text(plain + i - 1))}
             end

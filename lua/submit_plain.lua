@@ -71,7 +71,7 @@ do
 
     -- The queue as far as it is needed here, of `count` new jobs; nil: it is not as it mostly is.
     local function open(keys, traits, count)
-        local names = queue_names(keys)
+        local names = submitting.names_of(keys)
         local meta = call('HMGET', keys[1], unpack(META))
         local last, active, max_jobs = meta[4], meta[5], meta[6]
         if not meta[1] or meta[2] or meta[3] == 'behind' or meta[7] and meta[7] ~= '0' or

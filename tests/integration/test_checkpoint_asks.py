@@ -90,7 +90,8 @@ for step in range(6000):
         assert cluster.wait_final(job)["state"] == "succeeded"
 
 
-# Asked at its last step, when it has no handler any more: Python takes them away before it exits. And before it has one.
+# Asked at its last step, when it has no handler any more: Python takes them away before it exits. And before it has
+# one.
 NO_HANDLER = """
 import os, signal, sys, time
 print("step=10", flush=True)

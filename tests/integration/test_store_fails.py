@@ -290,13 +290,14 @@ def marked(cluster):
 def test_a_store_in_which_only_the_scheduler_stored_something(cluster, disk):
     """Packed code, and nothing was ever committed: Redis knows of the mark all the same."""
     code = f"/api/v1/code/{'0' * 64}/{hashlib.sha256(b'x').hexdigest()}"
-    assert marked(cluster) is None and cluster.request("POST", code, b"x")[0] < 300
+    status, text = cluster.request("POST", code, b"x", {"Content-Type": "application/octet-stream"})
+    assert marked(cluster) is None and status < 300, text
     wait_until(lambda: marked(cluster) == f"file://{disk.path}", 30, "Redis knows")
     cluster.kill_everything()
     cluster.schedulers[0].kill()
     disk.bind_away()
     cluster.start_scheduler()
-    status, text = cluster.request("POST", code, b"x")
+    status, text = cluster.request("POST", code, b"x", {"Content-Type": "application/octet-stream"})
     assert status == 503 and "is it mounted?" in text
     assert not list(disk.path.iterdir())
     disk.umount()
