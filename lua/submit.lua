@@ -215,7 +215,7 @@ do
 
     -- The job that this key made, and how many came with it when they were a graph; nil: none.
     function submitting.earlier(q, name, key, hash)
-        local known = call('GET', key_of(q, 'key:' .. name))
+        local known = call('GET', key_of(q, 'key:', name))
         if not known then
             return nil
         end
@@ -292,7 +292,7 @@ do
             batching.join(q, n, checked.batch or values.batch, state, actor)
         end
         if checked.key then
-            call('SET', key_of(q, 'key:' .. checked.key_name), n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
+            call('SET', key_of(q, 'key:', checked.key_name), n .. ' ' .. checked.hash, 'PX', q.meta.key_ttl_ms)
         end
         local said = q.known.submitted
         said[state] = said[state] or event_open(q, 'job.submitted', 'state', state, 'actor', actor)
@@ -303,7 +303,7 @@ do
     local function submit(keys, args)
         no_more_arguments(args, 3)
         local spec_text, key, actor = args[1] or '', optional(args[2]), want_actor(args[3])
-        local plain = not key and submitting.plainly(keys, args, 1, 3, actor)
+        local plain = submitting.plainly(keys, args, 1, 3, actor, key)
         if plain then
             return job_id(submitting.names_of(keys), integer_text(plain))
         end

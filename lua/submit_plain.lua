@@ -171,17 +171,37 @@ do
         return q.last + 1
     end
 
-    -- Submits the specs from there on, every step-th of the list (the second of two is a key); the number of the first.
-    -- nil: nothing was written, since they are not plain, or the queue is not as it mostly is.
-    function submitting.plainly(keys, list, from, step, actor)
-        local traits, names = traits_of_all(list, from, step)
-        local q = traits and open(keys, traits, math.ceil((#list - from + 1) / step))
-        if not q then
+    -- How long an idempotency key is kept, of one that is new; nil: it is known, or none.
+    local function key_ttl(q, key)
+        if #key > 128 or not key:find('^[!-~]+$') or redis.pcall('EXISTS', key_of(q, 'key:', key)) ~= 0 then
             return nil
-        elseif type(redis.pcall('ZSCORE', key_of(q, 'lanes'), traits.lane)) == 'string' then
+        end
+        local ttl = call('HGET', q.meta_key, 'key_ttl_ms')
+        return ttl and #ttl <= 15 and ttl:find('^[1-9]%d*$') and ttl
+    end
+
+    local function write_all(q, traits, list, from, step, names, actor)
+        if type(redis.pcall('ZSCORE', key_of(q, 'lanes'), traits.lane)) == 'string' then
             return line_up(q, traits, list, from, step, names, actor)
         elseif from + step > #list then
             return hand_over(q, traits, list[from], names[from], actor)
         end
+    end
+
+    -- Submits the specs from there on, every step-th of the list (the second of two is a key, which they must not have);
+    -- the number of the first. key: the idempotency key of one. nil: nothing was written, since they are not plain, or
+    -- the queue is not as it mostly is.
+    function submitting.plainly(keys, list, from, step, actor, key)
+        local traits, names = traits_of_all(list, from, step)
+        local q = traits and open(keys, traits, math.ceil((#list - from + 1) / step))
+        local ttl = q and key and key_ttl(q, key)
+        if not q or key and not ttl then
+            return nil
+        end
+        local first = write_all(q, traits, list, from, step, names, actor)
+        if first and key then
+            call('SET', key_of(q, 'key:', key), integer_text(first) .. ' ' .. redis.sha1hex(list[from]), 'PX', ttl)
+        end
+        return first
     end
 end

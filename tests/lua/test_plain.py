@@ -13,7 +13,7 @@ from conftest import Queue
 from harness import BUILD, wait_until
 
 LIBRARY = (BUILD / "stoker.lua").read_text()
-OPEN = "function submitting.plainly(keys, list, from, step, actor)\n"
+OPEN = "function submitting.plainly(keys, list, from, step, actor, key)\n"
 
 
 def closed():
@@ -37,10 +37,10 @@ SPECS = st.sampled_from([
     {"name": "x", "command": ["a"], "tenant": "t"}, {"name": "x", "command": ["a"], "delay": "1h"},
     {"name": "x", "command": ["a"], "resources": {"cpus": 1, "labels": {"a": "b"}}}, {"command": []}])
 ACTOR = st.sampled_from(["", "", "ann"])
-KEY = st.sampled_from(["", "", "", "k"])
+KEY = st.sampled_from(["", "", "", "k", "l", "a b", "x" * 129])
 META = st.sampled_from([("paused", "paused"), ("paused", "draining"), ("paused", ""), ("archive", "behind"),
                         ("archive", "well"), ("max_jobs", "3"), ("max_jobs", "x"), ("rate_max", "0"), ("next", "1e3"),
-                        ("max_running", "1")])
+                        ("max_running", "1"), ("key_ttl_ms", "x"), ("key_ttl_ms", "5000")])
 STEPS = st.one_of(
     st.tuples(st.just("submit"), SPECS, KEY, ACTOR), st.tuples(st.just("submit"), SPECS, st.just(""), ACTOR),
     st.tuples(st.just("bulk"), ACTOR, st.lists(st.tuples(SPECS, KEY), min_size=1, max_size=4)),
@@ -180,7 +180,9 @@ def test_what_goes_straight(redis):
     assert q.bulk("ann", text[3], "", text[4], "", text[5], "") == [["ok", f"default-{n}"] for n in (4, 5, 6)]
     assert redis.get("lined up") == "3"
     assert q.bulk("", text[6], "", text[7], "key") == [["ok", "default-7"], ["ok", "default-8"]]
-    assert q.submit(text[6], "another") == "default-9" and redis.get("lined up") == "3"
+    assert q.submit(text[6], "another") == "default-9" and redis.get("lined up") == "4"
+    assert q.submit(text[6], "another") == "default-9" and redis.get("lined up") == "4"
+    assert 0 < redis.pttl(q.key("key:another")) <= 86400000
     assert [q.job(n).get("name") for n in range(1, 10)] == [f"t{i}" for i in range(8)] + ["t6"]
     assert [q.job(n).get("actor") for n in range(1, 8)] == [None, None, "ann", "ann", "ann", "ann", None]
     submitted = q.events("job.submitted")
