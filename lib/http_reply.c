@@ -184,6 +184,14 @@ void http_reply_error(struct http_reply *reply, int status, const struct error *
 	http_reply_plain(reply, status, "application/problem+json", text, strlen(text));
 }
 
+void http_reply_empty(struct http_reply *reply)
+{
+	http_reply_status(reply, 204);
+	if (reply->request)
+		evhttp_send_reply(http_reply_part(reply), 204, NULL, NULL);
+	free(reply);
+}
+
 const char *http_reply_id(const struct http_reply *reply)
 {
 	return reply->id;
@@ -196,7 +204,7 @@ void http_stream_start(struct http_reply *reply, const struct http_stream_events
 	reply->events = *events;
 	if (!reply->request)
 		return;
-	http_reply_header(reply, "Content-Type", "application/x-ndjson");
+	http_reply_header(reply, "Content-Type", events->type ? events->type : "application/x-ndjson");
 	http_reply_header(reply, "Connection", "close");
 	/* A stream may be silent for long, and its reader may be: only the kernel's
 	 * keepalive ends it. */
@@ -240,4 +248,10 @@ void http_stream_end(struct http_reply *reply)
 	if (reply->request)
 		evhttp_send_reply_end(http_reply_part(reply));
 	free(reply);
+}
+
+void http_stream_cut(struct http_reply *reply)
+{
+	if (reply->request)
+		evhttp_connection_free(reply->connection->evcon);
 }

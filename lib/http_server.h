@@ -103,13 +103,17 @@ void http_reply_file(struct http_reply *reply, const struct http_request *reques
 /* Words for log lines and for the actor of a change: the X-Request-Id of this reply. */
 const char *http_reply_id(const struct http_reply *reply);
 
-/* ---- streams: newline-delimited JSON, as it happens ----
+/* 204: there is nothing to answer. */
+void http_reply_empty(struct http_reply *reply);
+
+/* ---- streams: newline-delimited JSON, as it happens, or whatever the lines are ----
  * drained: everything sent so far has left this process: go on sending. closed: the client is gone:
  * nothing that is sent arrives any more; the holder still ends the token (it may do so in here). */
 struct http_stream_events {
 	void (*drained)(void *arg);
 	void (*closed)(void *arg);
 	void *arg;
+	const char *type; /* NULL: application/x-ndjson */
 };
 void http_stream_start(struct http_reply *reply, const struct http_stream_events *events);
 /* One line, len bytes without its newline. false: the client is gone. */
@@ -120,5 +124,7 @@ bool http_stream_is_full(const struct http_reply *reply);
 /* HEAD, or the client is gone already: there is nothing to send. */
 bool http_stream_is_void(const struct http_reply *reply);
 void http_stream_end(struct http_reply *reply);
+/* Closes the connection at once, whatever has not left yet: closed is called from inside. */
+void http_stream_cut(struct http_reply *reply);
 
 #endif

@@ -73,6 +73,7 @@ static const char *openapi_says(int status)
 		{ 200, "done" },
 		{ 201, "made" },
 		{ 202, "accepted" },
+		{ 204, "there is nothing more: do not ask again" },
 		{ 206, "the range that was asked for" },
 		{ 303, "it is at the address in Location" },
 		{ 304, "it is as it was: If-None-Match names it" },
@@ -108,7 +109,7 @@ static bool openapi_answers(const struct http_route *route, json_t *responses, s
 			response = json_pack("{s:s}", "description", says ? says : "");
 			json_object_set_new(responses, status, response);
 		}
-		if (answer->status == 304)
+		if (answer->status == 304 || answer->status == 204)
 			continue;
 		json_t *content = json_object_get(response, "content");
 		if (!content) {

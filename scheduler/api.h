@@ -179,11 +179,14 @@ http_handler_fn api_code, api_code_block, api_code_manifest;  /* api_code.c */
 http_handler_fn api_gc, api_verify;                           /* api_gc.c */
 http_handler_fn api_fsck;                                     /* api_fsck.c */
 http_handler_fn api_verify_checkpoint, api_checkpoint_data, api_checkpoint_link, api_data;
-http_handler_fn api_result;                                    /* api_result.c */
-http_handler_fn api_logs, api_metrics, api_events, api_follow; /* api_streams.c */
-http_handler_fn api_batches, api_create_batch;                 /* api_batch.c */
-http_handler_fn api_queues, api_create_queue;                  /* api_queues.c */
-http_handler_fn api_workers;                                   /* api_workers.c */
+http_handler_fn api_result;                        /* api_result.c */
+http_handler_fn api_logs, api_metrics, api_events; /* api_streams.c */
+http_handler_fn api_follow, api_stream;            /* api_follow.c */
+/* The events of call->queue behind call->after, then live. Takes the call. */
+void api_follow_queue(struct api_call *call, const struct http_request *request);
+http_handler_fn api_batches, api_create_batch; /* api_batch.c */
+http_handler_fn api_queues, api_create_queue;  /* api_queues.c */
+http_handler_fn api_workers;                   /* api_workers.c */
 http_handler_fn api_worker_drain, api_worker_resume;
 http_handler_fn api_submitters, api_add_submitter, api_remove_submitter;             /* api_submitters.c */
 http_handler_fn api_webhooks, api_add_webhook, api_remove_webhook, api_test_webhook; /* api_webhooks.c */

@@ -1,10 +1,9 @@
-/* Logs, metrics and events: pages of their streams, and following them. */
+/* Logs, metrics and events: pages of their streams. */
 #include <inttypes.h>
 #include <string.h>
 #include "lib/buf.h"
 #include "scheduler/api.h"
 #include "lib/fields.h"
-#include "scheduler/follow.h"
 #include "scheduler/points.h"
 
 enum { API_ID_DIGITS = 19 };      /* of each half: below 2^64 */
@@ -104,7 +103,7 @@ void api_metrics(void *arg, const struct http_request *request, struct http_repl
 	}
 }
 
-/* ---- events, and following ---- */
+/* ---- events ---- */
 
 void api_events(void *arg, const struct http_request *request, struct http_reply *reply)
 {
@@ -117,27 +116,9 @@ void api_events(void *arg, const struct http_request *request, struct http_reply
 	if (!api_queue(call, queue && *queue ? queue : "default", &err) || !api_page(call, request, &err)) {
 		api_refuse(call, &err);
 	} else if (api_flag(request, "follow")) {
-		const struct follow_options options = { .queue = call->queue, .after = call->after };
-		follow_start(s->follow, &options, reply);
-		api_forget(call);
+		api_follow_queue(call, request);
 	} else {
 		jobs_read_stream(s->jobs, call->queue, STREAM_EVENTS, 0, call->after, (int)call->limit, api_on_events,
 				 call);
 	}
-}
-
-void api_follow(void *arg, const struct http_request *request, struct http_reply *reply)
-{
-	struct scheduler *s = arg;
-	struct api_call *call = api_job_call_new(s, request, reply);
-	if (!call)
-		return;
-	const struct follow_options options = { .queue = call->queue,
-						.n = call->n,
-						.after = "",
-						.wants_logs = api_flag(request, "logs"),
-						.wants_metrics = api_flag(request, "metrics"),
-						.wants_history = api_flag(request, "events") };
-	follow_start(s->follow, &options, reply);
-	api_forget(call);
 }

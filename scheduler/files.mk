@@ -10,6 +10,7 @@ scheduler_SOURCES := \
 	scheduler/api_each.c \
 	scheduler/api_doctor.c \
 	scheduler/api_figures.c \
+	scheduler/api_follow.c \
 	scheduler/api_fsck.c \
 	scheduler/api_gather.c \
 	scheduler/api_gc.c \
@@ -47,6 +48,8 @@ scheduler_SOURCES := \
 	scheduler/follow.c \
 	scheduler/follow_channels.c \
 	scheduler/follow_lines.c \
+	scheduler/follow_out.c \
+	scheduler/follower.c \
 	scheduler/loan.c \
 	scheduler/pick.c \
 	scheduler/gc.c \

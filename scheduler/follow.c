@@ -1,326 +1,190 @@
 #include "scheduler/follow.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include "lib/buf.h"
 #include "lib/clock.h"
-#include "lib/fields.h"
-#include "scheduler/follow_channels.h"
-#include "scheduler/follow_lines.h"
+#include "lib/digest.h"
+#include "lib/log.h"
+#include "scheduler/follow_client.h"
 
 enum {
-	FOLLOW_PAGE = 100,              /* entries a read, at most */
-	FOLLOW_PAGE_BYTES = 512 * 1024, /* … and about so much text */
-	FOLLOW_LOOK_MS = 1000,          /* what is not published (phase, step) is looked at this often */
-	FOLLOW_PING_LOOKS = 15,         /* a ping each so many looks */
-	FOLLOW_SOURCES = 3
-};
-
-/* One stream that a follower is sent. */
-struct follow_source {
-	enum jobs_stream stream;
-	const char *kind; /* of its lines */
-	struct follow_channel *channel;
-	char after[64]; /* id of the entry sent last */
-	int page;       /* entries to read next */
-	bool is_wanted;
-	bool is_dirty; /* there may be more */
-	bool is_reading;
-	bool is_last_read; /* the read under way began after the job was known to be final */
-	bool is_drained;   /* … and found nothing more */
-};
-
-struct follower {
-	TAILQ_ENTRY(follower) next;
-	struct follow_hub *hub;
-	struct http_reply *reply; /* NULL: ended; the memory goes with the last pending call */
-	char queue[64];
-	char id[96]; /* of the job; "" for a queue */
-	int64_t n;
-	bool wants_history;
-	bool is_started; /* the stream's header was sent */
-	bool is_final;
-	bool is_looking; /* jobs_show is under way */
-	bool must_look;  /* … and has to be repeated */
-	size_t pending;
-	json_t *show;    /* of the last look */
-	char *tail_seen; /* how far its streams were then */
-	struct follow_lines lines;
-	struct follow_source sources[FOLLOW_SOURCES];
+	FOLLOW_LOOK_MS = 1000,  /* what is not published (phase, step) is looked at this often */
+	FOLLOW_PING_LOOKS = 15, /* a ping each so many looks */
+	FOLLOW_SLOW_LOOKS = 15, /* who has not taken what waits for it at so many in a row is cut off */
+	FOLLOW_KEY_DIGITS = 8
 };
 
 struct follow_hub {
 	struct event_base *base;
-	struct jobs *jobs;
-	struct follow_channels *channels;
+	struct follow_shared shared;
 	struct event *timer;
 	unsigned looks;
-	TAILQ_HEAD(, follower) followers;
+	TAILQ_HEAD(, follow_client) clients;
 };
 
-static void follower_pump(struct follower *f);
-static void follower_look(struct follower *f);
+/* ---- the life of a client ---- */
 
-/* ---- the life of a follower ---- */
-
-static void follower_release(struct follower *f)
+/* Takes it out of the hub; its memory stays while calls are pending. Once at most. */
+static struct http_reply *follow_client_leave(struct follow_client *client)
 {
-	if (f->reply || f->pending > 0)
-		return;
-	follow_lines_done(&f->lines);
-	free(f->tail_seen);
-	json_decref(f->show);
-	free(f);
+	TAILQ_REMOVE(&client->hub->clients, client, next);
+	for (size_t i = 0; i < client->count; i++)
+		follower_leave(&client->followers[i]);
+	return STEAL(client->out.reply);
 }
 
-/* Takes f out of the hub; its memory stays while calls are pending. Once at most. */
-static struct http_reply *follower_leave(struct follower *f)
+static void follow_client_release(struct follow_client *client)
 {
-	TAILQ_REMOVE(&f->hub->followers, f, next);
-	for (size_t i = 0; i < FOLLOW_SOURCES; i++)
-		follow_channels_drop(f->hub->channels, f->sources[i].channel);
-	return STEAL(f->reply);
+	if (client->out.reply || client->pending > 0)
+		return;
+	for (size_t i = 0; i < client->count; i++)
+		follower_done(&client->followers[i]);
+	free(client->followers);
+	free(client);
 }
 
 /* The end of a stream that was begun. */
-static void follower_end(struct follower *f)
+static void follow_client_end(struct follow_client *client)
 {
-	http_stream_end(follower_leave(f));
-	follower_release(f);
+	http_stream_end(follow_client_leave(client));
+	follow_client_release(client);
 }
 
 /* There will be no stream. */
-static void follower_refuse(struct follower *f, const struct error *err)
+static void follow_client_refuse(struct follow_client *client, const struct error *err)
 {
-	http_reply_error(follower_leave(f), 0, err);
-	follower_release(f);
+	http_reply_error(follow_client_leave(client), 0, err);
+	follow_client_release(client);
 }
 
-static void follower_closed(void *arg)
+static void follow_client_closed(void *arg)
 {
-	follower_end(arg);
+	follow_client_end(arg);
 }
 
-static void follower_drained(void *arg)
+static void follow_client_drained(void *arg)
 {
-	follower_pump(arg);
+	struct follow_client *client = arg;
+	client->full_looks = 0;
+	for (size_t i = 0; i < client->count; i++)
+		follower_pump(&client->followers[i]);
+	follow_client_settle(client);
 }
 
-/* ---- reading the streams ---- */
-
-struct follow_read {
-	struct follower *follower;
-	struct follow_source *source;
-};
-
-/* Small entries by the hundred, large ones one by one: a page waits here and in Redis for the reader. */
-static void follow_source_turn_page(struct follow_source *source, size_t count, size_t bytes)
+static bool follow_client_has_all(const struct follow_client *client, bool over)
 {
-	size_t fits = FOLLOW_PAGE_BYTES * count / (bytes + 1);
-	if (!count)
-		return;
-	source->page = fits < 1 ? 1 : fits > FOLLOW_PAGE ? FOLLOW_PAGE : (int)fits;
+	for (size_t i = 0; i < client->count; i++)
+		if (over ? !client->followers[i].is_over : !client->followers[i].is_seen)
+			return false;
+	return true;
 }
 
-static void follower_take(struct follower *f, struct follow_source *source, const struct stream_entry *entries,
-			  size_t count)
+static void follow_client_begin(struct follow_client *client)
 {
-	size_t bytes = 0;
-	bool is_all = count < (size_t)source->page;
-	for (size_t i = 0; i < count; i++) {
-		bytes += entries[i].len;
-		if (source->stream == STREAM_LOG)
-			follow_lines_log(&f->lines, &entries[i]);
-		else
-			follow_lines_entry(&f->lines, source->kind, &entries[i]);
-	}
-	if (count > 0)
-		str_copy(source->after, sizeof source->after, entries[count - 1].id);
-	source->is_drained = is_all && source->is_last_read;
-	source->is_dirty = source->is_dirty || !is_all;
-	follow_source_turn_page(source, count, bytes);
-}
-
-static void follower_on_entries(void *arg, const struct stream_entry *entries, size_t count, const struct error *err)
-{
-	struct follow_read read = *(struct follow_read *)arg;
-	struct follower *f = read.follower;
-	free(arg);
-	f->pending--;
-	read.source->is_reading = false;
-	if (!f->reply) {
-		follower_release(f);
-	} else if (err) { /* Redis is away: it is asked again at the next look */
-		read.source->is_dirty = true;
-	} else {
-		follower_take(f, read.source, entries, count);
-		follower_pump(f);
-	}
-}
-
-static void follower_read(struct follower *f, struct follow_source *source)
-{
-	struct follow_read *read = mem_alloc(sizeof *read);
-	*read = (struct follow_read){ f, source };
-	source->is_dirty = false;
-	source->is_reading = true;
-	source->is_last_read = f->is_final;
-	f->pending++;
-	jobs_read_entries(f->hub->jobs, f->queue, source->stream, f->n, source->after, source->page,
-			  follower_on_entries, read);
-}
-
-/* Reads what may be new while the reader keeps up; ends when there is nothing more to come. */
-static void follower_pump(struct follower *f)
-{
-	bool is_done = f->is_final;
-	if (!f->reply || !f->is_started || http_stream_is_full(f->reply))
-		return;
-	for (size_t i = 0; i < FOLLOW_SOURCES; i++) {
-		struct follow_source *source = &f->sources[i];
-		if (!source->is_wanted)
-			continue;
-		is_done = is_done && source->is_drained;
-		if (source->is_dirty && !source->is_reading)
-			follower_read(f, source);
-	}
-	if (!is_done)
-		return;
-	follow_lines_end(&f->lines, f->show);
-	follower_end(f);
-}
-
-static void follower_touch(struct follower *f)
-{
-	for (size_t i = 0; i < FOLLOW_SOURCES; i++)
-		f->sources[i].is_dirty = true;
-}
-
-/* ---- looking at the job ---- */
-
-static bool follower_is_final(const json_t *job)
-{
-	return fields_is(job, "state", "succeeded") || fields_is(job, "state", "failed") ||
-	       fields_is(job, "state", "cancelled");
-}
-
-static void follower_begin(struct follower *f)
-{
-	const struct http_stream_events events = { follower_drained, follower_closed, f };
-	if (f->is_started)
-		return;
-	f->is_started = true;
-	http_stream_start(f->reply, &events);
-}
-
-/* What was learned about the job, and what it means for the streams. */
-static void follower_seen(struct follower *f)
-{
-	static const char *const tails[] = { "attempt", "log_next", "metric_next", "state" };
-	const json_t *job = json_object_get(f->show, "job");
-	if (follow_lines_is_news(&f->tail_seen, job, tails, ARRAY_LEN(tails)))
-		follower_touch(f);
-	f->is_final = follower_is_final(job);
-	follow_lines_job(&f->lines, f->show);
-	if (f->wants_history)
-		follow_lines_history(&f->lines, f->show);
-	follower_pump(f);
-}
-
-/* No answer about the job: before the stream began that is the answer; a stream goes on, and
- * asks again at the next look, unless there is no such job any more. */
-static void follower_unseen(struct follower *f, const struct error *err)
-{
-	struct error bad;
-	if (!err)
-		error_set(&bad, ERR_INTERNAL, NULL, "the function library answered no JSON");
-	if (!f->is_started)
-		follower_refuse(f, err ? err : &bad);
-	else if (err && err->kind == ERR_NOT_FOUND)
-		follower_end(f);
-}
-
-static void follower_on_show(void *arg, const char *text, size_t len, const struct error *err)
-{
-	struct follower *f = arg;
-	json_auto_t *show = err ? NULL : fields_parse(text, len);
-	f->pending--;
-	f->is_looking = false;
-	if (!f->reply) {
-		follower_release(f);
+	const struct http_stream_events events = { .drained = follow_client_drained,
+						   .closed = follow_client_closed,
+						   .arg = client };
+	client->is_started = true;
+	follow_out_start(&client->out, &events);
+	if (http_stream_is_void(client->out.reply)) { /* HEAD, or the client left while Redis was asked */
+		follow_client_end(client);
 		return;
 	}
-	if (!show) {
-		follower_unseen(f, err);
-		return;
-	}
-	follower_begin(f);
-	if (http_stream_is_void(f->reply)) { /* HEAD, or the client left while Redis was asked */
-		follower_end(f);
-		return;
-	}
-	json_decref(f->show);
-	f->show = STEAL(show);
-	json_object_set(json_object_get(f->show, "job"), "id", json_object_get(f->show, "id"));
-	if (f->must_look) {
-		f->must_look = false;
-		follower_look(f);
-	}
-	follower_seen(f);
+	for (size_t i = 0; i < client->count; i++)
+		follower_begin(&client->followers[i]);
+	if (follow_client_has_all(client, true))
+		follow_client_end(client);
 }
 
-static void follower_look(struct follower *f)
+void follow_client_settle(struct follow_client *client)
 {
-	if (f->n == 0 || f->is_final)
-		return;
-	if (f->is_looking) {
-		f->must_look = true;
-		return;
+	if (!client->out.reply)
+		follow_client_release(client);
+	else if (!client->is_started && client->failed.kind)
+		follow_client_refuse(client, &client->failed);
+	else if (!client->is_started && follow_client_has_all(client, false))
+		follow_client_begin(client);
+	else if (client->is_started && follow_client_has_all(client, true))
+		follow_client_end(client);
+}
+
+/* ---- how far it is ---- */
+
+/* "<key>.<position>;<position>" */
+static void follow_client_id(void *arg, struct buf *id)
+{
+	const struct follow_client *client = arg;
+	buf_printf(id, "%s.", client->key);
+	for (size_t i = 0; i < client->count; i++) {
+		if (i)
+			buf_byte(id, ';');
+		follower_position(&client->followers[i], id);
 	}
-	f->is_looking = true;
-	f->pending++;
-	jobs_show(f->hub->jobs, f->queue, f->n, follower_on_show, f);
+}
+
+static void follow_client_name(struct follow_client *client)
+{
+	CLEANUP(buf) struct buf asked;
+	buf_init(&asked, FOLLOW_TOPICS_MAX * 128);
+	for (size_t i = 0; i < client->count; i++) {
+		const struct follower *f = &client->followers[i];
+		buf_printf(&asked, "%s %d%d%d\n", f->id, f->sources[0].is_wanted, f->sources[1].is_wanted,
+			   f->wants_history);
+	}
+	struct digest_hex hash = digest_of(buf_text(&asked), asked.len);
+	str_format(client->key, sizeof client->key, "%.*s", FOLLOW_KEY_DIGITS, hash.text);
+}
+
+static bool follow_client_resume(struct follow_client *client, const char *last_id)
+{
+	CLEANUP(free_p) char *copy = mem_strdup(last_id);
+	char *rest = copy;
+	const char *key = strsep(&rest, ".");
+	if (strcmp(key, client->key) != 0)
+		return false;
+	for (size_t i = 0; i < client->count; i++) {
+		const char *position = strsep(&rest, ";");
+		if (!position || !follower_resume(&client->followers[i], position))
+			return false;
+	}
+	return !rest;
 }
 
 /* ---- the hub ---- */
 
-/* Is it about what f is sent? Then f has to look there. */
-static bool follower_hears(struct follower *f, const struct follow_channel *channel, const char *text)
+/* May free it. */
+static void follow_client_look(struct follow_client *client, bool is_touched)
 {
-	for (size_t i = 0; i < FOLLOW_SOURCES; i++) {
-		struct follow_source *source = &f->sources[i];
-		if (source->channel != channel)
-			continue;
-		source->is_dirty = source->is_dirty || source->is_wanted;
-		if (source->stream == STREAM_EVENTS && f->n && strstr(text, f->id))
-			follower_look(f);
-		return true;
+	for (size_t i = 0; i < client->count; i++) {
+		if (is_touched)
+			follower_touch(&client->followers[i]);
+		follower_look(&client->followers[i]);
+		follower_pump(&client->followers[i]);
 	}
-	return false;
+	follow_client_settle(client);
 }
 
 static void follow_on_message(void *arg, const struct follow_channel *channel, const char *text)
 {
 	struct follow_hub *hub = arg;
-	struct follower *f, *after;
-	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
-		after = TAILQ_NEXT(f, next);
-		if (follower_hears(f, channel, text))
-			follower_pump(f); /* may end and free it */
+	struct follow_client *client, *after;
+	for (client = TAILQ_FIRST(&hub->clients); client; client = after) {
+		after = TAILQ_NEXT(client, next);
+		for (size_t i = 0; i < client->count; i++)
+			if (follower_hears(&client->followers[i], channel, text))
+				follower_pump(&client->followers[i]);
+		follow_client_settle(client);
 	}
 }
 
 void follow_hub_wake(struct follow_hub *hub)
 {
-	struct follower *f, *after;
-	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
-		after = TAILQ_NEXT(f, next);
-		follower_touch(f);
-		follower_look(f);
-		follower_pump(f);
+	struct follow_client *client, *after;
+	for (client = TAILQ_FIRST(&hub->clients); client; client = after) {
+		after = TAILQ_NEXT(client, next);
+		follow_client_look(client, true);
 	}
 }
 
@@ -335,21 +199,34 @@ static void follow_hub_sleep(struct follow_hub *hub)
 	event_add(hub->timer, &wait);
 }
 
+/* Server-sent events tell a client how to come back: whoever takes nothing for long is cut off, and loses nothing. */
+static bool follow_client_is_slow(struct follow_client *client)
+{
+	bool is_full = client->is_started && http_stream_is_full(client->out.reply);
+	client->full_looks = is_full ? client->full_looks + 1 : 0;
+	return client->out.is_sse && client->full_looks >= FOLLOW_SLOW_LOOKS;
+}
+
 static void follow_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	struct follow_hub *hub = arg;
-	struct follower *f, *after;
+	struct follow_client *client, *after;
 	bool is_ping = ++hub->looks % FOLLOW_PING_LOOKS == 0;
-	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
-		after = TAILQ_NEXT(f, next);
-		if (is_ping && f->is_started && !http_stream_is_full(f->reply))
-			follow_lines_ping(&f->lines);
-		follower_look(f);
-		follower_pump(f);
+	for (client = TAILQ_FIRST(&hub->clients); client; client = after) {
+		after = TAILQ_NEXT(client, next);
+		if (follow_client_is_slow(client)) {
+			log_info("a reader that takes nothing was cut off", "request_id=%s waited_s=%d",
+				 http_reply_id(client->out.reply), FOLLOW_SLOW_LOOKS * FOLLOW_LOOK_MS / 1000);
+			http_stream_cut(client->out.reply); /* ends it */
+			continue;
+		}
+		if (is_ping && client->is_started && !client->full_looks)
+			follow_out_ping(&client->out);
+		follow_client_look(client, false);
 	}
-	if (!TAILQ_EMPTY(&hub->followers))
+	if (!TAILQ_EMPTY(&hub->clients))
 		follow_hub_sleep(hub);
 }
 
@@ -357,26 +234,33 @@ struct follow_hub *follow_hub_new(struct event_base *base, struct jobs *jobs, st
 {
 	struct follow_hub *hub = mem_alloc(sizeof *hub);
 	hub->base = base;
-	hub->jobs = jobs;
-	TAILQ_INIT(&hub->followers);
-	hub->channels = follow_channels_new(subscriber, follow_on_message, follow_on_missed, hub);
+	hub->shared.jobs = jobs;
+	TAILQ_INIT(&hub->clients);
+	hub->shared.channels = follow_channels_new(subscriber, follow_on_message, follow_on_missed, hub);
 	hub->timer = event_new(base, -1, 0, follow_on_timer, hub);
 	if (!hub->timer)
 		abort();
 	return hub;
 }
 
+void follow_hub_archive(struct follow_hub *hub, struct archive *archive)
+{
+	hub->shared.archive = archive;
+}
+
 void follow_hub_stop(struct follow_hub *hub)
 {
-	struct follower *f, *after;
+	struct follow_client *client, *after;
 	struct error err;
 	error_set(&err, ERR_UNAVAILABLE, "try again: another one may be there", "the scheduler is stopping");
-	for (f = TAILQ_FIRST(&hub->followers); f; f = after) {
-		after = TAILQ_NEXT(f, next);
-		if (f->is_started)
-			follower_end(f);
-		else
-			follower_refuse(f, &err);
+	for (client = TAILQ_FIRST(&hub->clients); client; client = after) {
+		after = TAILQ_NEXT(client, next);
+		if (client->is_started) {
+			follow_out_bye(&client->out);
+			follow_client_end(client);
+		} else {
+			follow_client_refuse(client, &err);
+		}
 	}
 }
 
@@ -385,51 +269,33 @@ void follow_hub_free(struct follow_hub *hub)
 	if (!hub)
 		return;
 	follow_hub_stop(hub);
-	follow_channels_free(hub->channels);
+	follow_channels_free(hub->shared.channels);
 	event_free(hub->timer);
 	free(hub);
 }
 
-static void follower_add_source(struct follower *f, size_t index, enum jobs_stream stream, const char *kind,
-				bool is_wanted, bool is_heard)
-{
-	char channel[256];
-	struct follow_source *source = &f->sources[index];
-	*source = (struct follow_source){
-		.stream = stream, .kind = kind, .page = 2, .is_wanted = is_wanted, .is_dirty = is_wanted
-	};
-	jobs_channel(f->hub->jobs, f->queue, stream, f->n, channel, sizeof channel);
-	if (is_heard)
-		source->channel = follow_channels_take(f->hub->channels, channel);
-}
-
 void follow_start(struct follow_hub *hub, const struct follow_options *options, struct http_reply *reply)
 {
-	struct follower *f = mem_alloc(sizeof *f);
-	bool is_job = options->n > 0;
-	f->hub = hub;
-	f->reply = reply;
-	f->lines.reply = reply;
-	f->n = options->n;
-	f->wants_history = options->wants_history;
-	str_copy(f->queue, sizeof f->queue, options->queue);
-	if (is_job)
-		str_format(f->id, sizeof f->id, "\"%s-%" PRId64 "\"", options->queue, options->n);
-	if (TAILQ_EMPTY(&hub->followers))
+	struct follow_client *client = mem_alloc(sizeof *client);
+	struct error err;
+	client->hub = hub;
+	client->out =
+		(struct follow_out){ .reply = reply, .is_sse = options->is_sse, .id = follow_client_id, .arg = client };
+	client->followers = mem_alloc(options->count * sizeof *client->followers);
+	for (; client->count < options->count; client->count++)
+		follower_init(&client->followers[client->count], client, &hub->shared, &options->topics[client->count]);
+	follow_client_name(client);
+	if (TAILQ_EMPTY(&hub->clients))
 		follow_hub_sleep(hub);
-	TAILQ_INSERT_TAIL(&hub->followers, f, next);
-	/* Heard before anything is read: what comes in between is hinted at. */
-	follower_add_source(f, 0, STREAM_LOG, "log", options->wants_logs, options->wants_logs);
-	follower_add_source(f, 1, STREAM_METRICS, "metric", options->wants_metrics, options->wants_metrics);
-	follower_add_source(f, 2, STREAM_EVENTS, "event", !is_job, true);
-	if (is_job) {
-		follower_look(f);
-		return;
+	TAILQ_INSERT_TAIL(&hub->clients, client, next);
+	if (options->last_id && !follow_client_resume(client, options->last_id)) {
+		error_set(&err, ERR_INPUT, "leave Last-Event-ID out to be sent everything",
+			  "Last-Event-ID: this is no id of this stream");
+		follow_client_refuse(client, &err);
+	} else if (follow_client_has_all(client, true)) { /* a browser would come again and again */
+		http_reply_empty(follow_client_leave(client));
+		follow_client_release(client);
+	} else {
+		follow_client_look(client, false);
 	}
-	str_copy(f->sources[2].after, sizeof f->sources[2].after, options->after);
-	follower_begin(f);
-	if (http_stream_is_void(reply))
-		follower_end(f); /* HEAD */
-	else
-		follower_pump(f);
 }

@@ -1,12 +1,7 @@
 /*
- * Following: newline-delimited JSON of what happens to a job (or to a queue), from the
- * very first entry, live, to the end (docs/http.md, Following).
- *
- * The rule this file protects: nothing is missed and nothing is sent twice. A published
- * message is only a hint to look; what is sent is read from the streams, after the id
- * that was sent last. So a late joiner, a reconnect of Redis and a slow reader (who is
- * simply read for later) are all the same case. The end is sent when the job is final
- * and a read that began after that was known found nothing more.
+ * Following: what happens to jobs and queues, from the very first entry, live, to the end, as newline-delimited JSON
+ * or as server-sent events (docs/http.md, Following). The hub knows all clients, and what is published; what a client
+ * is sent of one job or queue is scheduler/follower.h.
  */
 #ifndef STOKER_SCHEDULER_FOLLOW_H
 #define STOKER_SCHEDULER_FOLLOW_H
@@ -15,11 +10,14 @@
 #include <stdint.h>
 #include "lib/http_server.h"
 #include "queue/jobs.h"
+#include "scheduler/follower.h"
 
 struct follow_hub;
 
 /* subscriber is owned by the hub from now on. */
 struct follow_hub *follow_hub_new(struct event_base *base, struct jobs *jobs, struct redis *subscriber);
+/* What has left Redis is read there. */
+void follow_hub_archive(struct follow_hub *hub, struct archive *archive);
 
 /* Redis is back: everybody looks again. */
 void follow_hub_wake(struct follow_hub *hub);
@@ -30,13 +28,13 @@ void follow_hub_stop(struct follow_hub *hub);
 /* After jobs_free, which ends its calls. */
 void follow_hub_free(struct follow_hub *hub);
 
+enum { FOLLOW_TOPICS_MAX = 32 };
+
 struct follow_options {
-	const char *queue;
-	int64_t n;         /* 0: no job: all events of the queue, without an end */
-	const char *after; /* for those: the id of the last event seen; "": from the first */
-	bool wants_logs;
-	bool wants_metrics;
-	bool wants_history; /* of the job: retries, losses, … */
+	struct follower_options topics[FOLLOW_TOPICS_MAX];
+	size_t count;
+	bool is_sse;
+	const char *last_id; /* of the event that the client saw last; NULL: it sees all */
 };
 
 /* Takes the reply. An unknown job is answered with a problem, before any stream begins. */

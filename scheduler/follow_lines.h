@@ -1,5 +1,5 @@
 /*
- * What one follower is told, line by line (docs/http.md, Following): remembers what
+ * What is told of one job or queue, line by line (docs/http.md, Following): remembers what
  * was said last, so that only news is said, and says what is missing.
  */
 #ifndef STOKER_SCHEDULER_FOLLOW_LINES_H
@@ -9,14 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "lib/http_server.h"
 #include "queue/jobs.h"
+#include "scheduler/follow_out.h"
 
 struct follow_lines {
-	struct http_reply *reply; /* borrowed: a stream */
-	char *job_seen;           /* the fields of the last job line, as text */
-	char *history_seen;       /* the last history entry that was sent */
-	int64_t log_attempt;      /* the log line that is expected next; 0: the first of all */
+	struct follow_out *out;  /* borrowed */
+	const char *source;      /* the job or queue; borrowed */
+	char *job_seen;          /* the fields of the last job line, as text */
+	int64_t history_time_ms; /* of the last history entry that was sent, */
+	int64_t history_same;    /* and how many of that time were */
+	int64_t log_attempt;     /* the log line that is expected next; 0: the first of all */
 	int64_t log_next;
 };
 
@@ -26,7 +28,10 @@ void follow_lines_done(struct follow_lines *lines);
 void follow_lines_job(struct follow_lines *lines, const json_t *show);
 void follow_lines_history(struct follow_lines *lines, const json_t *show);
 void follow_lines_end(struct follow_lines *lines, const json_t *show);
-void follow_lines_ping(struct follow_lines *lines);
+/* There is no such job any more. */
+void follow_lines_gone(struct follow_lines *lines);
+/* Something of this stream ("metrics", "events", "history") may be missing here. */
+void follow_lines_hole(struct follow_lines *lines, const char *stream);
 
 /* An entry of a stream. Those of the log are numbered densely: a hole is said. */
 void follow_lines_entry(struct follow_lines *lines, const char *kind, const struct stream_entry *entry);

@@ -9,8 +9,12 @@ static const struct http_route told_rows[] = {
 	  .handler = api_events,
 	  .summary = "events of a queue",
 	  .query = "{queue?: queue, after?: entry, limit?: int 1..10000, follow?: flag}",
+	  .headers = "{Last-Event-ID?: text}",
 	  .answers = { { .status = 200, .shape = "Page" },
-		       { .status = 200, .type = "application/x-ndjson", .help = "with `follow=1`" } },
+		       { .status = 200, .type = "application/x-ndjson", .help = "with `follow=1`" },
+		       { .status = 200,
+			 .type = "text/event-stream",
+			 .help = "with `follow=1`, if Accept asks for that" } },
 	  .errors = "404",
 	  .help = "With `follow=1` a stream of `{\"kind\":\"event\",\"entry\":{…}}` (and pings), after `after` and "
 		  "then live" },

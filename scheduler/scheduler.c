@@ -233,6 +233,7 @@ static bool scheduler_connect(struct scheduler *s, struct error *err)
 						 .installation = s->installation };
 	if (s->settings->store)
 		s->archive = archive_new(&archive);
+	follow_hub_archive(s->follow, s->archive);
 	const struct ticker_options ticks = { .base = s->base,
 					      .jobs = s->jobs,
 					      .webhooks = s->webhooks,

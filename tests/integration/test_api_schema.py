@@ -46,7 +46,9 @@ def judge(stage, folder, *options, timeout):
     scheduler, real = stage
     before = len(scheduler.api("GET", "/events")["entries"])
     (folder / "schemathesis.toml").write_text(
-        '[[operations]]\ninclude-path = "/api/v1/events"\nparameters = { "query.follow" = "0" }\n')
+        '[[operations]]\ninclude-path = "/api/v1/events"\nparameters = { "query.follow" = "0" }\n'
+        '[[operations]]\ninclude-path = "/api/v1/stream"\n'
+        'parameters = { "query.jobs" = "default-1", "query.queues" = "" }\n')  # what has an end
     done = subprocess.run(
         [SCHEMATHESIS, "run", f"{scheduler.url}/api/openapi.json", "-H", f"Authorization: Bearer {TOKEN}",
          "--checks", ",".join(CHECKS), "--no-shrink", "--continue-on-failure", "--request-timeout", "20",
