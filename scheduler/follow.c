@@ -68,9 +68,15 @@ static void follow_client_drained(void *arg)
 {
 	struct follow_client *client = arg;
 	client->full_looks = 0;
-	for (size_t i = 0; i < client->count; i++)
-		follower_pump(&client->followers[i]);
+	follow_client_pump(client);
 	follow_client_settle(client);
+}
+
+void follow_client_pump(struct follow_client *client)
+{
+	client->turn++;
+	for (size_t i = 0; i < client->count; i++)
+		follower_pump(&client->followers[(client->turn + i) % client->count]);
 }
 
 static bool follow_client_has_all(const struct follow_client *client, bool over)
@@ -161,8 +167,8 @@ static void follow_client_look(struct follow_client *client, bool is_touched)
 		if (is_touched)
 			follower_touch(&client->followers[i]);
 		follower_look(&client->followers[i]);
-		follower_pump(&client->followers[i]);
 	}
+	follow_client_pump(client);
 	follow_client_settle(client);
 }
 

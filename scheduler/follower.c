@@ -121,6 +121,7 @@ static bool follow_read_done(struct follow_read *read, const struct error *err)
 {
 	struct follower *f = read->follower;
 	f->client->pending--;
+	f->client->reading--;
 	read->source->is_reading = false;
 	if (!f->client->out.reply) {
 		follow_client_settle(f->client);
@@ -144,7 +145,7 @@ static void follower_on_entries(void *arg, const struct stream_entry *entries, s
 		read.source->is_drained = false;
 		read.source->is_dirty = true;
 	}
-	follower_pump(read.follower);
+	follow_client_pump(read.follower->client);
 	follow_client_settle(read.follower->client);
 }
 
@@ -167,7 +168,7 @@ static void follower_on_archived(void *arg, const char *text, size_t len, const 
 	}
 	read.source->is_drained = i == 0;
 	read.source->is_dirty = i > 0;
-	follower_pump(read.follower);
+	follow_client_pump(read.follower->client);
 	follow_client_settle(read.follower->client);
 }
 
@@ -181,6 +182,7 @@ static void follower_read(struct follower *f, struct follow_source *source)
 	source->is_last_read = f->is_final;
 	source->is_resumed = source->is_resumed && *source->after && source->stream != STREAM_LOG && !f->is_archived;
 	f->client->pending++;
+	f->client->reading++;
 	if (f->is_archived) {
 		struct transcript_query query = { .n = f->topic.n,
 						  .part = source->stream == STREAM_LOG ? TRANSCRIPT_LOG
@@ -219,8 +221,8 @@ void follower_pump(struct follower *f)
 		struct follow_source *source = &f->sources[i];
 		if (!source->is_wanted)
 			continue;
-		is_done = is_done && source->is_drained;
-		if (source->is_dirty && !source->is_reading)
+		is_done = is_done && source->is_drained && !source->is_dirty && !source->is_reading;
+		if (source->is_dirty && !source->is_reading && f->client->reading < FOLLOW_READS_MAX)
 			follower_read(f, source);
 	}
 	if (is_done)
@@ -354,16 +356,20 @@ void follower_look(struct follower *f)
 	jobs_show(f->shared->jobs, f->topic.queue, f->topic.n, follower_on_show, f);
 }
 
+static bool follower_is_named(const struct follower *f, const char *event)
+{
+	char quoted[sizeof f->id + 2];
+	return str_format(quoted, sizeof quoted, "\"%s\"", f->id) && strstr(event, quoted);
+}
+
 bool follower_hears(struct follower *f, const struct follow_channel *channel, const char *text)
 {
-	CLEANUP(free_p) char *quoted = NULL;
 	for (size_t i = 0; i < FOLLOW_SOURCES; i++) {
 		struct follow_source *source = &f->sources[i];
 		if (source->channel != channel)
 			continue;
 		source->is_dirty = source->is_dirty || source->is_wanted;
-		quoted = mem_printf("\"%s\"", f->id);
-		if (source->stream == STREAM_EVENTS && f->topic.n && strstr(text, quoted))
+		if (source->stream == STREAM_EVENTS && f->topic.n && follower_is_named(f, text))
 			follower_look(f);
 		return true;
 	}
