@@ -278,12 +278,11 @@ static void follower_seen(struct follower *f, json_t *show)
  * asks again at the next look, unless there is no such job any more. */
 static void follower_unseen(struct follower *f, const struct error *err)
 {
-	struct error bad;
-	if (!err)
-		error_set(&bad, ERR_INTERNAL, NULL, "what is kept of job %s is no JSON", f->id);
 	f->is_confirmed = false;
-	if (!f->client->is_started) {
-		f->client->failed = err ? *err : bad;
+	if (!f->client->is_started && err) {
+		f->client->failed = *err;
+	} else if (!f->client->is_started) {
+		error_set(&f->client->failed, ERR_INTERNAL, NULL, "what is kept of job %s is no JSON", f->id);
 	} else if (err && err->kind == ERR_NOT_FOUND) {
 		f->is_over = true;
 		follow_lines_gone(&f->lines);
