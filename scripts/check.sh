@@ -90,7 +90,7 @@ if [ -z "${ASAN-}" ]; then
 			"${idle[@]}" scripts/lint.sh "$build" >"$reports/lint" 2>&1
 			echo $? >"$reports/lint.status"
 		fi &
-		if wanted trainer; then renice -n 10 -p "$BASHPID" >/dev/null && suite trainer; fi
+		if wanted trainer; then STOKER_TEST_PATIENCE=3 suite trainer; fi
 		wait
 		# With its own sanitizers: not once more in a build that has others.
 		if wanted fuzz; then

@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
@@ -49,6 +49,9 @@ STEPS = st.one_of(
     st.tuples(st.just("listen"), st.integers(0, 1)), st.tuples(st.just("deaf")),
     st.tuples(st.just("stranger"), st.sampled_from(["lanes", "events", "ready:cpu1:5:-", "wake:cpu1", "job:2", "idle",
                                                     "classes", "spec:2", "leases"])))
+
+# A shape that is known, nothing queued, and a worker that waits.
+HANDED = [("submit", {"command": ["a"]}, "", ""), ("claim", 0), ("listen", 0)]
 
 
 def play(redis, text, steps):
@@ -140,6 +143,9 @@ def test_both_ways_lead_to_the_same(redis):
     @settings(max_examples=int(os.environ.get("PLAIN_EXAMPLES", "80")), deadline=None, database=None,
               suppress_health_check=list(HealthCheck))
     @given(st.lists(STEPS, min_size=2, max_size=12))
+    @example([*HANDED, ("submit", {"command": ["b", "c d"]}, "k", "ann")])
+    @example([*HANDED, ("deaf",), ("submit", {"command": ["b", "c d"]}, "", "")])
+    @example([*HANDED, ("stranger", "leases"), ("submit", {"command": ["b", "c d"]}, "", "")])
     def check(steps):
         one, straight, problems = play(redis, counting(), steps)
         other, never, _ = play(redis, closed(), steps)
@@ -148,7 +154,7 @@ def test_both_ways_lead_to_the_same(redis):
         gone[:] = [a + b for a, b in zip(gone, straight)]
 
     check()
-    assert gone[0] > 20 and gone[1] > 2, gone
+    assert gone[0] > 20 and gone[1] >= 3, gone
 
 
 def test_a_worker_that_is_gone_is_given_nothing(redis):
