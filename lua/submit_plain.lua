@@ -188,9 +188,9 @@ do
         end
     end
 
-    -- Submits the specs from there on, every step-th of the list (the second of two is a key, which they must not have);
-    -- the number of the first. key: the idempotency key of one. nil: nothing was written, since they are not plain, or
-    -- the queue is not as it mostly is.
+    -- Submits the specs from there on, every step-th of the list (the second of two is a key, which they must not
+    -- have); the number of the first. key: the idempotency key of one. nil: nothing was written, since they are not
+    -- plain, or the queue is not as it mostly is.
     function submitting.plainly(keys, list, from, step, actor, key)
         local traits, names = traits_of_all(list, from, step)
         local q = traits and open(keys, traits, math.ceil((#list - from + 1) / step))

@@ -36,6 +36,8 @@ SPECS = st.sampled_from([
     {"name": "x", "command": ["a"], "queue": "default"}, {"name": "x", "command": ["a"], "queue": "other"},
     {"name": "x", "command": ["a"], "tenant": "t"}, {"name": "x", "command": ["a"], "delay": "1h"},
     {"name": "x", "command": ["a"], "resources": {"cpus": 1, "labels": {"a": "b"}}}, {"command": []}])
+# Of one call, whose entries may have the same ms or not: which of two lanes is first would be chance.
+BULK = SPECS.filter(lambda spec: not spec.keys() & {"tenant", "resources"})
 ACTOR = st.sampled_from(["", "", "ann"])
 KEY = st.sampled_from(["", "", "", "k", "l", "a b", "x" * 129])
 META = st.sampled_from([("paused", "paused"), ("paused", "draining"), ("paused", ""), ("archive", "behind"),
@@ -43,7 +45,7 @@ META = st.sampled_from([("paused", "paused"), ("paused", "draining"), ("paused",
                         ("max_running", "1"), ("key_ttl_ms", "x"), ("key_ttl_ms", "5000")])
 STEPS = st.one_of(
     st.tuples(st.just("submit"), SPECS, KEY, ACTOR), st.tuples(st.just("submit"), SPECS, st.just(""), ACTOR),
-    st.tuples(st.just("bulk"), ACTOR, st.lists(st.tuples(SPECS, KEY), min_size=1, max_size=4)),
+    st.tuples(st.just("bulk"), ACTOR, st.lists(st.tuples(BULK, KEY), min_size=1, max_size=4)),
     st.tuples(st.just("same"), SPECS, st.integers(1, 4), ACTOR), st.tuples(st.just("claim"), st.integers(0, 1)),
     st.tuples(st.just("meta"), META), st.tuples(st.just("listen"), st.integers(0, 1)),
     st.tuples(st.just("listen"), st.integers(0, 1)), st.tuples(st.just("deaf")),
