@@ -45,9 +45,10 @@ do
         end
     end
 
-    -- What runs, by worker; for which waiting jobs others are on their way out, and on which workers.
+    -- What runs, by worker; for which waiting jobs others are on their way out, and on which workers. One that somebody
+    -- leaves for nobody (a spot notice) is not asked for more.
     local function look_at_running(q)
-        local running = {by_worker = {}, makes_room = {}, is_leaving = {}, spare = {}}
+        local running = {by_worker = {}, makes_room = {}, is_leaving = {}, is_given_up = {}, spare = {}}
         for _, n in ipairs(redis.pcall('ZRANGE', key_of(q, 'leases'), 0, LOOKED_AT.running - 1)) do
             local known = redis.pcall('HMGET', key_of(q, 'job:' .. n), 'state', 'worker', 'priority', 'class',
                                       'claimed_ms', 'stop', 'stop_for')
@@ -55,7 +56,11 @@ do
                 local worker = known[2]
                 if known[6] == 'preempt' then
                     running.is_leaving[worker] = true
-                    running.makes_room[known[7] or ''] = worker
+                    if known[7] then
+                        running.makes_room[known[7]] = worker
+                    else
+                        running.is_given_up[worker] = true
+                    end
                 elseif not known[6] then
                     running.by_worker[worker] = running.by_worker[worker] or {}
                     local jobs = running.by_worker[worker]
@@ -140,7 +145,8 @@ do
         local best
         for _, room in ipairs(running.rooms) do
             local worker, free = room.worker, {cpus = 0, gpus = 0, memory = 0, labels = room.total.labels}
-            if worker ~= wants.not_on and class_fits(wants.requirement, room.total, 1) > 0 then
+            if worker ~= wants.not_on and not running.is_given_up[worker] and
+                class_fits(wants.requirement, room.total, 1) > 0 then
                 if not running.is_leaving[worker] then
                     free.cpus, free.gpus, free.memory = room.free.cpus, room.free.gpus, room.free.memory
                     if class_fits(wants.requirement, free, 1) > 0 and not wants.is_full then

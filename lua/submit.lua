@@ -303,9 +303,9 @@ do
     local function submit(keys, args)
         no_more_arguments(args, 3)
         local spec_text, key, actor = args[1] or '', optional(args[2]), want_actor(args[3])
-        local plain = submitting.plainly(keys, args, 1, 3, actor, key)
-        if plain then
-            return job_id(submitting.names_of(keys), integer_text(plain))
+        local n = submitting.plainly(keys, args, 1, 3, actor, key)
+        if n then
+            return job_id(submitting.names_of(keys), integer_text(n))
         end
         local q = queue_open(keys, META)
         expect_type(q, 'stream', 'events')
@@ -399,11 +399,11 @@ do
         if #args < 3 or #args % 2 == 0 or #args > 1 + 2 * MAX_JOBS_A_CALL then
             fail('INVALID', 'expected <actor> and 1 to %d times <spec> <key>, got %d arguments', MAX_JOBS_A_CALL, #args)
         end
-        local plain = submitting.plainly(keys, args, 2, 2, actor)
-        if plain then
+        local first = submitting.plainly(keys, args, 2, 2, actor)
+        if first then
             local q, answers = submitting.names_of(keys), {}
             for i = 1, (#args - 1) / 2 do
-                answers[i] = {'ok', job_id(q, integer_text(plain + i - 1))}
+                answers[i] = {'ok', job_id(q, integer_text(first + i - 1))}
             end
             return answers
         end

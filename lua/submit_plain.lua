@@ -1,7 +1,8 @@
--- Most submits are of jobs that are like many before them and queue up behind others: their spec has a known shape and
--- asks for nothing but resources and a priority, and their lane is where claims look already. They go straight: what
--- such a job needs to be checked, and what is written of it. Everything else is left to submit.lua, which does the same
--- for any job in twice the time. tests/lua/test_plain.py: both ways lead to the same.
+-- Most submits are of jobs that are like many before them: their spec has a known shape and asks for nothing but
+-- resources and a priority, and they queue up behind others in a lane where claims look already, or go to a worker that
+-- waits. They go straight: what such a job needs to be checked, and what is written of it. Everything else is left to
+-- submit.lua, which does the same for any job with a third more instructions. tests/lua/test_plain.py: both ways lead
+-- to the same.
 
 do
     local QUEUED, RUNNING = STATE_MOVES['new submit'], STATE_MOVES['queued claim']

@@ -52,12 +52,12 @@ count_junit() {
 }
 
 # suite NAME: one folder of pytest tests; its output and its report are kept for count_suite. Most tests wait more
-# than they work: files run side by side, fewer of them where times are measured.
+# than they work: files run side by side. Those that count kills and what came of them have no other tests beside them.
 suite() {
-	local side_by_side=$((3 * $(nproc)))
-	[ "$1" != kill ] || side_by_side=$(nproc)
-	/usr/bin/python3 -m pytest "tests/$1" -n "$side_by_side" --dist loadfile --durations 12 \
-		--junitxml "$reports/$1.xml" >"$reports/$1.out" 2>&1
+	local side_by_side=(-n $((2 * $(nproc))) --dist loadfile)
+	[ "$1" != kill ] || side_by_side=()
+	/usr/bin/python3 -m pytest "tests/$1" "${side_by_side[@]}" --durations 12 --junitxml "$reports/$1.xml" \
+		>"$reports/$1.out" 2>&1
 }
 count_suite() {
 	say "tests/$1"
@@ -80,25 +80,22 @@ if ! make -s -j"$(nproc)" DEV=1 ASAN="${ASAN-}" B="$build" all objects unit-test
 	exit 1
 fi
 
-# What only computes takes what the tests of daemons, which mostly wait, leave of the machine: lint and the trainer
-# first, then the fuzzers. Those that have no time to keep run where nobody else wants to.
-computing=
-if [ -z "${ASAN-}" ]; then
-	(
-		idle=(chrt --idle 0)
-		if [ -z "${ONLY-}" ]; then
-			"${idle[@]}" scripts/lint.sh "$build" >"$reports/lint" 2>&1
-			echo $? >"$reports/lint.status"
-		fi &
-		if wanted trainer; then STOKER_TEST_PATIENCE=3 suite trainer; fi
-		wait
-		# With its own sanitizers: not once more in a build that has others.
-		if wanted fuzz; then
-			FUZZ_SECONDS=${FUZZ_SECONDS:-5} "${idle[@]}" scripts/fuzz.sh "$build-fuzz" >"$reports/fuzz" 2>&1
-			echo $? >"$reports/fuzz.status"
-		fi
-	) &
-	computing=$!
+# Lint and the fuzzers, which have sanitizers of their own, only compute: they take what the tests of daemons, which
+# mostly wait, leave of the machine, and nothing of what those want.
+computing=()
+[ -n "${ASAN-}${ONLY-}" ] || computing+=(lint)
+[ -n "${ASAN-}" ] || ! wanted fuzz || computing+=(fuzz)
+compute() {
+	local script=("scripts/$1.sh" "$build")
+	[ "$1" != fuzz ] || script=(env "FUZZ_SECONDS=${FUZZ_SECONDS:-5}" scripts/fuzz.sh "$build-fuzz")
+	chrt --idle 0 "${script[@]}" >"$reports/$1" 2>&1
+	echo $? >"$reports/$1.status"
+}
+for name in "${computing[@]}"; do compute "$name"; done &
+
+if [ -z "${ASAN-}" ] && wanted trainer; then
+	suite trainer
+	count_suite trainer
 fi
 
 if wanted unit; then
@@ -127,16 +124,13 @@ for name in $(suites); do
 	count_suite "$name"
 done
 
-if [ -n "$computing" ]; then
-	wait "$computing"
-	if wanted trainer; then count_suite trainer; fi
-	for name in lint fuzz; do
-		[ -e "$reports/$name.status" ] || continue
-		say "$name"
-		cat "$reports/$name"
-		count_tap "$reports/$name" "$(cat "$reports/$name.status")"
-	done
-fi
+wait
+for name in "${computing[@]}"; do
+	say "$name"
+	touch "$reports/$name"
+	cat "$reports/$name"
+	count_tap "$reports/$name" "$(cat "$reports/$name.status" || echo 1)" # none: it did not come to its end
+done
 
 line="$passed passed, $failed failed"
 [ "$skipped" -eq 0 ] || line="$line, $skipped skipped"

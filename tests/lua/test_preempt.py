@@ -424,15 +424,16 @@ def test_a_machine_that_is_being_emptied_is_not_asked_for_more(urgent):
     assert look(q) == ["1"]
 
 
-def test_what_leaves_for_another_reason_makes_no_room(urgent):
-    """Its place is for whoever it leaves for, or may go with the machine."""
+def test_a_machine_that_is_being_emptied_is_emptied_no_further(urgent):
     q, machine = urgent, Machine(urgent, cpus=3)
     for _ in range(3):
         q.add(**job(1))
     machine.take()
     q.set_job(1, claimed_ms=q.now() - 60000, special="1", stop="preempt", stop_reason="a spot notice")
     q.add(**job(9, 2))
-    assert look(q) == ["1", "2", "3"]
+    assert look(q) == ["1"]
+    q.redis.hdel(q.key("job:1"), "stop", "stop_reason")
+    assert look(q) == ["2", "3"]
 
 
 def test_a_machine_with_nothing_of_ours_has_nothing_to_give(urgent):
